@@ -1,0 +1,15 @@
+export type {
+  AttachedInterface,
+  AttachedSandbox,
+  CreateHostNetwork,
+  HostNetwork,
+  HostNetworkOptions,
+  HostPort,
+  LocalAttachment,
+  LocalNetwork,
+  LocalNetworkSpec,
+  NetworkLog,
+  OverlayAttachment,
+  RepairReport,
+  SandboxSpec,
+} from './network.ts';

@@ -1,0 +1,175 @@
+import type { NetworkTable } from '../model/index.ts';
+
+/** Where warnings go; structurally a subset of `io`'s Logger. */
+export interface NetworkLog {
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface HostNetworkOptions {
+  readonly nodeId: string;
+  /** Network namespace pins, sandbox records and local networks live here; must survive an agent restart, not a reboot. */
+  readonly runDir: string;
+  /** This host's IPv4 address: source of VXLAN packets. */
+  readonly underlayAddress: string;
+  /** Path of the host's network namespace; the one this process runs in when absent. */
+  readonly netns?: string | undefined;
+  /** Resolvers for names that are not ours, `address` or `address:port`; asked from the host's namespace, in order. */
+  readonly resolvers: readonly string[];
+  /** Search domains of the host, copied into containers that set none. */
+  readonly searchDomains?: readonly string[] | undefined;
+  readonly log: NetworkLog;
+  /** Bridge for outbound traffic of containers that have overlay networks only; default 172.18.0.0/16. */
+  readonly gatewaySubnet?: string | undefined;
+  /**
+   * `preserve` (default): a mesh backend sees the client's address on whichever node it came in.
+   * `masquerade`: it sees the entry node's, as Docker Swarm shows it.
+   */
+  readonly ingressMode?: 'preserve' | 'masquerade' | undefined;
+}
+
+/** A network of this host alone: a Linux bridge with NAT. */
+export interface LocalNetworkSpec {
+  readonly networkId: string;
+  readonly name: string;
+  /** `172.20.0.0/16`; picked from free 172.16.0.0/12 blocks when absent. */
+  readonly subnet?: string | undefined;
+  readonly gateway?: string | undefined;
+  /** Name of the bridge link, at most 15 bytes; derived from the id when absent. */
+  readonly bridge?: string | undefined;
+  /** No way out and no published ports. */
+  readonly internal?: boolean | undefined;
+  readonly mtu?: number | undefined;
+}
+
+export interface LocalNetwork {
+  readonly networkId: string;
+  readonly name: string;
+  readonly subnet: string;
+  readonly gateway: string;
+  readonly bridge: string;
+  readonly internal: boolean;
+  readonly mtu: number;
+}
+
+/** Overlay attachment: the allocator chose the address, the network must be in the tables given before. */
+export interface OverlayAttachment {
+  readonly networkId: string;
+  /** With prefix length: `10.0.1.5/24`. */
+  readonly address: string;
+}
+
+export interface LocalAttachment {
+  readonly networkId: string;
+  /** Without prefix; picked from the subnet when absent. */
+  readonly address?: string | undefined;
+  readonly aliases?: readonly string[] | undefined;
+}
+
+export interface HostPort {
+  readonly protocol: 'tcp' | 'udp';
+  /** Port in the container. */
+  readonly targetPort: number;
+  /** Port of this host; 0 picks a free one from 32768 up. */
+  readonly publishedPort: number;
+  /** Only on this address of the host. */
+  readonly hostIp?: string | undefined;
+}
+
+/** What `attach` needs to know of a container; its network namespace exists and is otherwise empty. */
+export interface SandboxSpec {
+  readonly containerId: string;
+  /** `/proc/<pid>/ns/net` or a pinned path. */
+  readonly netns: string;
+  /** Container name, answered by DNS on its local networks. */
+  readonly name: string;
+  readonly hostname: string;
+  readonly overlays: readonly OverlayAttachment[];
+  readonly localNetworks?: readonly LocalAttachment[] | undefined;
+  readonly hostPorts?: readonly HostPort[] | undefined;
+  readonly dns?:
+    | {
+        /** Ask these instead of the host's resolvers. */
+        readonly servers?: readonly string[] | undefined;
+        readonly search?: readonly string[] | undefined;
+        readonly options?: readonly string[] | undefined;
+      }
+    | undefined;
+  /** `name:address`, as `--add-host` takes them. */
+  readonly extraHosts?: readonly string[] | undefined;
+}
+
+export interface AttachedInterface {
+  /** Empty for the outbound gateway bridge. */
+  readonly networkId: string;
+  readonly link: string;
+  /** With prefix length. */
+  readonly address: string;
+  readonly gateway?: string | undefined;
+  readonly mac: string;
+}
+
+export interface AttachedSandbox {
+  readonly containerId: string;
+  readonly interfaces: readonly AttachedInterface[];
+  /** Published ports with 0 resolved. */
+  readonly hostPorts: readonly HostPort[];
+  /** Text for the container's `/etc/resolv.conf`. */
+  readonly resolvConf: string;
+  /** Text for the container's `/etc/hosts`. */
+  readonly hosts: string;
+}
+
+export interface RepairReport {
+  /** Kernel objects that had to be put back; 0 when the kernel still held everything. */
+  readonly repairs: number;
+  /** One line per repaired namespace or table. */
+  readonly findings: readonly string[];
+}
+
+/**
+ * The networks of one host: overlays, virtual IPs, DNS, published ports, local bridges. Every method is level-triggered
+ * and may be repeated. Kernel failures throw `SyscallError`; refusals are `ClusterError`.
+ */
+export interface HostNetwork {
+  /**
+   * Makes the kernel hold exactly these networks. When it returns, new connections follow the tables: an endpoint that
+   * is not `in-service`, or gone, gets none. Synchronous.
+   * @returns the revision that the kernel now holds, per network; give it to the manager as the acknowledgement
+   */
+  applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number>;
+  /** Makes or finds a local network; idempotent by `networkId`. Throws `conflict` when the subnet overlaps another one. */
+  ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork;
+  /** Throws `conflict` while containers are attached; unknown ids are ignored. */
+  removeLocalNetwork(networkId: string): void;
+  localNetworks(): readonly LocalNetwork[];
+  /**
+   * Wires a container: links, addresses, routes, virtual IPs, DNS, outbound NAT, host ports. Undoes itself on failure.
+   * Repeating it for an attached container returns what is there.
+   */
+  attach(spec: SandboxSpec): Promise<AttachedSandbox>;
+  /** Adds or removes one local network of a running container (`docker network connect`). */
+  connect(containerId: string, attachment: LocalAttachment): AttachedInterface;
+  disconnect(containerId: string, networkId: string): void;
+  inspect(containerId: string): AttachedSandbox | undefined;
+  /** Frees everything of a container, whether its processes are alive or not; unknown ids are ignored. */
+  detach(containerId: string): Promise<void>;
+  /**
+   * After an agent restart: takes over the containers that still live (id → netns path) from the records in `runDir`,
+   * serves their DNS again and forgets all others.
+   * @returns ids that had no record; attach them or stop them
+   */
+  readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]>;
+  /** Reads the kernel back and repairs differences. The caller runs it every 10 s. */
+  repair(): RepairReport;
+  /** Closes sockets and leaves the kernel as it is: containers keep talking while the agent restarts. */
+  dispose(): Promise<void>;
+  /** Detaches all and removes links, tables, routes and pins: the kernel is as before (`swarm leave`, uninstall). */
+  removeEverything(): Promise<void>;
+}
+
+/**
+ * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
+ * work: it warms the thread pool so that no thread is ever born in a foreign namespace. Reads the records in `runDir`.
+ */
+export type CreateHostNetwork = (options: HostNetworkOptions) => Promise<HostNetwork>;
