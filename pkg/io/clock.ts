@@ -1,0 +1,45 @@
+import type { InstantMs } from '../model/index.ts';
+
+/** Time, passed in at `cmd/*` and replaced by a virtual one in simulation. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. */
+  now(): InstantMs;
+  /** Milliseconds that never run backwards, from an arbitrary start. */
+  monotonicMs(): number;
+  /** Call `action` once after `delayMs`; disposing the timer cancels it. Does not keep the process alive. */
+  after(delayMs: number, action: () => void): Timer;
+}
+
+export interface Timer extends Disposable {
+  cancel(): void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now() as InstantMs,
+  monotonicMs: () => performance.now(),
+  after: (delayMs, action) => {
+    const handle = setTimeout(action, Math.max(0, delayMs));
+    handle.unref();
+    const cancel = (): void => clearTimeout(handle);
+    return { cancel, [Symbol.dispose]: cancel };
+  },
+};
+
+/** Resolves after `delayMs`, or rejects with the signal's reason when aborted first. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = (): void => {
+      timer.cancel();
+      reject(signal?.reason);
+    };
+    const timer = clock.after(delayMs, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

@@ -1,0 +1,104 @@
+import type { NetworkEndpoint, NetworkService, NetworkTable } from './endpoint.ts';
+import { compareText, type NetworkId } from './id.ts';
+import type { Network } from './network.ts';
+import { endpointMode, networkTargets, type Service } from './service.ts';
+import { compareTaskState, slotName, type Task, taskName } from './task.ts';
+import type { View } from './view.ts';
+
+/** What every host must know of network `id`; undefined when there is no such network or it is not allocated yet. */
+export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | undefined {
+  const network = view.get('network', id);
+  if (!network || network.vni === 0) return undefined;
+  const tasks = [...view.tasksOfNetwork(id)].filter(holdsAddress);
+  const endpoints = tasks
+    .map((task) => endpointOf(task, id))
+    .toSorted((left, right) => compareText(left.taskId, right.taskId));
+  const services = servicesOf(view, network);
+  return {
+    networkId: id,
+    name: network.spec.Name,
+    vni: network.vni,
+    dataPathPort: view.cluster?.dataPathPort ?? 4789,
+    ingress: network.spec.Ingress === true,
+    internal: network.spec.Internal === true,
+    mtu: mtuOf(network),
+    subnets: network.subnets.map(({ subnet, gateway }) => ({ subnet, gateway })),
+    peers: peersOf(view),
+    endpoints,
+    services: services.map((service) => networkService(service, network)),
+    gateways: gatewaysOf(view, network),
+    revision: view.index,
+  };
+}
+
+/** An address stays in the table until the task is over: packets to a draining task must still arrive. */
+function holdsAddress(task: Task): boolean {
+  return task.nodeId !== undefined && compareTaskState(task.status.state, 'running') <= 0;
+}
+
+function endpointOf(task: Task, id: NetworkId): NetworkEndpoint {
+  const attachment = task.networks.find((net) => net.networkId === id);
+  const serving =
+    task.status.state === 'running' &&
+    (task.desiredState === 'running' || task.desiredState === 'complete');
+  return {
+    taskId: task.id,
+    nodeId: task.nodeId ?? ('' as NetworkEndpoint['nodeId']),
+    serviceId: task.serviceId,
+    serviceName: task.serviceName,
+    slotName: slotName(task),
+    name: taskName(task),
+    addresses: (attachment?.addresses ?? []).map(withoutPrefix),
+    aliases: attachment?.aliases ?? [],
+    state: serving ? 'in-service' : 'out',
+  };
+}
+
+function servicesOf(view: View, network: Network): readonly Service[] {
+  const found: Service[] = [];
+  for (const service of view.list('service')) {
+    const named = networkTargets(service.spec).some(({ target }) => target === network.id);
+    const published = service.endpoint.virtualIps.some((vip) => vip.networkId === network.id);
+    if (named || published) found.push(service);
+  }
+  return found.toSorted((left, right) => compareText(left.id, right.id));
+}
+
+function networkService(service: Service, network: Network): NetworkService {
+  const target = networkTargets(service.spec).find((entry) => entry.target === network.id);
+  const vips = service.endpoint.virtualIps.filter((vip) => vip.networkId === network.id);
+  const ports = service.endpoint.ports.filter((port) => port.publishMode === 'ingress');
+  return {
+    serviceId: service.id,
+    vips: endpointMode(service.spec) === 'vip' ? vips.map((vip) => withoutPrefix(vip.address)) : [],
+    name: service.spec.Name ?? '',
+    aliases: target?.aliases ?? [],
+    ports: network.spec.Ingress ? ports : [],
+  };
+}
+
+function peersOf(view: View): NetworkTable['peers'] {
+  return [...view.list('node')]
+    .filter((node) => node.status.address !== '')
+    .map((node) => ({ nodeId: node.id, address: node.status.address }))
+    .toSorted((left, right) => compareText(left.nodeId, right.nodeId));
+}
+
+function gatewaysOf(view: View, network: Network): NetworkTable['gateways'] {
+  if (!network.spec.Ingress) return [];
+  return [...view.list('node')]
+    .flatMap((node) =>
+      node.ingressAddress ? [{ nodeId: node.id, address: withoutPrefix(node.ingressAddress) }] : [],
+    )
+    .toSorted((left, right) => compareText(left.nodeId, right.nodeId));
+}
+
+function mtuOf(network: Network): number | undefined {
+  const text = network.spec.Options?.['com.docker.network.driver.mtu'];
+  const mtu = Number(text);
+  return text !== undefined && Number.isInteger(mtu) && mtu > 0 ? mtu : undefined;
+}
+
+function withoutPrefix(address: string): string {
+  return address.split('/', 1)[0] ?? address;
+}

@@ -1,0 +1,64 @@
+import type { NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
+import type { PublishedPort } from './service.ts';
+
+/**
+ * in-service: in every VIP map and DNS answer. out: still has its address (it may be starting or draining) but takes
+ * no new connection.
+ */
+export type EndpointState = 'in-service' | 'out';
+
+/** One task's presence on one network. */
+export interface NetworkEndpoint {
+  readonly taskId: TaskId;
+  readonly nodeId: NodeId;
+  readonly serviceId: ServiceId;
+  readonly serviceName: string;
+  /** `web.1`, `web.<node>` */
+  readonly slotName: string;
+  /** Container name: `web.1.<task>`. */
+  readonly name: string;
+  /** Without prefix length. */
+  readonly addresses: readonly string[];
+  readonly aliases: readonly string[];
+  readonly state: EndpointState;
+}
+
+/** How clients of the network reach a service. */
+export interface NetworkService {
+  readonly serviceId: ServiceId;
+  /** Empty list: service answers with the addresses of its endpoints (dnsrr). Without prefix length. */
+  readonly vips: readonly string[];
+  readonly name: string;
+  readonly aliases: readonly string[];
+  /** Ports the mesh publishes; only filled in the ingress network's table. */
+  readonly ports: readonly PublishedPort[];
+}
+
+export interface NetworkPeer {
+  readonly nodeId: NodeId;
+  /** Underlay address, the VXLAN tunnel's end. */
+  readonly address: string;
+}
+
+/**
+ * Everything one host must know of one network, a pure function of the store (`deriveNetworkTable`). Hosts acknowledge
+ * the `revision` that their kernel holds.
+ */
+export interface NetworkTable {
+  readonly networkId: NetworkId;
+  readonly name: string;
+  readonly vni: number;
+  readonly dataPathPort: number;
+  readonly ingress: boolean;
+  readonly internal: boolean;
+  /** Asked for with `com.docker.network.driver.mtu`; absent: underlay less 50. */
+  readonly mtu?: number | undefined;
+  readonly subnets: readonly { readonly subnet: string; readonly gateway: string }[];
+  readonly peers: readonly NetworkPeer[];
+  readonly endpoints: readonly NetworkEndpoint[];
+  readonly services: readonly NetworkService[];
+  /** On the ingress network every node holds an address of its own: the mesh's gateway. */
+  readonly gateways: readonly { readonly nodeId: NodeId; readonly address: string }[];
+  /** Index of the store when it was derived; grows with every change of what it says. */
+  readonly revision: Version;
+}

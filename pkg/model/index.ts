@@ -1,0 +1,111 @@
+export { type Change, createObject, removeObject, updateObject } from './change.ts';
+export {
+  ADDRESS_POOLS_DEFAULT,
+  type Cluster,
+  type ClusterSpec,
+  DATA_PATH_PORT_DEFAULT,
+  SUBNET_SIZE_DEFAULT,
+  TASK_HISTORY_DEFAULT,
+  taskHistoryLimit,
+} from './cluster.ts';
+export type { Decider, DeciderInput, Decision, Dirty } from './decider.ts';
+export { deriveNetworkTable } from './derive-network-table.ts';
+export type {
+  EndpointState,
+  NetworkEndpoint,
+  NetworkPeer,
+  NetworkService,
+  NetworkTable,
+} from './endpoint.ts';
+export { ClusterError, type ErrorKind, errorMessage, httpStatusOf } from './error.ts';
+export {
+  type ClusterId,
+  type ConfigId,
+  compareText,
+  type InstantMs,
+  type NetworkId,
+  type NodeId,
+  type RevisionId,
+  revisionId,
+  type SecretId,
+  type ServiceId,
+  type TaskId,
+  VERSION_NONE,
+  type Version,
+} from './id.ts';
+export { assert, InvariantError, must, unreachable } from './invariant.ts';
+export { INGRESS_NETWORK_NAME, type Network, type NetworkSpec, type Subnet } from './network.ts';
+export {
+  type Availability,
+  isSchedulable,
+  type ManagerMember,
+  type Node,
+  type NodeDescription,
+  type NodeRole,
+  type NodeSpec,
+  type NodeState,
+  type NodeStatus,
+} from './node.ts';
+export {
+  type NamedKind,
+  OBJECT_KINDS,
+  type ObjectIds,
+  type ObjectKind,
+  type ObjectTypes,
+  uniqueName,
+} from './object.ts';
+export type { Config, ConfigSpec, Secret, SecretSpec } from './secret.ts';
+export {
+  endpointMode,
+  nanosToMs,
+  networkTargets,
+  type PublishedPort,
+  portsAsked,
+  REPLICAS_DEFAULT,
+  type RestartPolicy,
+  type Revision,
+  restartPolicy,
+  type Service,
+  type ServiceEndpoint,
+  type ServiceMode,
+  serviceMode,
+  stopGraceMs,
+  UPDATE_MONITOR_DEFAULT_MS,
+  type UpdatePolicy,
+  type UpdateState,
+  type UpdateStatus,
+  updatePolicy,
+  usesIngress,
+  type VirtualIp,
+} from './service.ts';
+export type {
+  ConfigReferenceSpec,
+  ContainerSpec,
+  FileTargetSpec,
+  HealthSpec,
+  MountSpec,
+  NetworkTargetSpec,
+  PortSpec,
+  ResourceSpec,
+  SecretReferenceSpec,
+  ServiceSpec,
+  TaskTemplateSpec,
+  UpdateConfigSpec,
+} from './service-spec.ts';
+export { type AppliedChange, DraftTables, type Refusal, Tables } from './tables.ts';
+export {
+  compareTaskState,
+  type DesiredState,
+  isRunnable,
+  isTerminal,
+  type NetworkAttachment,
+  type PortProtocol,
+  type PortStatus,
+  slotName,
+  TASK_STATES,
+  type Task,
+  type TaskState,
+  type TaskStatus,
+  taskName,
+} from './task.ts';
+export type { View } from './view.ts';

@@ -1,0 +1,63 @@
+import type { InstantMs, NodeId, Version } from './id.ts';
+
+export type NodeRole = 'worker' | 'manager';
+export type Availability = 'active' | 'pause' | 'drain';
+
+/** The Engine API's NodeSpec, stored as the user sent it. */
+export interface NodeSpec {
+  readonly Name?: string | undefined;
+  readonly Labels?: Readonly<Record<string, string>> | undefined;
+  readonly Role: NodeRole;
+  readonly Availability: Availability;
+}
+
+/** Reported by the agent at registration (Engine API NodeDescription, our units). */
+export interface NodeDescription {
+  readonly hostname: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly nanoCpus: number;
+  readonly memoryBytes: number;
+  readonly engineVersion: string;
+  readonly engineLabels: Readonly<Record<string, string>>;
+  readonly plugins: readonly { readonly type: string; readonly name: string }[];
+}
+
+/** unknown: registered but not heard since the last change of leader; down: lease ended. */
+export type NodeState = 'unknown' | 'down' | 'ready' | 'disconnected';
+
+export interface NodeStatus {
+  readonly state: NodeState;
+  readonly message?: string | undefined;
+  /** Underlay address the node is reached at: VXLAN endpoint and mesh entry. */
+  readonly address: string;
+  readonly since: InstantMs;
+}
+
+/** Present on managers: their raft identity. */
+export interface ManagerMember {
+  /** Raft id: random 53-bit integer, never reused. */
+  readonly raftId: number;
+  /** host:port that other managers and agents dial. */
+  readonly address: string;
+}
+
+export interface Node {
+  readonly id: NodeId;
+  readonly version: Version;
+  readonly createdAt: InstantMs;
+  readonly updatedAt: InstantMs;
+  readonly spec: NodeSpec;
+  readonly description?: NodeDescription | undefined;
+  readonly status: NodeStatus;
+  readonly manager?: ManagerMember | undefined;
+  /** The node's own address in the ingress network (`10.0.0.2/20`): where its routing mesh enters the overlay. */
+  readonly ingressAddress?: string | undefined;
+  /** Role of the certificate the node last presented; promotion is finished when it equals spec.Role. */
+  readonly certificateRole: NodeRole;
+}
+
+/** Ready, active nodes may be given new tasks. */
+export function isSchedulable(node: Node): boolean {
+  return node.status.state === 'ready' && node.spec.Availability === 'active';
+}

@@ -1,0 +1,108 @@
+import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
+
+/** Order is meaning: a task only moves right (SwarmKit api/types.proto TaskState, a Lamport clock). */
+export const TASK_STATES = [
+  'new',
+  'pending',
+  'assigned',
+  'accepted',
+  'preparing',
+  'ready',
+  'starting',
+  'running',
+  'complete',
+  'shutdown',
+  'failed',
+  'rejected',
+  'remove',
+  'orphaned',
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+const RANK: ReadonlyMap<TaskState, number> = new Map(
+  TASK_STATES.map((state, rank) => [state, rank]),
+);
+
+/** Negative when `left` comes before `right`. */
+export function compareTaskState(left: TaskState, right: TaskState): number {
+  return (RANK.get(left) ?? 0) - (RANK.get(right) ?? 0);
+}
+
+/** What a manager wants of a task; `remove` means: stop it, then delete the object. */
+export type DesiredState = 'ready' | 'running' | 'complete' | 'shutdown' | 'remove';
+
+/** Published with mode=host: what the node really opened. */
+export interface PortStatus {
+  readonly protocol: PortProtocol;
+  readonly targetPort: number;
+  readonly publishedPort: number;
+}
+
+export type PortProtocol = 'tcp' | 'udp' | 'sctp';
+
+export interface TaskStatus {
+  readonly state: TaskState;
+  readonly at: InstantMs;
+  /** What the task is doing, Docker's words: `started`, `preparing`, `pending task scheduling`… */
+  readonly message: string;
+  /** Why it is not doing it; the Error column of `service ps`. */
+  readonly error?: string | undefined;
+  readonly containerId?: string | undefined;
+  readonly pid?: number | undefined;
+  readonly exitCode?: number | undefined;
+  readonly hostPorts?: readonly PortStatus[] | undefined;
+}
+
+/** The task's place on one network, fixed by the allocator before the task is placed. */
+export interface NetworkAttachment {
+  readonly networkId: NetworkId;
+  /** With prefix length: `10.0.1.5/24`. A list from the first day: dual stack. */
+  readonly addresses: readonly string[];
+  readonly aliases: readonly string[];
+}
+
+/** A one-shot try to run one slot of a service. A restart is a new task in the same slot. */
+export interface Task {
+  readonly id: TaskId;
+  readonly version: Version;
+  readonly createdAt: InstantMs;
+  readonly updatedAt: InstantMs;
+  readonly serviceId: ServiceId;
+  /** Name of the service when the task was made; task names survive the service's removal. */
+  readonly serviceName: string;
+  /** Which spec it runs: the object `revisionId(serviceId, specVersion)`. */
+  readonly specVersion: number;
+  /** From 1 for replicated services; 0 for global ones; jobs count from 0. */
+  readonly slot: number;
+  /** Fixed from state `assigned` on. Global tasks carry it from the start. */
+  readonly nodeId?: NodeId | undefined;
+  readonly desiredState: DesiredState;
+  readonly status: TaskStatus;
+  readonly networks: readonly NetworkAttachment[];
+  /** A restarted task waits in `ready` until this instant, then its desired state becomes running. */
+  readonly startAfter?: InstantMs | undefined;
+  /** Restarts of this slot so far, and when each happened, newest last; bounded by the restart policy's window. */
+  readonly restarts?: readonly InstantMs[] | undefined;
+  /** Service job iteration the task belongs to. */
+  readonly jobIteration?: number | undefined;
+}
+
+export function isTerminal(state: TaskState): boolean {
+  return compareTaskState(state, 'running') > 0;
+}
+
+/** Wanted alive: desired ready, running or (jobs) complete, and not over yet. */
+export function isRunnable(task: Task): boolean {
+  const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
+  return wanted && !isTerminal(task.status.state);
+}
+
+/** `web.1` for replicated slots, `web.NODE` for global ones; containers append `.TASK`. */
+export function slotName(task: Task): string {
+  return `${task.serviceName}.${task.slot === 0 && task.jobIteration === undefined ? (task.nodeId ?? '0') : task.slot}`;
+}
+
+/** The name of the task's container: `web.1.<task id>`. */
+export function taskName(task: Task): string {
+  return `${slotName(task)}.${task.id}`;
+}

@@ -1,0 +1,25 @@
+import type { Cluster } from './cluster.ts';
+import type { NetworkId, NodeId, ServiceId, Version } from './id.ts';
+import type { NamedKind, ObjectIds, ObjectKind, ObjectTypes } from './object.ts';
+import type { Revision } from './service.ts';
+import type { Task } from './task.ts';
+
+/**
+ * What a decider or a reader sees of the replicated state. Objects are frozen and shared. A view is only promised to
+ * stand still until the reader's next `await`; whoever needs more keeps the objects, not the view.
+ * Lists come in order of insertion (the same on every manager).
+ */
+export interface View {
+  /** Index of the last applied log entry. */
+  readonly index: Version;
+  readonly cluster: Cluster | undefined;
+  get<K extends ObjectKind>(kind: K, id: ObjectIds[K]): ObjectTypes[K] | undefined;
+  list<K extends ObjectKind>(kind: K): Iterable<ObjectTypes[K]>;
+  count(kind: ObjectKind): number;
+  byName<K extends NamedKind>(kind: K, name: string): ObjectTypes[K] | undefined;
+  tasksOfService(id: ServiceId): Iterable<Task>;
+  tasksOfNode(id: NodeId): Iterable<Task>;
+  /** Tasks with an attachment to the network, whatever their state. */
+  tasksOfNetwork(id: NetworkId): Iterable<Task>;
+  revision(serviceId: ServiceId, specVersion: number): Revision | undefined;
+}
