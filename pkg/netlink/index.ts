@@ -1,0 +1,80 @@
+export { type Cidr, decodeIpv4, encodeIpv4, encodeMac, parseCidr } from './address.ts';
+export { type Connection, deleteConnections } from './conntrack.ts';
+export { type BoundSocket, openBoundSocket } from './inet-socket.ts';
+export type { Message } from './message.ts';
+export {
+  createNamespace,
+  isNamespacePin,
+  NetworkNamespace,
+  removeNamespace,
+  warmThreadPool,
+} from './namespace.ts';
+export type {
+  AnonymousLookup,
+  ChainHook,
+  Command,
+  KeyType,
+  RuleExpression,
+  SetElement,
+  SetShape,
+} from './nftables/command.ts';
+export {
+  CT_STATUS_DNAT,
+  CtState,
+  type Expression,
+  FIB_TYPE_LOCAL,
+  type Verdict,
+} from './nftables/expression.ts';
+export {
+  type ListedElement,
+  listTable,
+  listTables,
+  readGeneration,
+  type TableListing,
+} from './nftables/listing.ts';
+export { encodeTransaction } from './nftables/transaction.ts';
+export {
+  deleteAddress,
+  dumpAddresses,
+  type LinkAddress,
+  newAddress,
+  parseAddress,
+} from './route/address.ts';
+export {
+  changeLink,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  type Link,
+  type LinkChange,
+  type NewLink,
+  newLink,
+  parseLink,
+  setBridgePortLearning,
+} from './route/link.ts';
+export {
+  deleteFdbEntry,
+  deleteNeighbour,
+  dumpFdb,
+  dumpNeighbours,
+  type FdbEntry,
+  type Neighbour,
+  type ObservedFdbEntry,
+  type ObservedNeighbour,
+  parseFdbEntry,
+  parseNeighbour,
+  putFdbEntry,
+  putNeighbour,
+} from './route/neighbour.ts';
+export {
+  deleteRoute,
+  dumpRoutes,
+  newRoute,
+  type ObservedRoute,
+  parseRoute,
+  type Route,
+  TABLE_MAIN,
+} from './route/route.ts';
+export { deleteRule, dumpRules, type MarkRule, newRule, parseRule } from './route/rule.ts';
+export { NetlinkSocket } from './socket.ts';
+export { hasCode, SyscallError } from './syscall-error.ts';

@@ -1,0 +1,260 @@
+import type { Message, MessageWriter } from '../message.ts';
+import { encodeBody, MessageFlag } from '../message.ts';
+import {
+  type Expression,
+  type Verdict,
+  writeDataValue,
+  writeExpression,
+  writeVerdict,
+} from './expression.ts';
+
+const SUBSYSTEM_NFTABLES = 10;
+const NF_FAMILY_IPV4 = 2;
+const MessageType = {
+  newTable: 0,
+  deleteTable: 2,
+  newChain: 3,
+  deleteChain: 5,
+  newRule: 6,
+  deleteRule: 8,
+  newSet: 9,
+  deleteSet: 11,
+  newElement: 12,
+  deleteElement: 14,
+} as const;
+const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+const SET_ANONYMOUS = 1;
+const SET_CONSTANT = 2;
+const SET_MAP = 8;
+const VERDICT_DATA_TYPE = 0xffffff00;
+/** An attribute's length field has 16 bits; 500 elements of any kind used here stay below. */
+const ELEMENTS_PER_MESSAGE_MAX = 500;
+
+/** Number and length in bytes of nft's datatypes; the number only matters to `nft list`. */
+const DATATYPE = {
+  integer: [4, 4],
+  ipv4: [7, 4],
+  mac: [9, 6],
+  protocol: [12, 1],
+  port: [13, 2],
+  mark: [19, 4],
+} as const;
+
+/** More than one: a concatenation; every field is padded to 4 bytes in keys. */
+export type KeyType = readonly (keyof typeof DATATYPE)[];
+
+export interface SetShape {
+  readonly key: KeyType;
+  /** Absent: a set; otherwise a map. */
+  readonly value?: KeyType | 'verdict' | undefined;
+}
+
+export interface SetElement {
+  readonly key: Buffer;
+  readonly value?: Buffer | undefined;
+  readonly verdict?: Verdict | undefined;
+}
+
+export interface ChainHook {
+  readonly type: 'nat' | 'filter' | 'route';
+  readonly hook: keyof typeof HOOK;
+  readonly priority: number;
+}
+
+/** A map or set written within a rule, destroyed with it. */
+export interface AnonymousLookup {
+  readonly kind: 'anonymous-lookup';
+  readonly shape: SetShape;
+  readonly elements: readonly SetElement[];
+  readonly source: number;
+  readonly target?: number | undefined;
+}
+
+export type RuleExpression = Expression | AnonymousLookup;
+
+/** One step of an nf_tables transaction on IPv4 tables, as plain data. */
+export type Command =
+  | { readonly do: 'add-table' | 'delete-table'; readonly table: string }
+  | {
+      readonly do: 'add-chain';
+      readonly table: string;
+      readonly chain: string;
+      readonly hook?: ChainHook | undefined;
+    }
+  | { readonly do: 'delete-chain' | 'flush-chain'; readonly table: string; readonly chain: string }
+  | {
+      readonly do: 'add-rule';
+      readonly table: string;
+      readonly chain: string;
+      readonly expressions: readonly RuleExpression[];
+    }
+  | {
+      readonly do: 'add-set';
+      readonly table: string;
+      readonly set: string;
+      readonly shape: SetShape;
+    }
+  | { readonly do: 'delete-set'; readonly table: string; readonly set: string }
+  | {
+      readonly do: 'add-elements' | 'delete-elements';
+      readonly table: string;
+      readonly set: string;
+      readonly elements: readonly SetElement[];
+    };
+
+/** `struct nfgenmsg`. */
+export function writeFamilyHeader(writer: MessageWriter, family: number, resource = 0): void {
+  writer.u8(family).u8(0).be16(resource);
+}
+
+/** Sets of one transaction are numbered so that rules of it can name them. */
+interface Numbering {
+  nextSetId: number;
+}
+
+export function encodeCommand(command: Command, numbering: Numbering): readonly Message[] {
+  switch (command.do) {
+    case 'add-table':
+      return [message('newTable', (w) => w.attributeString(1, command.table))];
+    case 'delete-table':
+      return [message('deleteTable', (w) => w.attributeString(1, command.table))];
+    case 'add-chain':
+      return [message('newChain', (w) => writeChain(w, command))];
+    case 'delete-chain':
+      return [
+        message('deleteChain', (w) =>
+          w.attributeString(1, command.table).attributeString(3, command.chain),
+        ),
+      ];
+    case 'flush-chain':
+      return [
+        message('deleteRule', (w) =>
+          w.attributeString(1, command.table).attributeString(2, command.chain),
+        ),
+      ];
+    case 'add-rule':
+      return encodeRule(command, numbering);
+    case 'add-set':
+      return [encodeSet(command, 0, numbering.nextSetId++)];
+    case 'delete-set':
+      return [
+        message('deleteSet', (w) =>
+          w.attributeString(1, command.table).attributeString(2, command.set),
+        ),
+      ];
+    case 'add-elements':
+      return encodeElements('newElement', command);
+    case 'delete-elements':
+      return encodeElements('deleteElement', command);
+  }
+}
+
+function message(type: keyof typeof MessageType, write: (writer: MessageWriter) => void): Message {
+  const adds = type.startsWith('new');
+  const flags = (adds ? MessageFlag.create : 0) | (type === 'newRule' ? MessageFlag.append : 0);
+  const body = encodeBody((writer) => {
+    writeFamilyHeader(writer, NF_FAMILY_IPV4);
+    write(writer);
+  });
+  return { type: (SUBSYSTEM_NFTABLES << 8) | MessageType[type], flags, body };
+}
+
+function writeChain(writer: MessageWriter, command: Extract<Command, { do: 'add-chain' }>): void {
+  writer.attributeString(1, command.table).attributeString(3, command.chain);
+  const { hook } = command;
+  if (hook === undefined) return;
+  writer.nested(4, (fields) =>
+    fields.attributeBe32(1, HOOK[hook.hook]).attributeBe32(2, hook.priority),
+  );
+  writer.attributeString(7, hook.type);
+}
+
+function encodeRule(
+  command: Extract<Command, { do: 'add-rule' }>,
+  numbering: Numbering,
+): readonly Message[] {
+  const before: Message[] = [];
+  const expressions = command.expressions.map((expression): Expression => {
+    if (expression.kind !== 'anonymous-lookup') return expression;
+    const setId = numbering.nextSetId++;
+    const set = expression.shape.value === undefined ? '__set%d' : '__map%d';
+    const { table } = command;
+    before.push(
+      encodeSet({ table, set, shape: expression.shape }, SET_ANONYMOUS | SET_CONSTANT, setId),
+    );
+    before.push(
+      ...encodeElements('newElement', { table, set, elements: expression.elements }, setId),
+    );
+    return { kind: 'lookup', set, setId, source: expression.source, target: expression.target };
+  });
+  const rule = message('newRule', (writer) => {
+    writer.attributeString(1, command.table).attributeString(2, command.chain);
+    writer.nested(4, (list) => {
+      for (const expression of expressions) writeExpression(list, expression);
+    });
+  });
+  return [...before, rule];
+}
+
+function encodeSet(
+  set: { readonly table: string; readonly set: string; readonly shape: SetShape },
+  flags: number,
+  id: number,
+): Message {
+  const { key, value } = set.shape;
+  return message('newSet', (writer) => {
+    writer.attributeString(1, set.table).attributeString(2, set.set);
+    writer.attributeBe32(3, flags | (value === undefined ? 0 : SET_MAP));
+    writer.attributeBe32(4, typeNumber(key)).attributeBe32(5, typeLength(key));
+    if (value === 'verdict') {
+      writer.attributeBe32(6, VERDICT_DATA_TYPE).attributeBe32(7, 0);
+    } else if (value !== undefined) {
+      writer.attributeBe32(6, typeNumber(value)).attributeBe32(7, typeLength(value));
+    }
+    writer.attributeBe32(10, id);
+  });
+}
+
+function encodeElements(
+  type: 'newElement' | 'deleteElement',
+  command: {
+    readonly table: string;
+    readonly set: string;
+    readonly elements: readonly SetElement[];
+  },
+  setId?: number,
+): readonly Message[] {
+  const messages: Message[] = [];
+  for (let start = 0; start < command.elements.length; start += ELEMENTS_PER_MESSAGE_MAX) {
+    const some = command.elements.slice(start, start + ELEMENTS_PER_MESSAGE_MAX);
+    messages.push(
+      message(type, (writer) => {
+        writer.attributeString(1, command.table).attributeString(2, command.set);
+        if (setId !== undefined) writer.attributeBe32(4, setId);
+        writer.nested(3, (list) => {
+          for (const element of some) writeElement(list, element);
+        });
+      }),
+    );
+  }
+  return messages;
+}
+
+function writeElement(writer: MessageWriter, element: SetElement): void {
+  writer.nested(1, (fields) => {
+    writeDataValue(fields, 1, element.key);
+    if (element.verdict !== undefined) writeVerdict(fields, 2, element.verdict);
+    if (element.value !== undefined) writeDataValue(fields, 2, element.value);
+  });
+}
+
+/** nft packs the datatype numbers of a concatenation into 6 bits each. */
+function typeNumber(type: KeyType): number {
+  return type.reduce((number, field) => (number << 6) | DATATYPE[field][0], 0);
+}
+
+function typeLength(type: KeyType): number {
+  const [only] = type;
+  if (type.length === 1 && only !== undefined) return DATATYPE[only][1];
+  return type.reduce((length, field) => length + ((DATATYPE[field][1] + 3) & ~3), 0);
+}

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+import { eachAttribute, encodeBody, type Message, readAttributes, readString } from '../message.ts';
+import type { NetlinkSocket } from '../socket.ts';
+import { hasCode } from '../syscall-error.ts';
+import { writeFamilyHeader } from './command.ts';
+
+const NF_FAMILY_IPV4 = 2;
+const FAMILY_HEADER_LENGTH = 4;
+const GET = {
+  table: 0xa01,
+  chain: 0xa04,
+  rule: 0xa07,
+  set: 0xa0a,
+  element: 0xa0d,
+  generation: 0xa10,
+} as const;
+const GENERATION_ID = 1;
+
+/** What the kernel holds of one table. */
+export interface TableListing {
+  readonly chains: readonly string[];
+  /** Number of rules per chain, in chain order. */
+  readonly ruleCounts: ReadonlyMap<string, number>;
+  readonly sets: ReadonlyMap<string, readonly ListedElement[]>;
+  /**
+   * Changes whenever a chain, rule, set or element changes; two tables made by different transactions may differ.
+   * Counters of `numgen` are not part of it.
+   */
+  readonly digest: string;
+}
+
+export interface ListedElement {
+  /** Hexadecimal. */
+  readonly key: string;
+  /** Hexadecimal; empty for set members and verdicts. */
+  readonly value: string;
+  /** Chain of a jump or goto. */
+  readonly chain: string;
+}
+
+/** Number of the last committed transaction in the socket's namespace, whoever made it. */
+export function readGeneration(socket: NetlinkSocket): number {
+  const message = request(GET.generation, 0);
+  const [answer] = socket.request(message);
+  const attributes = readAttributes(answer ?? Buffer.alloc(0), FAMILY_HEADER_LENGTH);
+  return attributes.get(GENERATION_ID)?.readUInt32BE(0) ?? 0;
+}
+
+/** Names of the IPv4 tables. */
+export function listTables(socket: NetlinkSocket): readonly string[] {
+  return socket
+    .dump(request(GET.table, NF_FAMILY_IPV4))
+    .map((body) => readString(readAttributes(body, FAMILY_HEADER_LENGTH).get(1)));
+}
+
+/** Reads a table back; undefined when there is none. */
+export function listTable(socket: NetlinkSocket, table: string): TableListing | undefined {
+  if (!listTables(socket).includes(table)) return undefined;
+  const hash = createHash('sha256');
+  const read = (
+    type: number,
+    write?: (set: string) => string,
+  ): readonly ReadonlyMap<number, Buffer>[] => {
+    const bodies = socket.dump(request(type, NF_FAMILY_IPV4, table, write?.('')));
+    return bodies
+      .map((body) => readAttributes(body, FAMILY_HEADER_LENGTH))
+      .filter((attributes) => readString(attributes.get(1)) === table);
+  };
+  const chains = read(GET.chain).map((chain) => {
+    const name = readString(chain.get(3));
+    hash.update(`chain ${name} `).update(chain.get(4) ?? '');
+    return name;
+  });
+  const ruleCounts = new Map<string, number>(chains.map((chain) => [chain, 0]));
+  for (const rule of read(GET.rule)) {
+    const chain = readString(rule.get(2));
+    ruleCounts.set(chain, (ruleCounts.get(chain) ?? 0) + 1);
+    hash.update(`rule ${chain} `).update(rule.get(4) ?? '');
+  }
+  const sets = new Map<string, readonly ListedElement[]>();
+  for (const set of read(GET.set)) {
+    const name = readString(set.get(2));
+    const elements = listElements(socket, table, name);
+    sets.set(name, elements);
+    hash.update(`set ${name} ${JSON.stringify(elements)}`);
+  }
+  return { chains, ruleCounts, sets, digest: hash.digest('hex') };
+}
+
+/** Members of one set in key order. */
+function listElements(socket: NetlinkSocket, table: string, set: string): readonly ListedElement[] {
+  const elements: ListedElement[] = [];
+  let bodies: readonly Buffer[] = [];
+  try {
+    bodies = socket.dump(request(GET.element, NF_FAMILY_IPV4, table, set));
+  } catch (error) {
+    // The set went away between the two dumps.
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+  for (const body of bodies) {
+    const list = readAttributes(body, FAMILY_HEADER_LENGTH).get(3) ?? Buffer.alloc(0);
+    for (const [, element] of eachAttribute(list)) elements.push(parseElement(element));
+  }
+  return elements.sort((left, right) => (left.key < right.key ? -1 : 1));
+}
+
+function parseElement(element: Buffer): ListedElement {
+  const none = Buffer.alloc(0);
+  const fields = readAttributes(element);
+  const key = readAttributes(fields.get(1) ?? none).get(1) ?? none;
+  const data = readAttributes(fields.get(2) ?? none);
+  const verdict = readAttributes(data.get(2) ?? none);
+  return {
+    key: key.toString('hex'),
+    value: (data.get(1) ?? none).toString('hex'),
+    chain: readString(verdict.get(2)),
+  };
+}
+
+function request(type: number, family: number, table?: string, set?: string): Message {
+  const body = encodeBody((writer) => {
+    writeFamilyHeader(writer, family);
+    if (table !== undefined) writer.attributeString(1, table);
+    if (set !== undefined && set !== '') writer.attributeString(2, set);
+  });
+  return { type, flags: 0, body };
+}

@@ -1,0 +1,212 @@
+import { decodeIpv4, decodeMac, encodeIpv4, encodeMac } from '../address.ts';
+import {
+  encodeBody,
+  type Message,
+  MessageFlag,
+  type MessageWriter,
+  readAttributes,
+  readString,
+} from '../message.ts';
+
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const AF_BRIDGE = 7;
+const IFF_UP = 1;
+const IFINFO_LENGTH = 16;
+
+/** Numbers of uapi/linux/if_link.h. */
+const Attribute = {
+  address: 1,
+  name: 3,
+  mtu: 4,
+  master: 10,
+  protocolInfo: 12,
+  linkInfo: 18,
+  namespaceFd: 28,
+} as const;
+const INFO_KIND = 1;
+const INFO_DATA = 2;
+const VETH_PEER = 1;
+const BRIDGE_PORT_LEARNING = 8;
+const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15 } as const;
+
+interface LinkCommon {
+  /** At most 15 bytes. */
+  readonly name: string;
+  readonly mtu?: number | undefined;
+  readonly mac?: string | undefined;
+  /** Open namespace file: the link is born there. */
+  readonly namespaceFd?: number | undefined;
+}
+
+export type NewLink =
+  | (LinkCommon & { readonly kind: 'bridge' })
+  | (LinkCommon & { readonly kind: 'veth'; readonly peer: LinkCommon })
+  | (LinkCommon & {
+      readonly kind: 'vxlan';
+      readonly vni: number;
+      /** Source address of the tunnel; its UDP socket is in the namespace of the netlink socket. */
+      readonly local: string;
+      readonly port: number;
+    });
+
+export interface LinkChange {
+  readonly up?: boolean | undefined;
+  readonly mtu?: number | undefined;
+  readonly mac?: string | undefined;
+  /** Index of the bridge to join; 0 leaves it. */
+  readonly master?: number | undefined;
+  readonly name?: string | undefined;
+  readonly namespaceFd?: number | undefined;
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** `bridge`, `veth`, `vxlan`, … or empty. */
+  readonly kind: string;
+  readonly up: boolean;
+  readonly mtu: number;
+  readonly mac: string;
+  /** 0 when it is in no bridge. */
+  readonly master: number;
+  readonly vxlan?:
+    | { readonly vni: number; readonly local: string; readonly port: number }
+    | undefined;
+}
+
+/**
+ * RTM_NEWLINK. A VXLAN link is made for static tables: no learning, ARP answered from the neighbour table (`proxy`).
+ * The kernel answers EEXIST for a taken name.
+ */
+export function newLink(link: NewLink): Message {
+  const body = encodeBody((writer) => {
+    writeHeader(writer, 0, 0, 0);
+    writeCommon(writer, link);
+    writer.nested(Attribute.linkInfo, (inner) => {
+      inner.attribute(INFO_KIND, Buffer.from(link.kind));
+      writeKind(inner, link);
+    });
+  });
+  return { type: RTM_NEWLINK, flags: MessageFlag.create | MessageFlag.exclusive, body };
+}
+
+export function changeLink(index: number, change: LinkChange): Message {
+  const body = encodeBody((writer) => {
+    writeHeader(
+      writer,
+      index,
+      change.up === true ? IFF_UP : 0,
+      change.up === undefined ? 0 : IFF_UP,
+    );
+    if (change.name !== undefined) writer.attributeString(Attribute.name, change.name);
+    if (change.mtu !== undefined) writer.attributeU32(Attribute.mtu, change.mtu);
+    if (change.mac !== undefined) writer.attribute(Attribute.address, encodeMac(change.mac));
+    if (change.master !== undefined) writer.attributeU32(Attribute.master, change.master);
+    if (change.namespaceFd !== undefined) {
+      writer.attributeU32(Attribute.namespaceFd, change.namespaceFd);
+    }
+  });
+  return { type: RTM_NEWLINK, flags: 0, body };
+}
+
+/** Stops a bridge from learning addresses on one of its ports. */
+export function setBridgePortLearning(index: number, learning: boolean): Message {
+  const body = encodeBody((writer) => {
+    writeHeader(writer, index, 0, 0, AF_BRIDGE);
+    writer.nested(Attribute.protocolInfo, (inner) => {
+      inner.attributeU8(BRIDGE_PORT_LEARNING, learning ? 1 : 0);
+    });
+  });
+  return { type: RTM_SETLINK, flags: 0, body };
+}
+
+export function deleteLink(index: number): Message {
+  return {
+    type: RTM_DELLINK,
+    flags: 0,
+    body: encodeBody((writer) => writeHeader(writer, index, 0, 0)),
+  };
+}
+
+/** Asks for one link; the kernel answers ENODEV when there is none. */
+export function getLink(name: string): Message {
+  const body = encodeBody((writer) => {
+    writeHeader(writer, 0, 0, 0);
+    writer.attributeString(Attribute.name, name);
+  });
+  return { type: RTM_GETLINK, flags: 0, body };
+}
+
+export function dumpLinks(): Message {
+  return {
+    type: RTM_GETLINK,
+    flags: 0,
+    body: encodeBody((writer) => writeHeader(writer, 0, 0, 0)),
+  };
+}
+
+export function parseLink(body: Buffer): Link {
+  const attributes = readAttributes(body, IFINFO_LENGTH);
+  const info = readAttributes(attributes.get(Attribute.linkInfo) ?? Buffer.alloc(0));
+  const kind = readString(info.get(INFO_KIND));
+  return {
+    index: body.readInt32LE(4),
+    name: readString(attributes.get(Attribute.name)),
+    kind,
+    up: (body.readUInt32LE(8) & IFF_UP) !== 0,
+    mtu: attributes.get(Attribute.mtu)?.readUInt32LE(0) ?? 0,
+    mac: decodeMac(attributes.get(Attribute.address) ?? Buffer.alloc(0)),
+    master: attributes.get(Attribute.master)?.readUInt32LE(0) ?? 0,
+    vxlan: kind === 'vxlan' ? parseVxlan(info.get(INFO_DATA) ?? Buffer.alloc(0)) : undefined,
+  };
+}
+
+function parseVxlan(data: Buffer): Link['vxlan'] {
+  const attributes = readAttributes(data);
+  const local = attributes.get(Vxlan.local);
+  return {
+    vni: attributes.get(Vxlan.id)?.readUInt32LE(0) ?? 0,
+    local: local === undefined ? '' : decodeIpv4(local),
+    port: attributes.get(Vxlan.port)?.readUInt16BE(0) ?? 0,
+  };
+}
+
+function writeHeader(
+  writer: MessageWriter,
+  index: number,
+  flags: number,
+  ...[change = 0, family = 0]: readonly number[]
+): void {
+  writer.u8(family).u8(0).u16(0).u32(index).u32(flags).u32(change);
+}
+
+function writeCommon(writer: MessageWriter, link: LinkCommon): void {
+  writer.attributeString(Attribute.name, link.name);
+  if (link.mtu !== undefined) writer.attributeU32(Attribute.mtu, link.mtu);
+  if (link.mac !== undefined) writer.attribute(Attribute.address, encodeMac(link.mac));
+  if (link.namespaceFd !== undefined) writer.attributeU32(Attribute.namespaceFd, link.namespaceFd);
+}
+
+function writeKind(writer: MessageWriter, link: NewLink): void {
+  if (link.kind === 'veth') {
+    writer.nested(INFO_DATA, (inner) => {
+      inner.nested(VETH_PEER, (peer) => {
+        writeHeader(peer, 0, 0, 0);
+        writeCommon(peer, link.peer);
+      });
+    });
+  }
+  if (link.kind === 'vxlan') {
+    writer.nested(INFO_DATA, (inner) => {
+      inner
+        .attributeU32(Vxlan.id, link.vni)
+        .attribute(Vxlan.local, encodeIpv4(link.local))
+        .attributeU8(Vxlan.learning, 0)
+        .attributeU8(Vxlan.proxy, 1)
+        .attributeBe16(Vxlan.port, link.port);
+    });
+  }
+}

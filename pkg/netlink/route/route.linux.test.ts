@@ -1,0 +1,198 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createNamespace, NetworkNamespace, removeNamespace } from '../namespace.ts';
+import { NetlinkSocket } from '../socket.ts';
+import { deleteAddress, dumpAddresses, newAddress, parseAddress } from './address.ts';
+import {
+  changeLink,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  newLink,
+  parseLink,
+  setBridgePortLearning,
+} from './link.ts';
+import {
+  deleteFdbEntry,
+  dumpFdb,
+  dumpNeighbours,
+  parseFdbEntry,
+  parseNeighbour,
+  putFdbEntry,
+  putNeighbour,
+} from './neighbour.ts';
+import { deleteRoute, dumpRoutes, newRoute, parseRoute } from './route.ts';
+import { deleteRule, dumpRules, newRule, parseRule } from './rule.ts';
+
+let folder: string;
+let socket: NetlinkSocket;
+const pin = (name: string): string => join(folder, name);
+const inside = (name: string, command: string, ...words: readonly string[]): unknown =>
+  JSON.parse(
+    execFileSync('nsenter', [`--net=${pin(name)}`, command, ...words], { encoding: 'utf8' }),
+  );
+const indexOf = (name: string): number => {
+  const [body = Buffer.alloc(16)] = socket.request(getLink(name));
+  return parseLink(body).index;
+};
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'netlink-'));
+  createNamespace(pin('a'));
+  createNamespace(pin('b'));
+  using namespace = NetworkNamespace.open(pin('a'));
+  socket = namespace.run(() => NetlinkSocket.open('route'));
+});
+
+afterEach(() => {
+  socket[Symbol.dispose]();
+  removeNamespace(pin('a'));
+  removeNamespace(pin('b'));
+  rmSync(folder, { recursive: true });
+});
+
+test('a veth pair whose peer is born in another namespace', () => {
+  using other = NetworkNamespace.open(pin('b'));
+  socket.request(
+    newLink({
+      kind: 'veth',
+      name: 'left',
+      mtu: 1450,
+      peer: { name: 'eth0', mac: '02:42:0a:00:00:02', mtu: 1450, namespaceFd: other.fd },
+    }),
+  );
+  socket.request(changeLink(indexOf('left'), { up: true }));
+  expect(inside('b', 'ip', '-j', '-d', 'link', 'show', 'eth0')).toMatchObject([
+    { ifname: 'eth0', address: '02:42:0a:00:00:02', mtu: 1450, linkinfo: { info_kind: 'veth' } },
+  ]);
+  expect(inside('a', 'ip', '-j', 'link', 'show', 'left')).toMatchObject([
+    { flags: expect.arrayContaining(['UP']) },
+  ]);
+});
+
+test('a bridge with a VXLAN port: static entries only', () => {
+  socket.request(newLink({ kind: 'bridge', name: 'br0' }));
+  socket.request(
+    newLink({ kind: 'vxlan', name: 'vx0', vni: 4097, local: '192.0.2.1', port: 4789, mtu: 1450 }),
+  );
+  const vxlan = indexOf('vx0');
+  socket.request(changeLink(vxlan, { master: indexOf('br0'), up: true }));
+  socket.request(setBridgePortLearning(vxlan, false));
+  const mac = '02:42:0a:00:00:05';
+  socket.batch([
+    putFdbEntry({ link: vxlan, mac, tunnel: '192.0.2.9' }),
+    putFdbEntry({ link: vxlan, mac }),
+    putNeighbour({ link: vxlan, address: '10.0.0.5', mac }),
+  ]);
+
+  const [link] = inside('a', 'ip', '-j', '-d', 'link', 'show', 'vx0') as readonly unknown[];
+  expect(link).toMatchObject({
+    master: 'br0',
+    linkinfo: {
+      info_kind: 'vxlan',
+      info_data: { id: 4097, local: '192.0.2.1', port: 4789, learning: false, proxy: true },
+      info_slave_data: { learning: false },
+    },
+  });
+  const fdb = inside('a', 'bridge', '-j', 'fdb', 'show', 'dev', 'vx0');
+  expect(fdb).toContainEqual(
+    expect.objectContaining({ mac, dst: '192.0.2.9', state: 'permanent' }),
+  );
+  expect(fdb).toContainEqual(expect.objectContaining({ mac, master: 'br0', state: 'static' }));
+  expect(inside('a', 'ip', '-j', 'neigh', 'show', 'dev', 'vx0')).toMatchObject([
+    { dst: '10.0.0.5', lladdr: mac, state: ['PERMANENT'] },
+  ]);
+
+  const entries = socket
+    .dump(dumpFdb())
+    .map(parseFdbEntry)
+    .filter((entry) => entry.mac === mac);
+  expect(entries.map((entry) => [entry.tunnel, entry.fixed])).toEqual(
+    expect.arrayContaining([
+      ['192.0.2.9', true],
+      [undefined, true],
+    ]),
+  );
+  expect(socket.dump(dumpNeighbours()).map(parseNeighbour)).toContainEqual({
+    link: vxlan,
+    address: '10.0.0.5',
+    mac,
+    permanent: true,
+  });
+  expect(socket.dump(dumpLinks()).map(parseLink)).toContainEqual(
+    expect.objectContaining({ name: 'vx0', vxlan: { vni: 4097, local: '192.0.2.1', port: 4789 } }),
+  );
+  socket.request(deleteFdbEntry({ link: vxlan, mac, tunnel: '192.0.2.9' }));
+  expect(inside('a', 'bridge', '-j', 'fdb', 'show', 'dev', 'vx0')).not.toContainEqual(
+    expect.objectContaining({ dst: '192.0.2.9' }),
+  );
+});
+
+test('addresses, routes and mark rules', () => {
+  socket.request(newLink({ kind: 'bridge', name: 'br0' }));
+  const link = indexOf('br0');
+  socket.request(changeLink(link, { up: true }));
+  socket.request(newAddress({ link, address: '10.9.0.1/24' }));
+  socket.request(newRoute({ destination: 'default', gateway: '10.9.0.254', link }));
+  socket.request(newRoute({ destination: '10.8.0.0/16', link }));
+  const far = { destination: 'default', gateway: '203.0.113.7', link, table: 70000, onLink: true };
+  socket.request(newRoute(far));
+  const rule = { mark: 0x1000005, mask: 0xff00ffff, table: 70000, priority: 99 };
+  socket.request(newRule(rule));
+
+  expect(inside('a', 'ip', '-j', 'route')).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ dst: 'default', gateway: '10.9.0.254' }),
+      expect.objectContaining({ dst: '10.8.0.0/16', dev: 'br0', scope: 'link' }),
+    ]),
+  );
+  expect(inside('a', 'ip', '-j', 'route', 'show', 'table', '70000')).toMatchObject([
+    { dst: 'default', gateway: '203.0.113.7', flags: expect.arrayContaining(['onlink']) },
+  ]);
+  expect(inside('a', 'ip', '-j', 'rule')).toContainEqual(
+    expect.objectContaining({
+      priority: 99,
+      fwmark: '0x1000005',
+      fwmask: '0xff00ffff',
+      table: '70000',
+    }),
+  );
+  expect(socket.dump(dumpAddresses()).map(parseAddress)).toContainEqual({
+    link,
+    address: '10.9.0.1/24',
+  });
+  expect(socket.dump(dumpRoutes()).map(parseRoute)).toContainEqual(expect.objectContaining(far));
+  expect(socket.dump(dumpRules()).map(parseRule)).toContainEqual(rule);
+
+  socket.request(deleteRule(rule));
+  socket.request(deleteRoute(far));
+  socket.request(deleteAddress({ link, address: '10.9.0.1/24' }));
+  expect(socket.dump(dumpRules()).map(parseRule)).not.toContainEqual(rule);
+  expect(socket.dump(dumpAddresses())).toEqual([]);
+});
+
+test('a refusal names the request, the errno and the reason of the kernel', () => {
+  socket.request(newLink({ kind: 'bridge', name: 'br0' }));
+  expect(() => socket.request(newLink({ kind: 'bridge', name: 'br0' }))).toThrow(/EEXIST/);
+  expect(() => socket.request(newLink({ kind: 'bridge', name: 'sixteen-letters-' }))).toThrow(
+    /EINVAL|ERANGE/,
+  );
+  expect(() => socket.request(getLink('none'))).toThrow(/ENODEV/);
+});
+
+test('a batch tries everything, tolerates what it is told to and reports the first failure', () => {
+  socket.request(newLink({ kind: 'bridge', name: 'br0' }));
+  const link = indexOf('br0');
+  const some = Array.from({ length: 450 }, (_, i) =>
+    newAddress({ link, address: `10.1.${i >> 8}.${i & 255}/32` }),
+  );
+  socket.batch([...some, ...some.slice(0, 10)], ['EEXIST']);
+  expect(socket.dump(dumpAddresses())).toHaveLength(450);
+  expect(() =>
+    socket.batch([deleteLink(9999), newAddress({ link, address: '10.2.0.1/32' })]),
+  ).toThrow(/ENODEV/);
+  expect(socket.dump(dumpAddresses())).toHaveLength(451);
+});
