@@ -20,6 +20,7 @@ export type {
   Snapshot,
 } from './message.ts';
 export { entrySize, isEmptyHardState, LOCAL_APPEND, LOCAL_APPLY, NONE } from './message.ts';
+export { RawNode } from './raw-node.ts';
 export type {
   ProgressState,
   ProgressView,

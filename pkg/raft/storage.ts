@@ -1,5 +1,5 @@
 import { assert, RaftError } from './error.ts';
-import type { ConfState, Entry, HardState, Index, Snapshot } from './message.ts';
+import type { ConfState, Entry, HardState, Index, NodeId, Snapshot } from './message.ts';
 import { EMPTY_CONF_STATE, entrySize } from './message.ts';
 
 /**
@@ -16,8 +16,11 @@ export interface Storage {
   term(index: Index): number;
   firstIndex(): Index;
   lastIndex(): Index;
-  /** The newest snapshot. */
-  snapshot(): Snapshot;
+  /**
+   * The newest snapshot. The leader asks on behalf of `member`, and sends it only if its `confState` contains `member`:
+   * when it does not, start taking a newer one and throw ErrSnapshotTemporarilyUnavailable until it is there.
+   */
+  snapshot(member?: NodeId): Snapshot;
 }
 
 /** Longest prefix of `entries` within `maxSize` bytes, but never empty when `entries` is not. */
@@ -74,7 +77,7 @@ export class MemoryStorage implements Storage {
     return this.#offset + this.#entries.length;
   }
 
-  snapshot(): Snapshot {
+  snapshot(_member?: NodeId): Snapshot {
     return this.#snapshot;
   }
 
