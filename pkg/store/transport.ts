@@ -1,0 +1,29 @@
+/** Where a member is reached. */
+export interface PeerAddress {
+  readonly raftId: number;
+  /** host:port */
+  readonly address: string;
+}
+
+/**
+ * Carries opaque bytes between managers. Messages to one peer keep their order while a connection lasts; they may be
+ * lost, and that is reported. Nothing is retried here: raft does that.
+ */
+export interface Transport {
+  /** Queues a message; never blocks and never throws. What cannot be sent is dropped and reported to `unreachable`. */
+  send(to: PeerAddress, payload: Uint8Array): void;
+  /**
+   * Delivers a large message aside from the others, so that heartbeats are not held up by it. Resolves when the peer
+   * has all of it, rejects otherwise; must settle within its own deadline.
+   */
+  sendSnapshot(to: PeerAddress, payload: Uint8Array): Promise<void>;
+  /** Begin to hand over what arrives. Called once, before the first send; disposing ends it. */
+  listen(receiver: TransportReceiver): Disposable;
+}
+
+export interface TransportReceiver {
+  /** A message (from `send` or `sendSnapshot` alike). `fromRaftId` is what the sender's connection claims. */
+  receive(fromRaftId: number, payload: Uint8Array): void;
+  /** The last message, or the connection, to this peer was lost. */
+  unreachable(raftId: number): void;
+}
