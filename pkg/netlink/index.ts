@@ -41,6 +41,8 @@ export {
   parseAddress,
 } from './route/address.ts';
 export {
+  type BridgePortChange,
+  changeBridgePort,
   changeLink,
   deleteLink,
   dumpLinks,
@@ -50,7 +52,6 @@ export {
   type NewLink,
   newLink,
   parseLink,
-  setBridgePortLearning,
 } from './route/link.ts';
 export {
   deleteFdbEntry,

@@ -40,6 +40,9 @@ const DATATYPE = {
   mark: [19, 4],
 } as const;
 
+/** User data by which `nft list` knows that keys are in host byte order (libnftnl's NFTNL_UDATA_SET_KEYBYTEORDER). */
+const HOST_ORDER_KEY = Buffer.from([0, 4, 1, 0, 0, 0]);
+
 /** More than one: a concatenation; every field is padded to 4 bytes in keys. */
 export type KeyType = readonly (keyof typeof DATATYPE)[];
 
@@ -212,6 +215,7 @@ function encodeSet(
       writer.attributeBe32(6, typeNumber(value)).attributeBe32(7, typeLength(value));
     }
     writer.attributeBe32(10, id);
+    if (key[0] === 'integer') writer.attribute(13, HOST_ORDER_KEY);
   });
 }
 

@@ -29,7 +29,7 @@ const Attribute = {
 const INFO_KIND = 1;
 const INFO_DATA = 2;
 const VETH_PEER = 1;
-const BRIDGE_PORT_LEARNING = 8;
+const BridgePort = { learning: 8, isolated: 33 } as const;
 const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15 } as const;
 
 interface LinkCommon {
@@ -112,12 +112,23 @@ export function changeLink(index: number, change: LinkChange): Message {
   return { type: RTM_NEWLINK, flags: 0, body };
 }
 
-/** Stops a bridge from learning addresses on one of its ports. */
-export function setBridgePortLearning(index: number, learning: boolean): Message {
+export interface BridgePortChange {
+  /** Whether the bridge learns addresses from frames that arrive here. */
+  readonly learning?: boolean | undefined;
+  /** Isolated ports reach the bridge and other ports, not each other. */
+  readonly isolated?: boolean | undefined;
+}
+
+export function changeBridgePort(index: number, change: BridgePortChange): Message {
   const body = encodeBody((writer) => {
     writeHeader(writer, index, 0, 0, AF_BRIDGE);
     writer.nested(Attribute.protocolInfo, (inner) => {
-      inner.attributeU8(BRIDGE_PORT_LEARNING, learning ? 1 : 0);
+      if (change.learning !== undefined) {
+        inner.attributeU8(BridgePort.learning, change.learning ? 1 : 0);
+      }
+      if (change.isolated !== undefined) {
+        inner.attributeU8(BridgePort.isolated, change.isolated ? 1 : 0);
+      }
     });
   });
   return { type: RTM_SETLINK, flags: 0, body };

@@ -35,7 +35,7 @@ export interface ObservedNeighbour extends Neighbour {
 }
 
 export interface ObservedFdbEntry extends FdbEntry {
-  /** Made by configuration, not by learning. */
+  /** Put there by configuration: neither learned nor the address of the bridge's own port. */
   readonly fixed: boolean;
 }
 
@@ -80,7 +80,7 @@ export function parseFdbEntry(body: Buffer): ObservedFdbEntry {
     link: body.readInt32LE(4),
     mac: decodeMac(attributes.get(NDA_LLADDR) ?? Buffer.alloc(0)),
     tunnel: tunnel === undefined ? undefined : decodeIpv4(tunnel),
-    fixed: (body.readUInt16LE(8) & (NUD_PERMANENT | NUD_NOARP)) !== 0,
+    fixed: (body.readUInt16LE(8) & (tunnel === undefined ? NUD_NOARP : NUD_PERMANENT)) !== 0,
   };
 }
 

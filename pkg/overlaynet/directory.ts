@@ -1,0 +1,102 @@
+import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
+import { inService } from './vip.ts';
+
+/** What names mean on one network, for DNS. Names are lower case, without the last dot. */
+export interface Directory {
+  readonly networkName: string;
+  /** Undefined: no such name here. An empty list: the name exists and has no address at the moment. */
+  lookup(name: string): readonly string[] | undefined;
+  /** The name of an address. */
+  reverse(address: string): string | undefined;
+}
+
+const TASKS_PREFIX = 'tasks.';
+
+/**
+ * Service and alias → VIP (or all endpoints in service when the service has none), `tasks.NAME` → all endpoints in
+ * service, slot and container names → that endpoint, also before it is in service.
+ */
+export function directoryOfTable(table: NetworkTable): Directory {
+  const names = new Map<string, readonly string[]>();
+  const reverse = new Map<string, string>();
+  const all = new Map<string, NetworkEndpoint[]>();
+  for (const endpoint of table.endpoints) {
+    const list = all.get(endpoint.serviceId) ?? [];
+    list.push(endpoint);
+    all.set(endpoint.serviceId, list);
+    for (const address of endpoint.addresses) reverse.set(address, endpoint.name);
+    // Aliases first: the names below are exact and win.
+    if (inService(endpoint)) {
+      for (const alias of endpoint.aliases) addAddresses(names, alias, endpoint.addresses);
+    }
+  }
+  for (const endpoint of table.endpoints) {
+    set(names, endpoint.slotName, endpoint.addresses);
+    set(names, endpoint.name, endpoint.addresses);
+  }
+  for (const service of table.services) {
+    const endpoints = (all.get(service.serviceId) ?? []).filter(inService);
+    const addresses = endpoints.flatMap((endpoint) => endpoint.addresses).sort(compareText);
+    const answer = service.vips.length > 0 ? service.vips : addresses;
+    for (const name of [...service.aliases, service.name]) {
+      set(names, name, answer);
+      set(names, `${TASKS_PREFIX}${name}`, addresses);
+    }
+    for (const vip of service.vips) reverse.set(vip, service.name);
+  }
+  return directory(table.name, names, reverse);
+}
+
+/** A container's names on a local network. */
+export interface LocalName {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly address: string;
+}
+
+export function directoryOfContainers(
+  networkName: string,
+  containers: readonly LocalName[],
+): Directory {
+  const names = new Map<string, readonly string[]>();
+  const reverse = new Map<string, string>();
+  for (const { aliases, address } of containers) {
+    for (const alias of aliases) addAddresses(names, alias, [address]);
+  }
+  for (const { name, address } of containers) {
+    set(names, name, [address]);
+    reverse.set(address, name);
+  }
+  return directory(networkName, names, reverse);
+}
+
+function directory(
+  networkName: string,
+  names: ReadonlyMap<string, readonly string[]>,
+  addresses: ReadonlyMap<string, string>,
+): Directory {
+  const suffix = `.${networkName.toLowerCase()}`;
+  return {
+    networkName,
+    lookup: (name) =>
+      names.get(name) ??
+      (name.endsWith(suffix) ? names.get(name.slice(0, -suffix.length)) : undefined),
+    reverse: (address) => addresses.get(address),
+  };
+}
+
+function set(
+  names: Map<string, readonly string[]>,
+  name: string,
+  addresses: readonly string[],
+): void {
+  names.set(name.toLowerCase(), addresses);
+}
+
+function addAddresses(
+  names: Map<string, readonly string[]>,
+  name: string,
+  addresses: readonly string[],
+): void {
+  set(names, name, [...(names.get(name.toLowerCase()) ?? []), ...addresses]);
+}

@@ -1,0 +1,103 @@
+import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
+
+/** Clients give up after 5 s (resolv.conf(5) `timeout`), so two resolvers must fit into it. */
+const RESOLVER_TIMEOUT_MS = 2000;
+const FORWARDED_MAX = 1024;
+const DNS_PORT = 53;
+const DNS_ID_LENGTH = 2;
+
+/** Asks the resolvers, one after the other, from the namespace of this process. */
+export class DnsForwarder {
+  #running = 0;
+
+  /** The resolver's reply as it came; undefined when none answered. */
+  async ask(
+    message: Buffer,
+    transport: 'udp' | 'tcp',
+    resolvers: readonly string[],
+  ): Promise<Buffer | undefined> {
+    if (this.#running >= FORWARDED_MAX) return undefined;
+    this.#running++;
+    try {
+      for (const resolver of resolvers) {
+        const reply = await (transport === 'udp' ? askUdp : askTcp)(message, resolver);
+        if (reply !== undefined) return reply;
+      }
+      return undefined;
+    } finally {
+      this.#running--;
+    }
+  }
+}
+
+function split(resolver: string): { readonly address: string; readonly port: number } {
+  const [address = '', port] = resolver.split(':');
+  return { address, port: port === undefined ? DNS_PORT : Number(port) };
+}
+
+/** A socket per question: its random port is what makes forged answers hard (RFC 5452 section 9.2). */
+function askUdp(message: Buffer, resolver: string): Promise<Buffer | undefined> {
+  const { address, port } = split(resolver);
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4');
+    const timer = setTimeout(() => finish(undefined), RESOLVER_TIMEOUT_MS);
+    let finished = false;
+    const finish = (reply: Buffer | undefined): void => {
+      if (finished) return;
+      finished = true;
+      clearTimeout(timer);
+      socket.close();
+      resolve(reply);
+    };
+    socket.on('error', () => finish(undefined));
+    socket.on('message', (reply) => {
+      if (reply.subarray(0, DNS_ID_LENGTH).equals(message.subarray(0, DNS_ID_LENGTH)))
+        finish(reply);
+    });
+    // Connected: other senders are ignored and a closed port is reported.
+    socket.connect(port, address, () => socket.send(message));
+  });
+}
+
+function askTcp(message: Buffer, resolver: string): Promise<Buffer | undefined> {
+  const { address, port } = split(resolver);
+  return new Promise((resolve) => {
+    let received = Buffer.alloc(0);
+    const connection = connect(port, address);
+    const finish = (reply: Buffer | undefined): void => {
+      connection.destroy();
+      resolve(reply);
+    };
+    connection.setTimeout(RESOLVER_TIMEOUT_MS, () => finish(undefined));
+    connection.on('error', () => finish(undefined));
+    connection.on('close', () => resolve(undefined));
+    connection.on('connect', () => connection.write(frame(message)));
+    connection.on('data', (data) => {
+      received = Buffer.concat([received, data]);
+      const [first] = unframe(received).messages;
+      if (first !== undefined) finish(first);
+    });
+  });
+}
+
+/** DNS over TCP puts a two-byte length before each message (RFC 1035 section 4.2.2). */
+export function frame(message: Buffer): Buffer {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(message.length);
+  return Buffer.concat([length, message]);
+}
+
+export function unframe(received: Buffer): {
+  readonly messages: readonly Buffer[];
+  readonly rest: Buffer;
+} {
+  const messages: Buffer[] = [];
+  let rest = received;
+  while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
+    const end = 2 + rest.readUInt16BE(0);
+    messages.push(rest.subarray(2, end));
+    rest = rest.subarray(end);
+  }
+  return { messages, rest };
+}

@@ -1,0 +1,209 @@
+import {
+  CtState,
+  decodeIpv4,
+  encodeIpv4,
+  encodeMac,
+  parseCidr,
+  type RuleExpression,
+  type SetElement,
+} from 'vxlan-netlink';
+
+/*
+ * The handful of nf_tables phrases that our rules are made of. Register 1 is 16 bytes; 9 is its second quarter.
+ */
+const PROTOCOL_NUMBER = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
+const INTERFACE_NAME_LENGTH = 16;
+const SOURCE_ADDRESS_OFFSET = 12;
+const DESTINATION_ADDRESS_OFFSET = 16;
+const DESTINATION_PORT_OFFSET = 2;
+const FIB_TYPE_LOCAL = 2;
+
+export type Protocol = keyof typeof PROTOCOL_NUMBER;
+
+/** A 32-bit number as registers hold it. */
+export function hostOrder(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value >>> 0);
+  return bytes;
+}
+
+function equals(value: Buffer): RuleExpression {
+  return { kind: 'cmp', source: 1, operator: 'eq', value };
+}
+
+/** `ip daddr` into register 1. */
+export const loadDestination: RuleExpression = {
+  kind: 'payload',
+  base: 'network',
+  offset: DESTINATION_ADDRESS_OFFSET,
+  length: 4,
+  target: 1,
+};
+
+export function matchDestination(address: string): readonly RuleExpression[] {
+  return [loadDestination, equals(encodeIpv4(address))];
+}
+
+/** `ip saddr prefix`, or its negation. */
+export function matchSource(prefix: string): readonly RuleExpression[] {
+  const { address, prefixLength } = parseCidr(prefix);
+  const mask = prefixMask(prefixLength);
+  return [
+    {
+      kind: 'payload',
+      base: 'network',
+      offset: SOURCE_ADDRESS_OFFSET,
+      length: 4,
+      target: 1,
+    },
+    { kind: 'bitwise', source: 1, target: 1, mask, xor: Buffer.alloc(4) },
+    equals(Buffer.from(encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0)))),
+  ];
+}
+
+export function matchLink(
+  direction: 'iifname' | 'oifname',
+  operator: 'eq' | 'neq',
+  link: string,
+): readonly RuleExpression[] {
+  const value = Buffer.alloc(INTERFACE_NAME_LENGTH);
+  value.write(link);
+  return [
+    { kind: 'meta', key: direction, target: 1 },
+    { kind: 'cmp', source: 1, operator, value },
+  ];
+}
+
+export function matchProtocol(protocol: Protocol): readonly RuleExpression[] {
+  return [
+    { kind: 'meta', key: 'l4proto', target: 1 },
+    equals(Buffer.from([PROTOCOL_NUMBER[protocol]])),
+  ];
+}
+
+export function matchPort(port: number): readonly RuleExpression[] {
+  return [
+    {
+      kind: 'payload',
+      base: 'transport',
+      offset: DESTINATION_PORT_OFFSET,
+      length: 2,
+      target: 1,
+    },
+    equals(portBytes(port)),
+  ];
+}
+
+/** The destination is an address of this namespace. */
+export const matchLocalDestination: readonly RuleExpression[] = [
+  { kind: 'fib-destination-type', target: 1 },
+  equals(hostOrder(FIB_TYPE_LOCAL)),
+];
+
+export const matchNewConnection: readonly RuleExpression[] = matchCtBits('state', CtState.new);
+
+/** `ct state` or `ct status` has any of these bits. */
+export function matchCtBits(key: 'state' | 'status', bits: number): readonly RuleExpression[] {
+  return [
+    { kind: 'ct', key, target: 1 },
+    { kind: 'bitwise', source: 1, target: 1, mask: hostOrder(bits), xor: hostOrder(0) },
+    { kind: 'cmp', source: 1, operator: 'neq', value: hostOrder(0) },
+  ];
+}
+
+/** `(ct mark & mask) == value` */
+export function matchCtMark(mask: number, value: number): readonly RuleExpression[] {
+  return [
+    { kind: 'ct', key: 'mark', target: 1 },
+    { kind: 'bitwise', source: 1, target: 1, mask: hostOrder(mask), xor: hostOrder(0) },
+    equals(hostOrder(value)),
+  ];
+}
+
+/** `meta l4proto . th dport vmap @set` */
+export function dispatchOnPort(set: string): readonly RuleExpression[] {
+  return [
+    { kind: 'meta', key: 'l4proto', target: 1 },
+    {
+      kind: 'payload',
+      base: 'transport',
+      offset: DESTINATION_PORT_OFFSET,
+      length: 2,
+      target: 9,
+    },
+    { kind: 'lookup', set, source: 1, target: 0 },
+  ];
+}
+
+/** `dnat to` one of the addresses, each new connection the next; with a port when given. */
+export function balance(addresses: readonly string[], port?: number): readonly RuleExpression[] {
+  const elements: readonly SetElement[] = addresses.map((address, slot) => ({
+    key: hostOrder(slot),
+    value: encodeIpv4(address),
+  }));
+  return [
+    { kind: 'numgen', mode: 'increment', modulus: addresses.length, target: 1 },
+    {
+      kind: 'anonymous-lookup',
+      shape: { key: ['integer'], value: ['ipv4'] },
+      elements,
+      source: 1,
+      target: 1,
+    },
+    ...translateLoaded(port),
+  ];
+}
+
+/** `dnat to address[:port]` */
+export function translateTo(address: string, port?: number): readonly RuleExpression[] {
+  return [{ kind: 'immediate', target: 1, value: encodeIpv4(address) }, ...translateLoaded(port)];
+}
+
+/** Verdict map entry from protocol and port to a chain. */
+export function portElement(protocol: Protocol, port: number, chain: string): SetElement {
+  const key = Buffer.alloc(8);
+  key.writeUInt8(PROTOCOL_NUMBER[protocol], 0);
+  key.writeUInt16BE(port, 4);
+  return { key, verdict: { verdict: 'goto', chain } };
+}
+
+export function macElement(mac: string, value: Buffer): SetElement {
+  return { key: encodeMac(mac), value };
+}
+
+/** 02:42 and the four bytes of the address, as Docker derives it: no MAC address has to be distributed. */
+export function macOf(address: string): string {
+  const bytes = [0x02, 0x42, ...encodeIpv4(address)];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+export function networkOf(cidr: string): string {
+  const { address, prefixLength } = parseCidr(cidr);
+  const mask = prefixMask(prefixLength);
+  const bytes = encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0));
+  return `${decodeIpv4(bytes)}/${prefixLength}`;
+}
+
+export function addressWithoutPrefix(cidr: string): string {
+  return parseCidr(cidr).address;
+}
+
+export function portBytes(port: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(port);
+  return bytes;
+}
+
+function translateLoaded(port: number | undefined): readonly RuleExpression[] {
+  if (port === undefined) return [{ kind: 'dnat', address: 1 }];
+  return [
+    { kind: 'immediate', target: 9, value: portBytes(port) },
+    { kind: 'dnat', address: 1, port: 9 },
+  ];
+}
+
+function prefixMask(prefixLength: number): Buffer {
+  const mask = Buffer.alloc(4);
+  mask.writeUInt32BE(prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0);
+  return mask;
+}

@@ -1,0 +1,138 @@
+import type { Command, Connection, MarkRule, TableListing } from 'vxlan-netlink';
+
+/** The kernel's network half in the words that this package needs; `linux.ts` is the real one, `fake.ts` the tests'. */
+export interface Kernel {
+  /** Makes a namespace pinned at `path`; false when it was there. */
+  createNamespace(path: string): boolean;
+  /** Removes the pin; missing ones are fine. */
+  removeNamespace(path: string): void;
+  /** @param path nothing for the namespace of this process */
+  open(path?: string): Namespace;
+}
+
+/** An open network namespace. Every call is synchronous and leaves the calling thread where it was. */
+export interface Namespace extends Disposable {
+  observe(): ObservedNamespace;
+  /** In order; stops at the first refusal. */
+  apply(operations: readonly Operation[]): void;
+  /** Value of `/proc/sys/<key>` without the line end; undefined when the kernel has no such key. */
+  readSysctl(key: string): string | undefined;
+  writeSysctl(key: string, value: string): void;
+  /** One nf_tables transaction: all of it or nothing. */
+  commit(commands: readonly Command[]): void;
+  /** Number of the last committed transaction, whoever made it. */
+  generation(): number;
+  tables(): readonly string[];
+  listTable(table: string): TableListing | undefined;
+  /** Bound socket of this namespace for Node's `listen({ fd })`. */
+  openSocket(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+  ): { readonly fd: number; readonly port: number };
+  /** Returns how many tracked connections were forgotten. */
+  forgetConnections(matches: (connection: Connection) => boolean): number;
+}
+
+/** What a link should be. Links of kind `present` are made from the other end (veth) or by the kernel (lo). */
+export type DesiredLink = {
+  readonly name: string;
+  readonly mtu?: number | undefined;
+  readonly mac?: string | undefined;
+  /** Name of the bridge it belongs to. */
+  readonly master?: string | undefined;
+  /** Bridge port that reaches the bridge but no other isolated port. */
+  readonly isolated?: boolean | undefined;
+} & (
+  | { readonly kind: 'bridge' | 'present' }
+  | { readonly kind: 'veth'; readonly peer: DesiredPeer }
+  | {
+      readonly kind: 'vxlan';
+      readonly vni: number;
+      readonly local: string;
+      readonly port: number;
+      /** Namespace whose addresses the tunnel uses. */
+      readonly underlay: Namespace;
+    }
+);
+
+/** The other end of a veth pair; born in its namespace under its final name. */
+export interface DesiredPeer {
+  readonly name: string;
+  readonly mac?: string | undefined;
+  readonly mtu?: number | undefined;
+  readonly namespace: Namespace;
+}
+
+export interface LinkAddress {
+  readonly link: string;
+  /** With prefix length. */
+  readonly address: string;
+}
+
+export interface Route {
+  /** `default` or a prefix. */
+  readonly destination: string;
+  readonly link: string;
+  readonly gateway?: string | undefined;
+  readonly table: number;
+  readonly onLink: boolean;
+}
+
+export interface Neighbour {
+  readonly link: string;
+  readonly address: string;
+  readonly mac: string;
+}
+
+export interface FdbEntry {
+  readonly link: string;
+  readonly mac: string;
+  /** Tunnel end on a VXLAN link; absent for a static entry of the bridge. */
+  readonly tunnel?: string | undefined;
+}
+
+export interface ObservedLink {
+  readonly name: string;
+  readonly kind: string;
+  readonly up: boolean;
+  readonly mtu: number;
+  readonly mac: string;
+  readonly master: string;
+  readonly vxlan?:
+    | { readonly vni: number; readonly local: string; readonly port: number }
+    | undefined;
+}
+
+/** IPv4 state of a namespace; only what configuration made, not what the kernel derived or learned. */
+export interface ObservedNamespace {
+  readonly links: readonly ObservedLink[];
+  readonly addresses: readonly LinkAddress[];
+  readonly routes: readonly Route[];
+  readonly rules: readonly MarkRule[];
+  readonly neighbours: readonly Neighbour[];
+  readonly fdb: readonly FdbEntry[];
+}
+
+export type Operation =
+  | { readonly do: 'add-link'; readonly link: DesiredLink }
+  | { readonly do: 'delete-link'; readonly name: string }
+  | {
+      readonly do: 'change-link';
+      readonly name: string;
+      readonly up?: boolean | undefined;
+      readonly mtu?: number | undefined;
+      readonly mac?: string | undefined;
+      readonly master?: string | undefined;
+    }
+  | {
+      readonly do: 'change-port';
+      readonly name: string;
+      readonly learning: boolean;
+      readonly isolated: boolean;
+    }
+  | { readonly do: 'add-address' | 'delete-address'; readonly address: LinkAddress }
+  | { readonly do: 'add-route' | 'delete-route'; readonly route: Route }
+  | { readonly do: 'add-rule' | 'delete-rule'; readonly rule: MarkRule }
+  | { readonly do: 'put-neighbour' | 'delete-neighbour'; readonly neighbour: Neighbour }
+  | { readonly do: 'put-fdb' | 'delete-fdb'; readonly entry: FdbEntry };

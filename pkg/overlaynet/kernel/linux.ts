@@ -1,0 +1,289 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import {
+  type Command,
+  type Connection,
+  changeBridgePort,
+  changeLink,
+  createNamespace,
+  deleteAddress,
+  deleteConnections,
+  deleteFdbEntry,
+  deleteLink,
+  deleteNeighbour,
+  deleteRoute,
+  deleteRule,
+  dumpAddresses,
+  dumpFdb,
+  dumpLinks,
+  dumpNeighbours,
+  dumpRoutes,
+  dumpRules,
+  encodeTransaction,
+  getLink,
+  hasCode,
+  type Route as LinkRoute,
+  listTable,
+  listTables,
+  type Message,
+  NetlinkSocket,
+  NetworkNamespace,
+  newAddress,
+  newLink,
+  newRoute,
+  newRule,
+  openBoundSocket,
+  parseAddress,
+  parseFdbEntry,
+  parseLink,
+  parseNeighbour,
+  parseRoute,
+  parseRule,
+  putFdbEntry,
+  putNeighbour,
+  readGeneration,
+  removeNamespace,
+  type TableListing,
+} from 'vxlan-netlink';
+import { assert } from '../../model/index.ts';
+import type {
+  DesiredLink,
+  Kernel,
+  Namespace,
+  ObservedNamespace,
+  Operation,
+  Route,
+} from './kernel.ts';
+
+const RTPROT_STATIC = 4;
+const RTN_UNICAST = 1;
+/** A transaction is encoded once and replayed into every namespace that gets the same commands. */
+const encoded = new WeakMap<readonly Command[], Buffer>();
+
+export const linuxKernel: Kernel = {
+  createNamespace,
+  removeNamespace,
+  open: (path) => new LinuxNamespace(NetworkNamespace.open(path)),
+};
+
+class LinuxNamespace implements Namespace {
+  readonly #namespace: NetworkNamespace;
+
+  constructor(namespace: NetworkNamespace) {
+    this.#namespace = namespace;
+  }
+
+  get fd(): number {
+    return this.#namespace.fd;
+  }
+
+  /** A fresh rtnetlink socket of this namespace; 11 µs, so none is kept. */
+  route(): NetlinkSocket {
+    return this.#namespace.run(() => NetlinkSocket.open('route'));
+  }
+
+  observe(): ObservedNamespace {
+    using socket = this.route();
+    const links = socket.dump(dumpLinks()).map(parseLink);
+    const names = new Map(links.map((link) => [link.index, link.name]));
+    const nameOf = (index: number | undefined): string => names.get(index ?? 0) ?? '';
+    return {
+      links: links.map((link) => ({ ...link, master: nameOf(link.master) })),
+      addresses: socket
+        .dump(dumpAddresses())
+        .map(parseAddress)
+        .map(({ link, address }) => ({ link: nameOf(link), address })),
+      routes: socket
+        .dump(dumpRoutes())
+        .map(parseRoute)
+        .filter((route) => route.protocol === RTPROT_STATIC && route.type === RTN_UNICAST)
+        .map(({ destination, gateway, link, table, onLink }) => ({
+          destination,
+          gateway,
+          link: nameOf(link),
+          table,
+          onLink: onLink === true,
+        })),
+      rules: socket
+        .dump(dumpRules())
+        .map(parseRule)
+        .filter((rule) => rule.mark !== 0),
+      neighbours: socket
+        .dump(dumpNeighbours())
+        .map(parseNeighbour)
+        .filter((entry) => entry.permanent)
+        .map(({ link, address, mac }) => ({ link: nameOf(link), address, mac })),
+      fdb: socket
+        .dump(dumpFdb())
+        .map(parseFdbEntry)
+        .filter((entry) => entry.fixed)
+        .map(({ link, mac, tunnel }) => ({ link: nameOf(link), mac, tunnel })),
+    };
+  }
+
+  apply(operations: readonly Operation[]): void {
+    if (operations.length === 0) return;
+    using socket = this.route();
+    const indexes = new Map<string, number>();
+    const indexOf = (name: string): number => {
+      const known = indexes.get(name);
+      if (known !== undefined) return known;
+      const [answer = Buffer.alloc(16)] = socket.request(getLink(name));
+      const { index } = parseLink(answer);
+      indexes.set(name, index);
+      return index;
+    };
+    // Tables are filled with many messages per system call.
+    let waiting: Message[] = [];
+    for (const operation of operations) {
+      if (operation.do === 'put-neighbour' || operation.do === 'put-fdb') {
+        waiting.push(encodeOperation(operation, indexOf));
+        continue;
+      }
+      socket.batch(waiting);
+      waiting = [];
+      this.#applyOne(socket, operation, indexOf);
+      if (operation.do === 'delete-link') indexes.delete(operation.name);
+    }
+    socket.batch(waiting);
+  }
+
+  readSysctl(key: string): string | undefined {
+    return this.#namespace.run(() => {
+      try {
+        return readFileSync(`/proc/sys/${key}`, 'utf8').trim();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    });
+  }
+
+  writeSysctl(key: string, value: string): void {
+    this.#namespace.run(() => writeFileSync(`/proc/sys/${key}`, value));
+  }
+
+  commit(commands: readonly Command[]): void {
+    if (commands.length === 0) return;
+    const bytes = encoded.get(commands) ?? encodeTransaction(commands);
+    encoded.set(commands, bytes);
+    using socket = this.#netfilter();
+    socket.transact(bytes);
+  }
+
+  generation(): number {
+    using socket = this.#netfilter();
+    return readGeneration(socket);
+  }
+
+  tables(): readonly string[] {
+    using socket = this.#netfilter();
+    return listTables(socket);
+  }
+
+  listTable(table: string): TableListing | undefined {
+    using socket = this.#netfilter();
+    return listTable(socket, table);
+  }
+
+  openSocket(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+  ): { readonly fd: number; readonly port: number } {
+    return this.#namespace.run(() => openBoundSocket(protocol, address, port));
+  }
+
+  forgetConnections(matches: (connection: Connection) => boolean): number {
+    using socket = this.#netfilter();
+    return deleteConnections(socket, matches);
+  }
+
+  [Symbol.dispose](): void {
+    this.#namespace[Symbol.dispose]();
+  }
+
+  #applyOne(socket: NetlinkSocket, operation: Operation, indexOf: (name: string) => number): void {
+    if (operation.do === 'add-link') {
+      this.#addLink(socket, operation.link);
+      return;
+    }
+    try {
+      socket.request(encodeOperation(operation, indexOf));
+    } catch (error) {
+      // Taking away what is gone already, for instance a veth whose other end was deleted a moment ago.
+      const gone = hasCode(error, 'ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL');
+      if (!(operation.do.startsWith('delete-') && gone)) throw error;
+    }
+  }
+
+  #addLink(socket: NetlinkSocket, link: DesiredLink): void {
+    const { name, mtu, mac } = link;
+    if (link.kind === 'veth') {
+      const { namespace, ...peer } = link.peer;
+      const namespaceFd = linux(namespace).fd;
+      socket.request(newLink({ kind: 'veth', name, mtu, mac, peer: { ...peer, namespaceFd } }));
+    } else if (link.kind === 'vxlan') {
+      // Made from the underlay's side: the tunnel's UDP socket stays there, the device is born here.
+      const { kind, vni, local, port } = link;
+      using underlay = linux(link.underlay).route();
+      underlay.request(newLink({ kind, name, mtu, mac, vni, local, port, namespaceFd: this.fd }));
+    } else {
+      socket.request(newLink({ kind: 'bridge', name, mtu, mac }));
+    }
+  }
+
+  #netfilter(): NetlinkSocket {
+    return this.#namespace.run(() => NetlinkSocket.open('netfilter'));
+  }
+}
+
+function linux(namespace: Namespace): LinuxNamespace {
+  assert(namespace instanceof LinuxNamespace, 'a namespace of the same kernel');
+  return namespace;
+}
+
+function withIndex(route: Route, indexOf: (name: string) => number): LinkRoute {
+  return { ...route, link: indexOf(route.link) };
+}
+
+function encodeOperation(
+  operation: Exclude<Operation, { do: 'add-link' }>,
+  indexOf: (name: string) => number,
+): Message {
+  switch (operation.do) {
+    case 'delete-link':
+      return deleteLink(indexOf(operation.name));
+    case 'change-link': {
+      const { name, master, ...change } = operation;
+      const bridge = master === undefined ? undefined : indexOf(master);
+      return changeLink(indexOf(name), { ...change, master: bridge });
+    }
+    case 'change-port':
+      return changeBridgePort(indexOf(operation.name), operation);
+    case 'add-address':
+    case 'delete-address': {
+      const address = { ...operation.address, link: indexOf(operation.address.link) };
+      return operation.do === 'add-address' ? newAddress(address) : deleteAddress(address);
+    }
+    case 'add-route':
+      return newRoute(withIndex(operation.route, indexOf));
+    case 'delete-route':
+      return deleteRoute(withIndex(operation.route, indexOf));
+    case 'add-rule':
+      return newRule(operation.rule);
+    case 'delete-rule':
+      return deleteRule(operation.rule);
+    case 'put-neighbour':
+    case 'delete-neighbour': {
+      const neighbour = { ...operation.neighbour, link: indexOf(operation.neighbour.link) };
+      return operation.do === 'put-neighbour'
+        ? putNeighbour(neighbour)
+        : deleteNeighbour(neighbour);
+    }
+    case 'put-fdb':
+    case 'delete-fdb': {
+      const entry = { ...operation.entry, link: indexOf(operation.entry.link) };
+      return operation.do === 'put-fdb' ? putFdbEntry(entry) : deleteFdbEntry(entry);
+    }
+  }
+}

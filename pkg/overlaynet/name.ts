@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+
+/** Links that we make in the host's namespace start so; nothing else is ever deleted there. */
+export const HOST_LINK_PREFIX = 'mu-';
+/** Links of containers within an overlay's namespace. */
+export const HUB_LINK_PREFIX = 'v-';
+export const BRIDGE = 'br0';
+export const TUNNEL = 'vx0';
+export const GATEWAY_BRIDGE = `${HOST_LINK_PREFIX}gw0`;
+/** The host's foot in the ingress network, in both namespaces. */
+export const INGRESS_LINK = `${HOST_LINK_PREFIX}ingress`;
+export const INGRESS_HUB_LINK = `${HUB_LINK_PREFIX}ingress`;
+/** All nf_tables tables of ours start so. */
+export const TABLE_PREFIX = 'muster-';
+
+const LINK_NAME_MAX = 15;
+
+/** A link name of at most 15 bytes that depends on nothing but its parts. */
+export function linkName(prefix: string, ...parts: readonly string[]): string {
+  const hash = createHash('sha256').update(parts.join('\0')).digest('hex');
+  return (prefix + hash).slice(0, LINK_NAME_MAX);
+}
+
+export function tableName(networkId: string): string {
+  return `${TABLE_PREFIX}net-${networkId}`;
+}

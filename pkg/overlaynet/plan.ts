@@ -1,0 +1,158 @@
+import type { MarkRule } from 'vxlan-netlink';
+import type {
+  DesiredLink,
+  FdbEntry,
+  LinkAddress,
+  Neighbour,
+  ObservedLink,
+  ObservedNamespace,
+  Operation,
+  Route,
+} from './kernel/kernel.ts';
+
+/** Links, addresses, routes and static tables that a namespace should have. */
+export interface DesiredNamespace {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly LinkAddress[];
+  readonly routes: readonly Route[];
+  readonly rules: readonly MarkRule[];
+  readonly neighbours: readonly Neighbour[];
+  readonly fdb: readonly FdbEntry[];
+  /** Links whose names start so are ours: an observed one that is not desired is deleted. */
+  readonly ownedLinkPrefix?: string | undefined;
+  /** Mark rules within this range of priorities are ours. */
+  readonly ownedRulePriority?: number | undefined;
+  /** False: nothing is taken away, for the time before all containers are known again. */
+  readonly prune: boolean;
+}
+
+/**
+ * The operations that turn `observed` into `desired`, in an order the kernel accepts; empty when nothing differs. On
+ * links that are not named in `desired` nothing is touched.
+ */
+export function planNamespace(
+  desired: DesiredNamespace,
+  observed: ObservedNamespace,
+): readonly Operation[] {
+  const links = planLinks(desired, observed);
+  const survivors = new Set(links.kept);
+  const named = new Set(desired.links.map((link) => link.name));
+  const mine = (link: string): boolean => named.has(link);
+  const additions: Operation[] = [];
+  const removals: Operation[] = [];
+  const compare = <T>(want: readonly T[], have: readonly T[], rows: Comparison<T>): void => {
+    // What hung on a link that is made anew went with the old one.
+    const live = have.filter((item) => survivors.has(rows.link(item)) || rows.link(item) === '');
+    const haveKeys = new Set(live.map(rows.key));
+    const wantKeys = new Set(want.map(rows.key));
+    for (const item of want) if (!haveKeys.has(rows.key(item))) additions.push(rows.add(item));
+    if (!desired.prune) return;
+    for (const item of live) {
+      if (rows.mine(item) && !wantKeys.has(rows.key(item))) removals.push(rows.remove(item));
+    }
+  };
+  compare(desired.addresses, observed.addresses, {
+    key: (item) => `${item.link} ${item.address}`,
+    link: (item) => item.link,
+    mine: (item) => mine(item.link) && item.link !== 'lo',
+    add: (address) => ({ do: 'add-address', address }),
+    remove: (address) => ({ do: 'delete-address', address }),
+  });
+  compare(desired.routes, observed.routes, {
+    key: (item) => `${item.table} ${item.destination} ${item.link} ${item.gateway ?? ''}`,
+    link: (item) => item.link,
+    mine: (item) => mine(item.link),
+    add: (route) => ({ do: 'add-route', route }),
+    remove: (route) => ({ do: 'delete-route', route }),
+  });
+  compare(desired.rules, observed.rules, {
+    key: (item) => `${item.priority} ${item.mark}/${item.mask} ${item.table}`,
+    link: () => '',
+    mine: (item) => item.priority === desired.ownedRulePriority,
+    add: (rule) => ({ do: 'add-rule', rule }),
+    remove: (rule) => ({ do: 'delete-rule', rule }),
+  });
+  compare(desired.neighbours, observed.neighbours, {
+    key: (item) => `${item.link} ${item.address} ${item.mac}`,
+    link: (item) => item.link,
+    mine: (item) => mine(item.link),
+    add: (neighbour) => ({ do: 'put-neighbour', neighbour }),
+    remove: (neighbour) => ({ do: 'delete-neighbour', neighbour }),
+  });
+  compare(desired.fdb, observed.fdb, {
+    key: (item) => `${item.link} ${item.mac} ${item.tunnel ?? ''}`,
+    link: (item) => item.link,
+    mine: (item) => mine(item.link),
+    add: (entry) => ({ do: 'put-fdb', entry }),
+    remove: (entry) => ({ do: 'delete-fdb', entry }),
+  });
+  // Removals first: an address that moved between links must leave one before it enters the other.
+  return [...links.operations, ...removals, ...additions];
+}
+
+interface Comparison<T> {
+  readonly key: (item: T) => string;
+  readonly link: (item: T) => string;
+  readonly mine: (item: T) => boolean;
+  readonly add: (item: T) => Operation;
+  readonly remove: (item: T) => Operation;
+}
+
+function planLinks(
+  desired: DesiredNamespace,
+  observed: ObservedNamespace,
+): { readonly operations: readonly Operation[]; readonly kept: readonly string[] } {
+  const operations: Operation[] = [];
+  const kept: string[] = [];
+  const have = new Map(observed.links.map((link) => [link.name, link]));
+  const names = new Set(desired.links.map((link) => link.name));
+  for (const { name } of observed.links) {
+    if (isOurs(desired, name) && !names.has(name)) operations.push({ do: 'delete-link', name });
+  }
+  for (const link of desired.links) {
+    const old = have.get(link.name);
+    if (old !== undefined && isSameDevice(link, old)) {
+      kept.push(link.name);
+      operations.push(...changesOf(link, old));
+      continue;
+    }
+    if (link.kind === 'present') continue;
+    if (old !== undefined) operations.push({ do: 'delete-link', name: link.name });
+    operations.push({ do: 'add-link', link }, ...changesOf(link, undefined));
+  }
+  return { operations, kept };
+}
+
+function isOurs(desired: DesiredNamespace, name: string): boolean {
+  const prefix = desired.ownedLinkPrefix;
+  return desired.prune && prefix !== undefined && name.startsWith(prefix);
+}
+
+/** Differences that need a new device; everything else is changed in place. */
+function isSameDevice(link: DesiredLink, old: ObservedLink): boolean {
+  if (link.kind === 'present') return true;
+  if (link.kind !== old.kind) return false;
+  if (link.kind !== 'vxlan') return true;
+  return (
+    old.vxlan?.vni === link.vni && old.vxlan.local === link.local && old.vxlan.port === link.port
+  );
+}
+
+function changesOf(link: DesiredLink, old: ObservedLink | undefined): readonly Operation[] {
+  const { name } = link;
+  const mtu = link.mtu !== undefined && link.mtu !== (old?.mtu ?? link.mtu) ? link.mtu : undefined;
+  const mac = link.mac !== undefined && link.mac !== (old?.mac ?? link.mac) ? link.mac : undefined;
+  const joins = link.master !== undefined && link.master !== (old?.master ?? '');
+  const up = old?.up === true ? undefined : true;
+  const master = joins ? link.master : undefined;
+  const operations: Operation[] = [];
+  if ([mtu, mac, master, up].some((change) => change !== undefined)) {
+    operations.push({ do: 'change-link', name, mtu, mac, master, up });
+  }
+  if (joins) {
+    // Frames that arrive by the tunnel teach nothing: every remote address is a static entry.
+    const learning = link.kind !== 'vxlan';
+    operations.push({ do: 'change-port', name, learning, isolated: link.isolated === true });
+  }
+  return operations;
+}

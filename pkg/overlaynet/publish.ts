@@ -1,0 +1,127 @@
+import { CT_STATUS_DNAT, type RuleExpression } from 'vxlan-netlink';
+import {
+  dispatchOnPort,
+  matchCtBits,
+  matchDestination,
+  matchLink,
+  matchLocalDestination,
+  matchSource,
+  portElement,
+  translateTo,
+} from './expression.ts';
+import { TABLE_PREFIX } from './name.ts';
+import type { Chain, Ruleset } from './ruleset.ts';
+
+const PRIORITY_DNAT = -100;
+const PRIORITY_SNAT = 100;
+const PRIORITY_FILTER = 0;
+
+/** A bridge of this host: the gateway bridge or a local network. */
+export interface HostBridge {
+  readonly link: string;
+  readonly subnet: string;
+  readonly internal: boolean;
+}
+
+/** A port of this node alone (`mode=host`, `docker run -p`). */
+export interface PublishedHostPort {
+  readonly protocol: 'tcp' | 'udp';
+  readonly publishedPort: number;
+  readonly hostIp?: string | undefined;
+  readonly targetAddress: string;
+  readonly targetPort: number;
+}
+
+/** The host's own table: the way out for containers, ports of single containers, walls between bridges. */
+export function hostRuleset(
+  bridges: readonly HostBridge[],
+  ports: readonly PublishedHostPort[],
+): Ruleset {
+  const chains = portChains(ports);
+  const elements = chains.map(({ protocol, port, name }) => portElement(protocol, port, name));
+  const enter: RuleExpression[] = [...matchLocalDestination, ...dispatchOnPort('ports')];
+  const nat = (hook: 'prerouting' | 'output'): Chain => ({
+    name: hook,
+    hook: { type: 'nat', hook, priority: PRIORITY_DNAT },
+    rules: [enter],
+  });
+  return {
+    table: `${TABLE_PREFIX}host`,
+    sets: [{ name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements }],
+    chains: [
+      nat('prerouting'),
+      nat('output'),
+      {
+        name: 'postrouting',
+        hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_SNAT },
+        rules: bridges.flatMap(translationRules),
+      },
+      {
+        name: 'forward',
+        hook: { type: 'filter', hook: 'forward', priority: PRIORITY_FILTER },
+        rules: forwardRules(bridges),
+      },
+      ...chains,
+    ],
+  };
+}
+
+function portChains(
+  ports: readonly PublishedHostPort[],
+): readonly (Chain & { readonly protocol: 'tcp' | 'udp'; readonly port: number })[] {
+  const groups = new Map<string, PublishedHostPort[]>();
+  for (const port of ports) {
+    const name = `${port.protocol}-${port.publishedPort}`;
+    groups.set(name, [...(groups.get(name) ?? []), port]);
+  }
+  return [...groups].flatMap(([name, group]) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const rules = group.map((port) => [
+      ...(isAnyAddress(port.hostIp) ? [] : matchDestination(port.hostIp)),
+      ...translateTo(port.targetAddress, port.targetPort),
+    ]);
+    return [{ name, rules, protocol: first.protocol, port: first.publishedPort }];
+  });
+}
+
+/** `0.0.0.0`, `::` and nothing mean all addresses of the host. */
+export function isAnyAddress(address: string | undefined): address is undefined {
+  return address === undefined || address === '' || address === '0.0.0.0' || address === '::';
+}
+
+function translationRules({ link, subnet, internal }: HostBridge): readonly RuleExpression[][] {
+  const masquerade: RuleExpression = { kind: 'masquerade' };
+  const intoBridge = matchLink('oifname', 'eq', link);
+  const rules: RuleExpression[][] = [
+    // The host itself over 127.0.0.1, and a container that reaches its own bridge through a published port.
+    [...intoBridge, ...matchSource('127.0.0.0/8'), masquerade],
+    [...intoBridge, ...matchSource(subnet), ...matchCtBits('status', CT_STATUS_DNAT), masquerade],
+  ];
+  if (!internal) {
+    rules.push([...matchSource(subnet), ...matchLink('oifname', 'neq', link), masquerade]);
+  }
+  return rules;
+}
+
+/** Bridges do not talk to each other, except through published ports; internal ones talk to nobody. */
+function forwardRules(bridges: readonly HostBridge[]): readonly RuleExpression[][] {
+  const drop: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
+  const rules: RuleExpression[][] = [
+    [...matchCtBits('status', CT_STATUS_DNAT), { kind: 'verdict', verdict: { verdict: 'accept' } }],
+  ];
+  for (const { link, internal } of bridges) {
+    const comes = matchLink('iifname', 'eq', link);
+    const leaves = matchLink('oifname', 'eq', link);
+    if (internal) {
+      rules.push([...comes, ...matchLink('oifname', 'neq', link), drop]);
+      rules.push([...leaves, ...matchLink('iifname', 'neq', link), drop]);
+      continue;
+    }
+    for (const other of bridges) {
+      if (other.link !== link)
+        rules.push([...comes, ...matchLink('oifname', 'eq', other.link), drop]);
+    }
+  }
+  return rules;
+}
