@@ -1,0 +1,8 @@
+export type {
+  TaskContainer,
+  TaskContainerSpec,
+  TaskEngine,
+  TaskEvent,
+  TaskHealth,
+  TaskNetwork,
+} from './task-engine.ts';
