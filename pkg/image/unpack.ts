@@ -60,6 +60,7 @@ class LayerWriter {
   readonly #directoryTimes = new Map<string, number>();
   readonly #special = new Map<string, SpecialFile>();
   readonly #attributes = new Map<string, Map<string, Buffer>>();
+  readonly #hardlinks = new Map<string, string>();
   #bytes = 0;
 
   constructor(root: string, options: { readonly whiteouts: boolean }) {
@@ -93,6 +94,10 @@ class LayerWriter {
       if (member) members.push(member);
     }
     await writeSpecialFiles(this.#root, members);
+    for (const [path, target] of this.#hardlinks) {
+      // tar replaced the file to which it adds attributes.
+      if (this.#attributes.has(target)) await this.#link(target, path);
+    }
     for (const [path, mtime] of [...this.#directoryTimes].reverse()) {
       const found = await lstat(join(this.#root, path)).catch(() => undefined);
       if (found?.isDirectory()) await utimes(join(this.#root, path), mtime, mtime);
@@ -155,9 +160,10 @@ class LayerWriter {
 
   async #remove(path: string): Promise<void> {
     await rm(join(this.#root, path), { recursive: true, force: true });
-    for (const set of [this.#directories, this.#directoryTimes, this.#special, this.#attributes]) {
-      for (const known of [...set.keys()]) {
-        if (known === path || known.startsWith(`${path}/`)) set.delete(known);
+    const maps = [this.#directoryTimes, this.#special, this.#attributes, this.#hardlinks];
+    for (const known of [this.#directories, ...maps]) {
+      for (const key of [...known.keys()]) {
+        if (key === path || key.startsWith(`${path}/`)) known.delete(key);
       }
     }
   }
@@ -224,6 +230,12 @@ class LayerWriter {
       this.#special.set(path, { path, type: 'hardlink', linkPath: target });
       return;
     }
+    await this.#link(target, path);
+    this.#hardlinks.set(path, target);
+  }
+
+  async #link(target: string, path: string): Promise<void> {
+    await rm(join(this.#root, path), { force: true });
     await link(join(this.#root, target), join(this.#root, path));
   }
 
