@@ -1,0 +1,135 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import { type ChannelCredentials, Client, Metadata } from '@grpc/grpc-js';
+import { ClusterError } from '../model/index.ts';
+import { methodDefinition } from './codec.ts';
+import {
+  type Credentials,
+  clientCredentials,
+  joinerCredentials,
+  unverifiedCredentials,
+} from './credentials.ts';
+import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
+import { errorOf } from './status.ts';
+
+const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+const DEADLINE_DEFAULT_MS = 10_000;
+const OPTIONS = {
+  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.min_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_http_proxy': 0,
+  // Managers have this name in their certificates, wherever they are.
+  'grpc.ssl_target_name_override': 'swarm-manager',
+  'grpc.service_config_disable_resolution': 1,
+};
+
+export interface ConnectOptions {
+  /** Ping this often on an open stream, and give the connection up when an answer takes as long; default 10 s, 5 s. */
+  readonly keepaliveMs?: number | undefined;
+}
+
+/** A connection to one manager; connects at the first call and again after a loss. */
+export class RpcClient {
+  readonly address: string;
+  readonly #client: Client;
+
+  /** `address`: host:port. The other side must prove to be a manager of our cluster. */
+  static connect(
+    address: string,
+    credentials: Credentials,
+    options: ConnectOptions = {},
+  ): RpcClient {
+    return new RpcClient(address, clientCredentials(credentials.identity), options);
+  }
+
+  /** Without a certificate of our own, to a manager certified by `rootPem`. */
+  static connectAsJoiner(address: string, rootPem: string): RpcClient {
+    return new RpcClient(address, joinerCredentials(rootPem));
+  }
+
+  /** To whoever answers. Believe nothing but what can be verified otherwise. */
+  static connectUnverified(address: string): RpcClient {
+    return new RpcClient(address, unverifiedCredentials());
+  }
+
+  private constructor(
+    address: string,
+    credentials: ChannelCredentials,
+    { keepaliveMs }: ConnectOptions = {},
+  ) {
+    this.address = address;
+    const keepalive = keepaliveMs
+      ? { 'grpc.keepalive_time_ms': keepaliveMs, 'grpc.keepalive_timeout_ms': keepaliveMs }
+      : {};
+    this.#client = new Client(address, credentials, { ...OPTIONS, ...keepalive });
+  }
+
+  /** Resolves once connected; throws `unavailable` after `timeoutMs`. */
+  async ready(timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#client.waitForReady(new Date(Date.now() + timeoutMs), (error) => {
+        if (error) reject(unreachableManager(this.address, error));
+        else resolve();
+      });
+    });
+  }
+
+  /** Throws `ClusterError` with the kind that the handler threw; `deadline` after `deadlineMs` (default 10 s). */
+  async unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethod & { readonly input: I; readonly output: O },
+    request: MessageInitShape<I>,
+    options: { readonly deadlineMs?: number | undefined } = {},
+  ): Promise<MessageShape<O>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const deadline = Date.now() + (options.deadlineMs ?? DEADLINE_DEFAULT_MS);
+    return await new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        create(method.input, request),
+        new Metadata(),
+        { deadline },
+        (error, response) => {
+          if (error || !response) reject(errorOf(error));
+          else resolve(response);
+        },
+      );
+    });
+  }
+
+  /** Opens a stream; failures show when it is iterated. */
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethod & { readonly input: I; readonly output: O },
+  ): MessageStream<MessageShape<I>, MessageShape<O>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const call = this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      new Metadata(),
+    );
+    return messageStream(call as unknown as DuplexCall<MessageShape<I>, MessageShape<O>>);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+function unreachableManager(address: string, cause: Error): ClusterError {
+  return new ClusterError('unavailable', `manager ${address} cannot be reached: ${cause.message}`, {
+    cause,
+  });
+}

@@ -1,0 +1,131 @@
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  createCertificateRequest,
+  createRoot,
+  identityOf,
+  issueNodeCertificate,
+} from '../ca/index.ts';
+import { silentLogger, systemClock, systemRandom } from '../io/index.ts';
+import type { Transport } from '../store/index.ts';
+import { Credentials, type Identity } from './credentials.ts';
+import { type RaftReceiver, RaftTransport } from './raft-stream.ts';
+import { RpcServer } from './server.ts';
+
+let identity: Identity;
+beforeAll(async () => {
+  const clusterId = 'c'.repeat(25);
+  const root = await createRoot({ clusterId, now: Date.now() });
+  const { csrPem, keyPem } = await createCertificateRequest();
+  const certificatePem = await issueNodeCertificate({
+    root,
+    csrPem,
+    nodeId: 'm'.repeat(25),
+    role: 'manager',
+    clusterId,
+    now: Date.now(),
+  });
+  identity = identityOf({ certificatePem, keyPem, rootPem: root.certificatePem });
+});
+
+const open: { close(): void }[] = [];
+afterEach(() => {
+  for (const thing of open.splice(0).reverse()) thing.close();
+});
+
+class Received implements RaftReceiver {
+  readonly messages: [number, string][] = [];
+  readonly sizes: number[] = [];
+  readonly lost: number[] = [];
+  receive(from: number, payload: Uint8Array): void {
+    this.sizes.push(payload.length);
+    if (payload.length < 100) this.messages.push([from, Buffer.from(payload).toString()]);
+  }
+  unreachable(raftId: number): void {
+    this.lost.push(raftId);
+  }
+}
+
+function transport(raftId: number): RaftTransport {
+  const made = new RaftTransport({
+    credentials: new Credentials(identity),
+    raftId,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+  });
+  open.push(made);
+  return made;
+}
+
+async function replica(
+  raftId: number,
+  port = 0,
+): Promise<{ transport: Transport; received: Received; address: string; server: RpcServer }> {
+  const made = transport(raftId);
+  const received = new Received();
+  made.listen(received);
+  const server = new RpcServer({ credentials: new Credentials(identity), log: silentLogger });
+  open.push(server);
+  server.add(made.service());
+  const address = `127.0.0.1:${await server.listen(`127.0.0.1:${port}`)}`;
+  return { transport: made, received, address, server };
+}
+
+describe('raft stream', () => {
+  it('delivers messages in order with their sender', async () => {
+    const [a, b] = [await replica(2 ** 53 - 1), await replica(2)];
+    const to = { raftId: 2, address: b.address };
+    for (let index = 0; index < 1000; index += 1) a.transport.send(to, Buffer.from(`${index}`));
+    await vi.waitFor(() => expect(b.received.messages).toHaveLength(1000));
+    expect(b.received.messages[0]).toEqual([2 ** 53 - 1, '0']);
+    expect(b.received.messages.map(([, text]) => Number(text))).toEqual([...Array(1000).keys()]);
+    b.transport.send({ raftId: 2 ** 53 - 1, address: a.address }, Buffer.from('back'));
+    await vi.waitFor(() => expect(a.received.messages).toEqual([[2, 'back']]));
+  });
+
+  it('reports a peer that is away and reaches it when it is back', async () => {
+    const [a, b] = [await replica(1), await replica(2)];
+    const to = { raftId: 2, address: b.address };
+    const port = Number(b.address.split(':')[1]);
+    a.transport.send(to, Buffer.from('one'));
+    await vi.waitFor(() => expect(b.received.messages).toHaveLength(1));
+    b.server.close();
+    await vi.waitFor(() => expect(a.received.lost).toContain(2), 5_000);
+    const again = await replica(2, port);
+    await vi.waitFor(() => {
+      a.transport.send(to, Buffer.from('two'));
+      expect(again.received.messages.length).toBeGreaterThan(0);
+    }, 10_000);
+  });
+
+  it('drops rather than blocks when the queue is full', async () => {
+    const a = await replica(1);
+    const to = { raftId: 2, address: '127.0.0.1:1' };
+    const payload = new Uint8Array(1024 * 1024);
+    for (let index = 0; index < 100; index += 1) a.transport.send(to, payload);
+    expect(a.received.lost.length).toBeGreaterThan(0);
+  });
+
+  it('carries a large snapshot aside and says when it was taken', async () => {
+    const [a, b] = [await replica(1), await replica(2)];
+    const payload = new Uint8Array(5 * 1024 * 1024 + 17).fill(7);
+    await a.transport.sendSnapshot({ raftId: 2, address: b.address }, payload);
+    expect(b.received.sizes).toEqual([payload.length]);
+  });
+
+  it('fails a snapshot that cannot be delivered', async () => {
+    const a = await replica(1);
+    const nowhere = a.transport.sendSnapshot(
+      { raftId: 2, address: '127.0.0.1:1' },
+      new Uint8Array(9),
+    );
+    await expect(nowhere).rejects.toMatchObject({ kind: 'unavailable' });
+    const deaf = transport(3);
+    const server = new RpcServer({ credentials: new Credentials(identity), log: silentLogger });
+    open.push(server);
+    server.add(deaf.service());
+    const address = `127.0.0.1:${await server.listen('127.0.0.1:0')}`;
+    const unheard = a.transport.sendSnapshot({ raftId: 3, address }, new Uint8Array(9));
+    await expect(unheard).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+});

@@ -1,0 +1,198 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import {
+  Server,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js';
+import type { Logger } from '../io/index.ts';
+import { ClusterError, type NodeRole } from '../model/index.ts';
+import { methodDefinition } from './codec.ts';
+import {
+  type Credentials,
+  type PeerIdentity,
+  peerIdentity,
+  serverCredentials,
+} from './credentials.ts';
+import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
+import { statusOf } from './status.ts';
+
+/** Who is calling, from its verified certificate, and from which address. */
+export interface Caller extends PeerIdentity {
+  readonly address: string;
+}
+
+/** 'anyone': also without a certificate; only for joining. */
+export type Allowed = 'anyone' | readonly NodeRole[];
+
+type Call = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
+
+/** One method with who may call it. Made by `unary` and `streaming`. */
+interface MethodBinding {
+  readonly method: DescMethod;
+  readonly allowed: Allowed;
+  readonly handle: (check: (call: Call) => Caller | undefined) => UntypedHandleCall;
+}
+
+/** A service ready to be given to a server. */
+export interface ServiceBinding {
+  readonly service: DescService;
+  readonly methods: readonly MethodBinding[];
+}
+
+export function unary<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+  allowed: readonly NodeRole[],
+  handler: (request: MessageShape<I>, caller: Caller) => Promise<MessageInitShape<O>>,
+): MethodBinding {
+  return anyUnary(method, allowed, (request, caller) => handler(request, caller as Caller));
+}
+
+/** A method that needs no certificate; its handler learns nothing about the caller. */
+export function openUnary<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+  handler: (request: MessageShape<I>) => Promise<MessageInitShape<O>>,
+): MethodBinding {
+  return anyUnary(method, 'anyone', handler);
+}
+
+function anyUnary<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+  allowed: Allowed,
+  handler: (request: MessageShape<I>, caller: Caller | undefined) => Promise<MessageInitShape<O>>,
+): MethodBinding {
+  const answer = async (call: Call, caller: Caller | undefined): Promise<MessageShape<O>> => {
+    const { request } = call as ServerUnaryCall<MessageShape<I>, MessageShape<O>>;
+    return create(method.output, await handler(request, caller));
+  };
+  return {
+    method,
+    allowed,
+    handle: (check) => (call: Call, callback: sendUnaryData<MessageShape<O>>) => {
+      const run = async (): Promise<MessageShape<O>> => await answer(call, check(call));
+      run().then(
+        (value) => callback(null, value),
+        (error: unknown) => callback(statusOf(error)),
+      );
+    },
+  };
+}
+
+/** A method with a stream in either or both directions; it is over when `handler` returns. */
+export function streaming<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+  allowed: readonly NodeRole[],
+  handler: (
+    stream: MessageStream<MessageShape<O>, MessageShape<I>>,
+    caller: Caller,
+  ) => Promise<void>,
+): MethodBinding {
+  return {
+    method,
+    allowed,
+    handle: (check) => (call: Call) => {
+      const duplex = call as unknown as DuplexCall<MessageShape<O>, MessageShape<I>>;
+      const run = async (): Promise<void> => {
+        await handler(messageStream(duplex), check(call) as Caller);
+      };
+      run().then(
+        () => duplex.end(),
+        (error: unknown) => call.emit('error', statusOf(error)),
+      );
+    },
+  };
+}
+
+export interface RpcServerOptions {
+  readonly credentials: Credentials;
+  readonly log: Logger;
+  /** Says why a caller with a good certificate is refused all the same (it was removed from the cluster). */
+  readonly refuse?: ((caller: Caller) => string | undefined) | undefined;
+}
+
+const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+
+/** One port for everything between nodes. A method that no service declares does not exist; the rest check the role. */
+export class RpcServer {
+  readonly #options: RpcServerOptions;
+  readonly #server = new Server({
+    'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+    'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+    'grpc.keepalive_time_ms': 10_000,
+    'grpc.keepalive_timeout_ms': 5_000,
+  });
+
+  constructor(options: RpcServerOptions) {
+    this.#options = options;
+  }
+
+  /** Throws when a method of the service has no binding. */
+  add(binding: ServiceBinding): void {
+    const methods = new Map(binding.methods.map((bound) => [bound.method.name, bound]));
+    const missing = binding.service.methods.filter((method) => !methods.has(method.name));
+    if (missing.length > 0) {
+      const names = missing.map((method) => method.name).join(', ');
+      throw new ClusterError('system', `${binding.service.typeName} lacks handlers for ${names}`);
+    }
+    for (const { method, allowed, handle } of binding.methods) {
+      const definition = methodDefinition(method);
+      const check = (call: Call): Caller | undefined => this.#check(call, definition.path, allowed);
+      this.#server.register(
+        definition.path,
+        handle(check) as never,
+        definition.responseSerialize,
+        definition.requestDeserialize,
+        method.methodKind === 'unary' ? 'unary' : 'bidi',
+      );
+    }
+  }
+
+  /** `address`: host:port, port 0 picks one. Returns the port. */
+  async listen(address: string): Promise<number> {
+    const credentials = serverCredentials(this.#options.credentials);
+    return await new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, credentials, (error, port) => {
+        if (error) reject(error);
+        else resolve(port);
+      });
+    });
+  }
+
+  /** Ends every call and connection at once. */
+  close(): void {
+    this.#server.forceShutdown();
+  }
+
+  #check(call: Call, path: string, allowed: Allowed): Caller | undefined {
+    if (allowed === 'anyone') return undefined;
+    const peer = peerIdentity(call.getAuthContext().sslPeerCertificate);
+    const clusterId = this.#options.credentials.identity.clusterId;
+    if (!peer || peer.clusterId !== clusterId) {
+      throw new ClusterError(
+        'unauthorized',
+        `${path} needs a certificate of cluster ${clusterId}: join the cluster first`,
+      );
+    }
+    const caller = { ...peer, address: hostOf(call.getPeer()) };
+    const reason = allowed.includes(peer.role)
+      ? this.#options.refuse?.(caller)
+      : `${path} is not for a ${peer.role}`;
+    if (reason === undefined) return caller;
+    this.#options.log.warn('call refused', { path, node: peer.nodeId, reason });
+    throw new ClusterError('forbidden', reason);
+  }
+}
+
+/** `1.2.3.4:5678` or `[::1]:5678` without the port. */
+function hostOf(peer: string): string {
+  const host = peer.slice(0, Math.max(0, peer.lastIndexOf(':')));
+  return host.replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:/, '');
+}

@@ -1,0 +1,110 @@
+import type {
+  Config,
+  NetworkId,
+  NetworkTable,
+  NodeDescription,
+  Secret,
+  ServiceId,
+  ServiceSpec,
+  Task,
+  TaskId,
+  TaskStatus,
+} from '../model/index.ts';
+
+/** A task of the node with the spec it runs. */
+export interface TaskAssignment {
+  /** `desiredState` as the agent shall follow it now: a stop may be held back until no node sends it new connections. */
+  readonly task: Task;
+  readonly spec: ServiceSpec;
+}
+
+/** What became different for one node. In a complete message: everything there is, nothing removed. */
+export interface AssignmentChanges {
+  readonly tasks: readonly TaskAssignment[];
+  readonly removedTasks: readonly TaskId[];
+  readonly secrets: readonly Secret[];
+  readonly removedSecrets: readonly string[];
+  readonly configs: readonly Config[];
+  readonly removedConfigs: readonly string[];
+  /** Whole tables of the networks that changed. */
+  readonly networks: readonly NetworkTable[];
+  readonly removedNetworks: readonly NetworkId[];
+}
+
+export interface TaskStatusReport {
+  readonly taskId: TaskId;
+  readonly status: TaskStatus;
+}
+
+export interface LogOptions {
+  readonly follow: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** Last records per task; absent: all. */
+  readonly tail?: number | undefined;
+  /** Milliseconds since the epoch. */
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+}
+
+/** Whose logs a reader wants: all tasks of the services, and the tasks named. */
+export interface LogSelector {
+  readonly serviceIds: readonly ServiceId[];
+  readonly taskIds: readonly TaskId[];
+}
+
+export interface LogReadRequest {
+  readonly selector: LogSelector;
+  readonly options: LogOptions;
+}
+
+/** What one agent is asked for. */
+export interface LogTaskRequest {
+  readonly taskIds: readonly TaskId[];
+  readonly options: LogOptions;
+}
+
+export interface LogRecord {
+  readonly taskId: TaskId;
+  readonly nodeId: string;
+  /** Nanoseconds since the epoch. */
+  readonly timeNs: bigint;
+  readonly stream: 'stdout' | 'stderr';
+  readonly data: Uint8Array;
+}
+
+export type AgentMessage =
+  | {
+      readonly kind: 'register';
+      readonly description: NodeDescription;
+      /** Underlay address; empty: as the manager sees it. */
+      readonly address: string;
+    }
+  | { readonly kind: 'heartbeat' }
+  /** The kernel holds the network tables of all messages up to `sequence`. */
+  | { readonly kind: 'acknowledge'; readonly sequence: number }
+  | {
+      readonly kind: 'report';
+      readonly number: number;
+      readonly statuses: readonly TaskStatusReport[];
+    };
+
+export type ManagerMessage =
+  | { readonly kind: 'welcome'; readonly sessionId: string; readonly heartbeatMs: number }
+  /** Does not lead; `leader` is empty while nobody does. */
+  | { readonly kind: 'redirect'; readonly leader: string }
+  | {
+      readonly kind: 'assignments';
+      readonly sequence: number;
+      readonly complete: boolean;
+      readonly changes: AssignmentChanges;
+    }
+  | { readonly kind: 'reported'; readonly number: number }
+  | { readonly kind: 'managers'; readonly addresses: readonly string[] }
+  | { readonly kind: 'alive' }
+  | {
+      readonly kind: 'log-request';
+      readonly subscription: string;
+      readonly request: LogTaskRequest;
+    }
+  | { readonly kind: 'log-end'; readonly subscription: string };
