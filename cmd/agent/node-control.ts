@@ -1,0 +1,307 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type {
+  NodeControl,
+  NodeMembership,
+  SwarmInitRequest,
+  SwarmJoinRequest,
+} from '../../pkg/api/index.ts';
+import {
+  checkRoot,
+  createCertificateRequest,
+  createJoinToken,
+  createRoot,
+  issueNodeCertificate,
+  loadIdentity,
+  type NodeIdentity,
+  parseJoinToken,
+  removeIdentity,
+  saveIdentity,
+} from '../../pkg/ca/index.ts';
+import {
+  type Clock,
+  type Logger,
+  newObjectId,
+  newRaftId,
+  type Random,
+  writeFileAtomic,
+} from '../../pkg/io/index.ts';
+import {
+  ADDRESS_POOLS_DEFAULT,
+  type Availability,
+  type Cluster,
+  ClusterError,
+  type ClusterId,
+  DATA_PATH_PORT_DEFAULT,
+  type NodeId,
+  SUBNET_SIZE_DEFAULT,
+} from '../../pkg/model/index.ts';
+import {
+  type CertifiedNode,
+  Credentials,
+  fetchRootCertificate,
+  requestCertificate,
+} from '../../pkg/rpc/index.ts';
+import { advertiseAddress, portOf } from './address.ts';
+import {
+  type NodeRecord,
+  readNodeRecord,
+  removeNodeRecord,
+  writeNodeRecord,
+} from './node-record.ts';
+import type { ManagerSupervisor } from './supervise-manager.ts';
+
+/** The part of the agent that follows the cluster's orders: started with the membership, ended with it. */
+export interface ClusterWork {
+  start(credentials: Credentials, record: NodeRecord): Promise<void>;
+  /** Lets go of the cluster; with `forget`, stops every task and takes the networks away. */
+  stop(options: { readonly forget: boolean }): Promise<void>;
+}
+
+export interface MemberOptions {
+  readonly dataDir: string;
+  readonly advertise: string;
+  readonly listenPort: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly supervisor: ManagerSupervisor;
+  readonly work: ClusterWork;
+}
+
+const ALREADY_MEMBER =
+  'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
+const NOT_MEMBER = 'This node is not part of a swarm';
+const LEAVE_NEEDS_FORCE =
+  'You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.';
+
+/** This host's membership: makes, joins and leaves clusters, and takes up again after a restart. */
+export class Member implements NodeControl {
+  readonly #options: MemberOptions;
+  #credentials: Credentials | undefined;
+  #record: NodeRecord | undefined;
+  #pending = false;
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+  }
+
+  /** Continue as what this host was before the agent ended. */
+  async resume(): Promise<void> {
+    const identity = await loadIdentity(this.#identityDir);
+    const record = readNodeRecord(this.#options.dataDir);
+    if (identity && record) await this.#begin(identity, record);
+  }
+
+  status(): NodeMembership {
+    const identity = this.#credentials?.identity;
+    return {
+      localNodeState: identity ? 'active' : this.#pending ? 'pending' : 'inactive',
+      nodeId: identity?.nodeId ?? '',
+      nodeAddr: identity ? (this.#record?.advertiseAddress ?? '') : '',
+      controlAvailable: identity !== undefined && this.#options.supervisor.wanted,
+      error: '',
+      remoteManagers: (this.#record?.managers ?? []).map((Addr) => ({ NodeID: '', Addr })),
+    };
+  }
+
+  /** Managers heard of on the session; kept for the next start. */
+  heardOf(managers: readonly string[]): void {
+    if (!this.#record || managers.length === 0) return;
+    if (managers.join() === this.#record.managers.join()) return;
+    this.#record = { ...this.#record, managers };
+    writeNodeRecord(this.#options.dataDir, this.#record);
+  }
+
+  async init(request: SwarmInitRequest): Promise<string> {
+    if (request.ForceNewCluster || request.AutoLockManagers) {
+      const what = request.ForceNewCluster ? '--force-new-cluster' : '--autolock';
+      throw new ClusterError(
+        'not-implemented',
+        `swarm init ${what} is not supported by this version`,
+      );
+    }
+    return await this.#exclusively(async () => {
+      const { clock, random } = this.#options;
+      const record = this.#newRecord(request, []);
+      const clusterId = newObjectId(random) as ClusterId;
+      const nodeId = newObjectId(random) as NodeId;
+      const root = await createRoot({ clusterId, now: clock.now() });
+      const { csrPem, keyPem } = await createCertificateRequest();
+      const certificatePem = await issueNodeCertificate({
+        root,
+        csrPem,
+        nodeId,
+        role: 'manager',
+        clusterId,
+        now: clock.now(),
+      });
+      const rootPem = root.certificatePem;
+      const address = `${record.advertiseAddress}:${record.listenPort}`;
+      this.#writeBegin(record, {
+        kind: 'bootstrap',
+        cluster: newCluster(request, root, random),
+        availability: availabilityOf(request.Availability),
+      });
+      const identity: NodeIdentity = {
+        nodeId,
+        clusterId,
+        role: 'manager',
+        certificatePem,
+        keyPem,
+        rootPem,
+      };
+      await this.#adopt(identity, { ...record, managers: [address] });
+      return nodeId;
+    });
+  }
+
+  async join(request: SwarmJoinRequest): Promise<void> {
+    const token = request.JoinToken ?? '';
+    parseJoinToken(token);
+    const remotes = (request.RemoteAddrs ?? []).filter((address) => address !== '');
+    if (remotes.length === 0)
+      throw new ClusterError('invalid', 'at least 1 RemoteAddr is required to join');
+    await this.#exclusively(async () => {
+      const record = this.#newRecord(request, remotes);
+      const { csrPem, keyPem } = await createCertificateRequest();
+      const issued = await askForCertificate(remotes, { csrPem, token });
+      const identity: NodeIdentity = { ...issued, keyPem };
+      if (identity.role === 'manager') this.#writeBegin(record, { kind: 'join', remotes });
+      await this.#adopt(identity, record);
+    });
+  }
+
+  async leave({ force }: { readonly force: boolean }): Promise<void> {
+    const identity = this.#credentials?.identity;
+    if (!identity) throw new ClusterError('unavailable', NOT_MEMBER);
+    if (identity.role === 'manager' && !force)
+      throw new ClusterError('unavailable', LEAVE_NEEDS_FORCE);
+    await this.#forget();
+  }
+
+  unlock(_key: string): Promise<void> {
+    return Promise.reject(new ClusterError('conflict', 'swarm is not locked'));
+  }
+
+  /** Between init or join and its outcome no other may begin, and a failed one leaves nothing. */
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#credentials || this.#pending) throw new ClusterError('unavailable', ALREADY_MEMBER);
+    this.#pending = true;
+    try {
+      return await work();
+    } catch (error) {
+      await this.#forget();
+      throw error;
+    } finally {
+      this.#pending = false;
+    }
+  }
+
+  async #adopt(identity: NodeIdentity, record: NodeRecord): Promise<void> {
+    await saveIdentity(this.#identityDir, identity);
+    writeNodeRecord(this.#options.dataDir, record);
+    await this.#begin(identity, record);
+    if (identity.role === 'manager') await this.#options.supervisor.ready();
+  }
+
+  async #begin(identity: NodeIdentity, record: NodeRecord): Promise<void> {
+    this.#credentials = new Credentials(identity);
+    this.#record = record;
+    if (identity.role === 'manager') this.#options.supervisor.start();
+    await this.#options.work.start(this.#credentials, record);
+  }
+
+  async #forget(): Promise<void> {
+    const { dataDir, supervisor, work } = this.#options;
+    await work.stop({ forget: true });
+    await supervisor.stop();
+    await removeIdentity(this.#identityDir);
+    removeNodeRecord(dataDir);
+    rmSync(join(dataDir, 'manager'), { recursive: true, force: true });
+    this.#credentials = undefined;
+    this.#record = undefined;
+  }
+
+  #newRecord(
+    request: SwarmInitRequest | SwarmJoinRequest,
+    managers: readonly string[],
+  ): NodeRecord {
+    const address = advertiseAddress(request.AdvertiseAddr, this.#options.advertise);
+    return {
+      advertiseAddress: address,
+      dataPathAddress: request.DataPathAddr ? advertiseAddress(request.DataPathAddr, '') : address,
+      listenPort: portOf(request.ListenAddr, this.#options.listenPort),
+      managers,
+    };
+  }
+
+  /** What `cmd/manager` reads at its first start; see its begin.ts. */
+  #writeBegin(record: NodeRecord, how: object): void {
+    const begin = {
+      raftId: newRaftId(this.#options.random),
+      advertise: `${record.advertiseAddress}:${record.listenPort}`,
+      listen: `0.0.0.0:${record.listenPort}`,
+      how,
+    };
+    writeFileAtomic(
+      join(this.#options.dataDir, 'manager', 'begin.json'),
+      JSON.stringify(begin),
+      0o600,
+    );
+  }
+
+  get #identityDir(): string {
+    return join(this.#options.dataDir, 'identity');
+  }
+}
+
+function newCluster(
+  request: SwarmInitRequest,
+  root: Cluster['ca'],
+  random: Random,
+): Pick<Cluster, 'spec' | 'ca' | 'joinTokens' | 'addressPools' | 'subnetSize' | 'dataPathPort'> {
+  const pools = request.DefaultAddrPool ?? [];
+  const token = (): string => createJoinToken(root.certificatePem, newObjectId(random));
+  return {
+    spec: { ...(request.Spec as Cluster['spec'] | null | undefined), Name: 'default' },
+    ca: { certificatePem: root.certificatePem, keyPem: root.keyPem },
+    joinTokens: { worker: token(), manager: token() },
+    addressPools: pools.length > 0 ? pools : ADDRESS_POOLS_DEFAULT,
+    subnetSize: request.SubnetSize || SUBNET_SIZE_DEFAULT,
+    dataPathPort: request.DataPathPort || DATA_PATH_PORT_DEFAULT,
+  };
+}
+
+function availabilityOf(text: string | undefined): Availability {
+  if (text === undefined || text === '') return 'active';
+  if (text === 'active' || text === 'pause' || text === 'drain') return text;
+  throw new ClusterError('invalid', `invalid Availability: "${text}"`);
+}
+
+/** The first manager that answers decides; a refusal is final, an unreachable one is not. */
+async function askForCertificate(
+  remotes: readonly string[],
+  request: { readonly csrPem: string; readonly token: string },
+): Promise<CertifiedNode> {
+  let last: unknown;
+  for (const address of remotes) {
+    try {
+      const rootPem = await fetchRootCertificate(address);
+      checkRoot(request.token, rootPem);
+      return await requestCertificate({ address, rootPem, ...request });
+    } catch (error) {
+      if (
+        error instanceof ClusterError &&
+        error.kind !== 'unavailable' &&
+        error.kind !== 'deadline'
+      )
+        throw error;
+      last = error;
+    }
+  }
+  const reason = last instanceof Error ? last.message : String(last);
+  throw new ClusterError('unavailable', `cannot join through ${remotes.join(', ')}: ${reason}`, {
+    cause: last,
+  });
+}

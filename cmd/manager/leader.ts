@@ -1,0 +1,19 @@
+import { decideAllocation } from '../../pkg/allocator/index.ts';
+import type { Decider } from '../../pkg/model/index.ts';
+import {
+  decideConstraints,
+  decideNodes,
+  decideReaping,
+  decideServices,
+} from '../../pkg/orchestrator/index.ts';
+import { decidePlacement } from '../../pkg/scheduler/index.ts';
+
+/** Everything a leader decides, in the order a task meets it. One pass over all of them is one entry of the log. */
+export const LEADER_LOOPS: readonly Decider[] = [
+  decideNodes,
+  decideConstraints,
+  decideServices,
+  decideAllocation,
+  decidePlacement,
+  decideReaping,
+];
