@@ -21,6 +21,8 @@ export interface Cluster {
   readonly createdAt: InstantMs;
   readonly updatedAt: InstantMs;
   readonly spec: ClusterSpec;
+  /** Version that the writer of the present spec had seen: whoever read a later one knows this spec. */
+  readonly specSeen?: Version | undefined;
   readonly ca: {
     readonly certificatePem: string;
     readonly keyPem: string;

@@ -34,7 +34,13 @@ export {
   type Version,
 } from './id.ts';
 export { assert, InvariantError, must, unreachable } from './invariant.ts';
-export { INGRESS_NETWORK_NAME, type Network, type NetworkSpec, type Subnet } from './network.ts';
+export {
+  INGRESS_NETWORK_NAME,
+  ingressNetworkSpec,
+  type Network,
+  type NetworkSpec,
+  type Subnet,
+} from './network.ts';
 export {
   type Availability,
   isSchedulable,
@@ -54,6 +60,18 @@ export {
   type ObjectTypes,
   uniqueName,
 } from './object.ts';
+export {
+  architecture,
+  nodeSatisfies,
+  type PlacementConstraint,
+  parseConstraint,
+} from './placement-constraint.ts';
+export {
+  checkPortConflict,
+  findPortConflict,
+  type PortConflict,
+  portConflictText,
+} from './published-port.ts';
 export type { Config, ConfigSpec, Secret, SecretSpec } from './secret.ts';
 export {
   endpointMode,
@@ -78,6 +96,13 @@ export {
   usesIngress,
   type VirtualIp,
 } from './service.ts';
+export {
+  applyServiceUpdate,
+  createService,
+  newServiceRevision,
+  rollbackService,
+  type ServiceChange,
+} from './service-change.ts';
 export type {
   ConfigReferenceSpec,
   ContainerSpec,
@@ -108,4 +133,5 @@ export {
   type TaskStatus,
   taskName,
 } from './task.ts';
+export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
 export type { View } from './view.ts';

@@ -54,3 +54,8 @@ export interface Network {
   /** Set when the user removed it while tasks were still stopping: gone when its last task is. */
   readonly removing?: boolean | undefined;
 }
+
+/** The network that the cluster is made with; its subnet is the first block of the address pools. */
+export function ingressNetworkSpec(): NetworkSpec {
+  return { Name: INGRESS_NETWORK_NAME, Driver: 'overlay', Scope: 'swarm', Ingress: true };
+}

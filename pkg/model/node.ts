@@ -48,6 +48,8 @@ export interface Node {
   readonly createdAt: InstantMs;
   readonly updatedAt: InstantMs;
   readonly spec: NodeSpec;
+  /** Version that the writer of the present spec had seen: whoever read a later one knows this spec. */
+  readonly specSeen?: Version | undefined;
   readonly description?: NodeDescription | undefined;
   readonly status: NodeStatus;
   readonly manager?: ManagerMember | undefined;

@@ -1,4 +1,4 @@
-import type { InstantMs, NetworkId, RevisionId, ServiceId, Version } from './id.ts';
+import type { InstantMs, NetworkId, RevisionId, ServiceId, TaskId, Version } from './id.ts';
 import type { ServiceSpec, UpdateConfigSpec } from './service-spec.ts';
 import type { PortProtocol } from './task.ts';
 
@@ -28,6 +28,8 @@ export interface UpdateStatus {
   /** Slot keys being replaced now, and when each replacement was seen running. */
   readonly active: readonly {
     readonly slot: string;
+    /** The replacement being watched. */
+    readonly taskId: TaskId;
     readonly runningSince?: InstantMs | undefined;
   }[];
 }
@@ -61,6 +63,8 @@ export interface Service {
   readonly spec: ServiceSpec;
   /** Grows by one with every accepted change of `spec`. From 1. */
   readonly specVersion: number;
+  /** Version that the writer of the present spec had seen: whoever read a later one knows this spec. */
+  readonly specSeen?: Version | undefined;
   readonly previousSpec?: ServiceSpec | undefined;
   readonly previousSpecVersion?: number | undefined;
   readonly endpoint: ServiceEndpoint;

@@ -1,0 +1,1 @@
+export { decideAllocation } from './allocate.ts';

@@ -1,0 +1,69 @@
+import {
+  type Change,
+  type DeciderInput,
+  type Decision,
+  type InstantMs,
+  isRunnable,
+  isTerminal,
+  type Node,
+  type NodeId,
+  type Task,
+  updateObject,
+  type View,
+} from '../model/index.ts';
+
+/** A node that stays down this long has lost its tasks for good (SwarmKit: 24 h). */
+const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * What a lost node means for its tasks: on a node that is down or drained they are no longer wanted (and told so when
+ * it is heard again); on one that is gone, or down for a day, they are over.
+ */
+export function decideNodes({ view, now }: DeciderInput): Decision {
+  const lost = lostNodes(view);
+  const changes: Change[] = [];
+  for (const task of view.list('task')) {
+    if (task.nodeId === undefined || isTerminal(task.status.state)) continue;
+    const node = lost.get(task.nodeId);
+    const gone = node === undefined && view.get('node', task.nodeId) === undefined;
+    if (!node && !gone) continue;
+    const next = afterLoss(task, node, now);
+    if (next !== task) changes.push(updateObject('task', next));
+  }
+  return { changes, wakeAt: nextOrphaning(view, lost, now) };
+}
+
+function lostNodes(view: View): ReadonlyMap<NodeId, Node> {
+  const lost = new Map<NodeId, Node>();
+  for (const node of view.list('node')) {
+    const drained = node.spec.Availability === 'drain';
+    if (drained || node.status.state === 'down') lost.set(node.id, node);
+  }
+  return lost;
+}
+
+function afterLoss(task: Task, node: Node | undefined, now: InstantMs): Task {
+  const desiredState = isRunnable(task) ? 'shutdown' : task.desiredState;
+  if (!node || (orphaningAt(node) ?? Number.MAX_SAFE_INTEGER) <= now) {
+    const status = { ...task.status, state: 'orphaned', at: now, message: 'node is lost' } as const;
+    return { ...task, desiredState, status };
+  }
+  return desiredState === task.desiredState ? task : { ...task, desiredState };
+}
+
+function orphaningAt(node: Node): InstantMs | undefined {
+  if (node.status.state !== 'down') return undefined;
+  return (node.status.since + ORPHAN_AFTER_MS) as InstantMs;
+}
+
+function nextOrphaning(
+  view: View,
+  lost: ReadonlyMap<NodeId, Node>,
+  now: InstantMs,
+): InstantMs | undefined {
+  const due = [...lost.values()]
+    .filter((node) => [...view.tasksOfNode(node.id)].some((task) => !isTerminal(task.status.state)))
+    .flatMap((node) => orphaningAt(node) ?? [])
+    .filter((at) => at > now);
+  return due.length === 0 ? undefined : (Math.min(...due) as InstantMs);
+}

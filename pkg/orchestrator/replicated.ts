@@ -1,0 +1,19 @@
+import { serviceMode, type TaskId } from '../model/index.ts';
+import { addTask } from './new-task.ts';
+import { slotsToRemove } from './scale-down.ts';
+import type { SlotKey, Workload } from './workload.ts';
+
+/** Make the number of slots right; returns the slots that stay. */
+export function scaleReplicated(work: Workload, newTaskId: () => TaskId): readonly SlotKey[] {
+  const mode = serviceMode(work.spec);
+  const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
+  const present = work.slots;
+  for (const slot of slotsToRemove(work, present, present.length - replicas)) {
+    for (const task of [...work.tasks(slot)]) work.set(task, { desiredState: 'remove' });
+  }
+  for (let number = 1; work.slots.length < replicas; number++) {
+    const slot = String(number);
+    if (work.tasks(slot).length === 0) addTask(work, { id: newTaskId(), slot, hold: false });
+  }
+  return work.slots;
+}

@@ -1,0 +1,123 @@
+import {
+  type InstantMs,
+  isTerminal,
+  type RestartPolicy,
+  restartPolicy,
+  stopGraceMs,
+  type Task,
+  type TaskId,
+  updatePolicy,
+} from '../model/index.ts';
+import { addTask, startedState } from './new-task.ts';
+import { isNodeLost, isStopping, newest, runnable } from './slot.ts';
+import type { SlotKey, Workload } from './workload.ts';
+
+/** A held task runs after this long (plus the stop grace period) even if its predecessor never reports its end. */
+const OLD_TASK_TIMEOUT_MS = 60_000;
+
+/** Fill every slot whose last task is over, as its restart policy says; a slot that gave up stays as it is. */
+export function restartTasks(
+  work: Workload,
+  slots: readonly SlotKey[],
+  newTaskId: () => TaskId,
+): void {
+  for (const slot of slots) {
+    const tasks = work.tasks(slot);
+    const last = newest(tasks);
+    if (!last || runnable(tasks).length > 0) continue;
+    if (isTerminal(last.status.state) && last.desiredState !== 'shutdown') {
+      work.set(last, { desiredState: 'shutdown' });
+    }
+    if (mayRestart(work, last)) replaceTask(work, slot, last, newTaskId());
+  }
+}
+
+/** Does the policy want another task after `last`? Judged as of the moment it ended, so that time changes nothing. */
+export function mayRestart(work: Workload, last: Task): boolean {
+  const policy = restartPolicy(work.specOf(last));
+  if (policy.condition === 'none') return false;
+  if (!isTerminal(last.status.state)) return true;
+  if (policy.condition === 'on-failure' && last.status.state === 'complete') return false;
+  return policy.maxAttempts === 0 || attemptsAt(last, policy) < policy.maxAttempts;
+}
+
+function attemptsAt(last: Task, policy: RestartPolicy): number {
+  const restarts = last.restarts ?? [];
+  if (policy.windowMs === 0) return restarts.length;
+  return restarts.filter((at) => at >= last.status.at - policy.windowMs).length;
+}
+
+function replaceTask(work: Workload, slot: SlotKey, last: Task, id: TaskId): void {
+  const policy = restartPolicy(work.specOf(last));
+  const lost = isNodeLost(work, last);
+  const delayed = isTerminal(last.status.state) && !lost && policy.delayMs > 0;
+  const overlap = updatePolicy(work.spec.UpdateConfig).order === 'start-first';
+  const specVersion = versionToRestart(work, last);
+  addTask(work, {
+    id,
+    slot,
+    hold: delayed || (!overlap && isStopping(work, last)),
+    startAfter: delayed ? ((work.now + policy.delayMs) as InstantMs) : undefined,
+    restarts:
+      work.isDirty(last) && specVersion !== last.specVersion
+        ? undefined
+        : history(work, last, policy),
+    specVersion,
+  });
+}
+
+/** Restarts still worth remembering; one that was forced from outside (drain, lost node) is no attempt. */
+function history(
+  work: Workload,
+  last: Task,
+  policy: RestartPolicy,
+): readonly InstantMs[] | undefined {
+  if (policy.maxAttempts === 0) return undefined;
+  const past = last.restarts ?? [];
+  const forced = !isTerminal(last.status.state);
+  const all = forced ? past : [...past, work.now];
+  return all.slice(-policy.maxAttempts);
+}
+
+/** While an update is under way or paused, a slot it has not reached yet keeps the version it has. */
+function versionToRestart(work: Workload, last: Task): number {
+  const state = work.service.updateStatus?.state;
+  const halfway =
+    state === 'updating' ||
+    state === 'paused' ||
+    state === 'rollback_started' ||
+    state === 'rollback_paused';
+  const known = work.view.revision(last.serviceId, last.specVersion) !== undefined;
+  return halfway && known && work.isDirty(last) ? last.specVersion : work.service.specVersion;
+}
+
+/** Let held tasks run once their delay is over and their predecessors have really stopped. */
+export function releaseTasks(work: Workload, slots: readonly SlotKey[]): void {
+  for (const slot of slots) {
+    for (const task of work.tasks(slot)) {
+      if (task.desiredState !== 'ready' || isTerminal(task.status.state)) continue;
+      const due = dueAt(work, slot, task);
+      if (due > work.now) work.wake(due);
+      else {
+        const job = task.jobIteration !== undefined;
+        work.set(task, { desiredState: startedState(job), startAfter: undefined });
+      }
+    }
+  }
+}
+
+function dueAt(work: Workload, slot: SlotKey, task: Task): InstantMs {
+  const delayed = task.startAfter ?? work.now;
+  const blocked = work
+    .tasks(slot)
+    .some(
+      (other) => other.createdAt <= task.createdAt && other.id !== task.id && blocks(work, other),
+    );
+  if (!blocked) return delayed;
+  const patience = stopGraceMs(work.specOf(task)) + OLD_TASK_TIMEOUT_MS;
+  return Math.max(delayed, task.createdAt + patience) as InstantMs;
+}
+
+function blocks(work: Workload, other: Task): boolean {
+  return other.desiredState === 'shutdown' && isStopping(work, other);
+}

@@ -1,0 +1,37 @@
+import { compareTaskState, isRunnable, isTerminal, type Task } from '../model/index.ts';
+import type { SlotKey, Workload } from './workload.ts';
+
+export function newest(tasks: readonly Task[]): Task | undefined {
+  return tasks.at(-1);
+}
+
+/** Wanted alive and not over, oldest first. */
+export function runnable(tasks: readonly Task[]): readonly Task[] {
+  return tasks.filter(isRunnable);
+}
+
+export function isRunning(task: Task): boolean {
+  return isRunnable(task) && task.status.state === 'running';
+}
+
+/** The node cannot run anything for us: it is gone, its lease ended, or it is being emptied. */
+export function isNodeLost(work: Workload, task: Task): boolean {
+  if (task.nodeId === undefined) return false;
+  const node = work.nodeOf(task);
+  return !node || node.status.state === 'down' || node.spec.Availability === 'drain';
+}
+
+/** Does the task still hold its place on a machine that would tell us when it is over? */
+export function isStopping(work: Workload, task: Task): boolean {
+  const { state } = task.status;
+  if (isTerminal(state) || compareTaskState(state, 'assigned') < 0) return false;
+  const node = work.nodeOf(task);
+  return node !== undefined && node.status.state !== 'down';
+}
+
+/** Nothing of the present spec runs or is about to run in the slot. */
+export function isDirtySlot(work: Workload, slot: SlotKey): boolean {
+  const tasks = work.tasks(slot);
+  const last = newest(runnable(tasks)) ?? newest(tasks);
+  return last !== undefined && work.isDirty(last);
+}

@@ -1,0 +1,236 @@
+import {
+  type InstantMs,
+  isRunnable,
+  isTerminal,
+  restartPolicy,
+  type Service,
+  type Task,
+  type TaskId,
+  type UpdatePolicy,
+  type UpdateStatus,
+  updatePolicy,
+} from '../model/index.ts';
+import { addTask } from './new-task.ts';
+import { mayRestart } from './restart.ts';
+import { rollBack } from './rollback.ts';
+import { isDirtySlot, isRunning, newest, runnable } from './slot.ts';
+import type { SlotKey, Workload } from './workload.ts';
+
+type Active = UpdateStatus['active'][number];
+
+/** Bring the slots to the present spec, as many at a time as the policy allows; everything counted is in the service. */
+export function advanceUpdate(
+  work: Workload,
+  slots: readonly SlotKey[],
+  newTaskId: () => TaskId,
+): void {
+  begin(work, slots);
+  watchReplacements(work, slots);
+  if (!inProgress(work.service)) return;
+  takeSlots(work, slots, newTaskId);
+  complete(work, slots);
+}
+
+/** Once a replacement serves, what it replaces is stopped; also after the update was paused. */
+export function stopReplaced(work: Workload, slots: readonly SlotKey[]): void {
+  for (const slot of slots) {
+    const alive = runnable(work.tasks(slot));
+    const serving = alive.findLastIndex((task) => isRunning(task) && !work.isDirty(task));
+    for (const task of alive.slice(0, Math.max(0, serving))) {
+      work.set(task, { desiredState: 'shutdown' });
+    }
+  }
+}
+
+function inProgress(service: Service): boolean {
+  const state = service.updateStatus?.state;
+  return state === 'updating' || state === 'rollback_started';
+}
+
+function isRollback(service: Service): boolean {
+  const state = service.updateStatus?.state;
+  return state === 'rollback_started' || state === 'rollback_paused';
+}
+
+function policyOf(service: Service): UpdatePolicy {
+  const { spec } = service;
+  return updatePolicy(isRollback(service) ? spec.RollbackConfig : spec.UpdateConfig);
+}
+
+function setStatus(work: Workload, change: Partial<UpdateStatus>): void {
+  const before = work.service.updateStatus;
+  if (before) work.setService({ updateStatus: { ...before, ...change } });
+}
+
+/** An update starts when slots turn out not to match; a rollback asked for by the user is already marked as started. */
+function begin(work: Workload, slots: readonly SlotKey[]): void {
+  const status = work.service.updateStatus;
+  const state = status?.state;
+  const settled = !status || state === 'completed' || state === 'rollback_completed';
+  const uncounted = inProgress(work.service) && status?.slotsTotal === 0;
+  if (!settled && !uncounted) return;
+  const slotsTotal = slots.filter((slot) => isDirtySlot(work, slot)).length;
+  if (slotsTotal === 0) return;
+  if (uncounted) setStatus(work, { slotsTotal });
+  else {
+    const fresh = { state: 'updating', message: 'update in progress' } as const;
+    const counters = { startedAt: work.now, slotsTotal, failures: 0, active: [] };
+    work.setService({ updateStatus: { ...fresh, ...counters } });
+  }
+}
+
+/** Look at every replacement under watch: did it come up, has it stood its monitor period, did it fail? */
+function watchReplacements(work: Workload, slots: readonly SlotKey[]): void {
+  const status = work.service.updateStatus;
+  if (!status || !inProgress(work.service) || status.active.length === 0) return;
+  const policy = policyOf(work.service);
+  const live = new Set(slots);
+  const seen = status.active.map((entry) => look(work, policy, live, entry));
+  const failed = seen.flatMap((verdict) => (verdict.kind === 'failed' ? [verdict.task] : []));
+  const active = seen.flatMap((verdict) => (verdict.kind === 'watch' ? [verdict.entry] : []));
+  const paced = seen.some((verdict) => verdict.paced);
+  if (paced || active.length !== status.active.length || moved(active, status.active)) {
+    const nextAt = paced ? pace(work, policy, status, failed) : status.nextAt;
+    setStatus(work, { active, failures: status.failures + failed.length, nextAt });
+  }
+  const [first] = failed;
+  if (first) onFailure(work, policy, first);
+}
+
+type Verdict = { readonly paced: boolean } & (
+  | { readonly kind: 'watch'; readonly entry: Active }
+  | { readonly kind: 'failed'; readonly task: Task }
+  | { readonly kind: 'over' }
+);
+
+function look(
+  work: Workload,
+  policy: UpdatePolicy,
+  live: ReadonlySet<SlotKey>,
+  entry: Active,
+): Verdict {
+  const tasks = work.tasks(entry.slot);
+  const task = tasks.find(({ id }) => id === entry.taskId);
+  if (!live.has(entry.slot)) return { kind: 'over', paced: false };
+  if (!task || (!isRunnable(task) && !isTerminal(task.status.state))) {
+    const successor = newest(runnable(tasks));
+    if (!successor || work.isDirty(successor)) return { kind: 'over', paced: false };
+    return { kind: 'watch', paced: false, entry: { slot: entry.slot, taskId: successor.id } };
+  }
+  const { runningSince } = entry;
+  const until = runningSince === undefined ? undefined : runningSince + policy.monitorMs;
+  if (isTerminal(task.status.state)) {
+    const late = until !== undefined && task.status.at > until;
+    return late ? { kind: 'over', paced: false } : { kind: 'failed', task, paced: true };
+  }
+  if (task.status.state !== 'running') return { kind: 'watch', entry, paced: false };
+  if (until === undefined) return cameUp(work, policy, entry);
+  if (work.now >= until) return { kind: 'over', paced: false };
+  work.wake(until as InstantMs);
+  return { kind: 'watch', entry, paced: false };
+}
+
+function cameUp(work: Workload, policy: UpdatePolicy, entry: Active): Verdict {
+  work.wake((work.now + policy.monitorMs) as InstantMs);
+  return { kind: 'watch', entry: { ...entry, runningSince: work.now }, paced: true };
+}
+
+function moved(after: readonly Active[], before: readonly Active[]): boolean {
+  return after.some((entry, at) => entry !== before[at]);
+}
+
+/** When slots may be taken again; a slot that failed and keeps its old task is not tried again at once. */
+function pace(
+  work: Workload,
+  policy: UpdatePolicy,
+  status: UpdateStatus,
+  failed: readonly Task[],
+): InstantMs {
+  const backOff = failed.length > 0 ? restartPolicy(work.spec).delayMs : 0;
+  const next = work.now + Math.max(policy.delayMs, backOff);
+  return Math.max(next, status.nextAt ?? 0) as InstantMs;
+}
+
+function onFailure(work: Workload, policy: UpdatePolicy, task: Task): void {
+  const status = work.service.updateStatus;
+  if (!status || policy.failureAction === 'continue') return;
+  if (status.failures <= policy.maxFailureRatio * status.slotsTotal) return;
+  const cause = `due to failure or early termination of task ${task.id}`;
+  if (policy.failureAction === 'pause') pause(work, `update paused ${cause}`);
+  else if (isRollback(work.service)) pause(work, `rollback paused ${cause}`);
+  else if (!work.service.previousSpec) pause(work, `update paused ${cause}`);
+  else rollBack(work, `update rolled back ${cause}`);
+}
+
+function pause(work: Workload, message: string): void {
+  const state = isRollback(work.service) ? 'rollback_paused' : 'paused';
+  setStatus(work, { state, message, active: [], nextAt: undefined });
+}
+
+function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => TaskId): void {
+  const dirty = slots.filter((slot) => isDirtySlot(work, slot));
+  for (const slot of dirty) dropHalfway(work, slot);
+  const status = work.service.updateStatus;
+  if (!status) return;
+  const policy = policyOf(work.service);
+  const starting = status.active.filter(({ runningSince }) => runningSince === undefined).length;
+  const room = policy.parallelism === 0 ? slots.length : policy.parallelism - starting;
+  const watched = new Set(status.active.map(({ slot }) => slot));
+  const waiting = dirty.filter((slot) => !watched.has(slot) && isDirtySlot(work, slot));
+  if (waiting.length === 0 || room <= 0) return;
+  if (status.nextAt !== undefined && status.nextAt > work.now) {
+    work.wake(status.nextAt);
+    return;
+  }
+  const taken = idleFirst(work, waiting).slice(0, room);
+  const added = taken.map((slot): Active => {
+    const task = replaceSlot(work, policy, slot, newTaskId());
+    return { slot, taskId: task.id };
+  });
+  setStatus(work, { active: [...status.active, ...added] });
+}
+
+/** An older task that matches still runs beside a newer one that does not: only the newer one has to go. */
+function dropHalfway(work: Workload, slot: SlotKey): void {
+  const alive = runnable(work.tasks(slot));
+  if (!alive.some((task) => isRunning(task) && !work.isDirty(task))) return;
+  for (const task of alive) if (work.isDirty(task)) work.set(task, { desiredState: 'shutdown' });
+}
+
+/** Slots without a running task have nothing to lose and go first. */
+function idleFirst(work: Workload, slots: readonly SlotKey[]): readonly SlotKey[] {
+  const runs = (slot: SlotKey): boolean => work.tasks(slot).some(isRunning);
+  return [...slots.filter((slot) => !runs(slot)), ...slots.filter(runs)];
+}
+
+function replaceSlot(work: Workload, policy: UpdatePolicy, slot: SlotKey, id: TaskId): Task {
+  const keepsServing = policy.order === 'start-first';
+  for (const task of runnable(work.tasks(slot))) {
+    if (keepsServing && isRunning(task)) continue;
+    work.set(task, { desiredState: 'shutdown' });
+  }
+  return addTask(work, { id, slot, hold: !keepsServing });
+}
+
+/** Complete only when no slot is left to do and each runs, or gave up, in the present version. */
+function complete(work: Workload, slots: readonly SlotKey[]): void {
+  const status = work.service.updateStatus;
+  if (!status || status.active.length > 0) return;
+  if (!slots.every((slot) => isSettled(work, slot))) return;
+  const rollback = isRollback(work.service);
+  setStatus(work, {
+    state: rollback ? 'rollback_completed' : 'completed',
+    message: rollback ? 'rollback completed' : 'update completed',
+    completedAt: work.now,
+    nextAt: undefined,
+  });
+}
+
+function isSettled(work: Workload, slot: SlotKey): boolean {
+  const tasks = work.tasks(slot);
+  const alive = runnable(tasks);
+  if (alive.some((task) => work.isDirty(task))) return false;
+  if (alive.length > 0) return alive.some(isRunning);
+  const last = newest(tasks);
+  return last !== undefined && !work.isDirty(last) && !mayRestart(work, last);
+}

@@ -1,0 +1,166 @@
+import {
+  type Change,
+  createObject,
+  type InstantMs,
+  type Node,
+  newServiceRevision,
+  nodeSatisfies,
+  onlyConstraintsChanged,
+  type Service,
+  type ServiceSpec,
+  serviceMode,
+  type Task,
+  type TaskId,
+  taskSpecChanged,
+  updateObject,
+  type View,
+} from '../model/index.ts';
+
+/** The number of a replicated service's slot, the node id of a global service's. */
+export type SlotKey = string;
+
+/**
+ * One service with its tasks while a pass decides about it: what was decided so far is seen by the next step, and
+ * every touched object becomes one change at the end.
+ */
+export class Workload {
+  readonly view: View;
+  readonly now: InstantMs;
+  readonly #slots = new Map<SlotKey, Task[]>();
+  readonly #touched = new Map<TaskId, Task | undefined>();
+  readonly #changed = new Map<number, boolean>();
+  readonly #before: Service;
+  readonly #perNode: boolean;
+  #service: Service;
+  #wakeAt: InstantMs | undefined;
+
+  constructor(view: View, now: InstantMs, service: Service) {
+    this.view = view;
+    this.now = now;
+    this.#before = service;
+    this.#service = service;
+    const { kind } = serviceMode(service.spec);
+    this.#perNode = kind === 'global' || kind === 'global-job';
+    for (const task of view.tasksOfService(service.id)) {
+      if (task.desiredState !== 'remove') this.#tasksOfSlot(task).push(task);
+    }
+    for (const tasks of this.#slots.values()) tasks.sort(byCreation);
+  }
+
+  get service(): Service {
+    return this.#service;
+  }
+
+  get spec(): ServiceSpec {
+    return this.#service.spec;
+  }
+
+  get wakeAt(): InstantMs | undefined {
+    return this.#wakeAt;
+  }
+
+  /** Keys of the slots that have tasks not on their way out. */
+  get slots(): readonly SlotKey[] {
+    return [...this.#slots.keys()];
+  }
+
+  /** The slot's tasks, oldest first. */
+  tasks(slot: SlotKey): readonly Task[] {
+    return this.#slots.get(slot) ?? [];
+  }
+
+  all(): readonly Task[] {
+    return [...this.#slots.values()].flat();
+  }
+
+  /** Add a task that was just made. */
+  add(task: Task): void {
+    this.#touched.set(task.id, undefined);
+    this.#tasksOfSlot(task).push(task);
+  }
+
+  /** Change a task; tasks that are to be removed leave their slot. */
+  set(task: Task, change: Partial<Task>): void {
+    const next: Task = { ...task, ...change };
+    const tasks = this.#tasksOfSlot(task);
+    const at = tasks.findIndex((other) => other.id === task.id);
+    if (!this.#touched.has(task.id)) this.#touched.set(task.id, undefined);
+    if (next.desiredState === 'remove') {
+      tasks.splice(at, 1);
+      if (tasks.length === 0) this.#slots.delete(this.slotOf(task));
+      this.#touched.set(task.id, next);
+    } else tasks.splice(at, 1, next);
+  }
+
+  setService(change: Partial<Service>): void {
+    this.#service = { ...this.#service, ...change };
+    this.#changed.clear();
+  }
+
+  /** Ask to be called again at `instant` at the latest. */
+  wake(instant: InstantMs): void {
+    if (this.#wakeAt === undefined || instant < this.#wakeAt) this.#wakeAt = instant;
+  }
+
+  /** The spec the task was made from. */
+  specOf(task: Task): ServiceSpec {
+    if (task.specVersion === this.#service.specVersion) return this.#service.spec;
+    return this.view.revision(task.serviceId, task.specVersion)?.spec ?? this.#service.spec;
+  }
+
+  /** Must the task be replaced to match the present spec? */
+  isDirty(task: Task): boolean {
+    const { specVersion, spec } = this.#service;
+    if (task.specVersion === specVersion) return false;
+    const known = this.#changed.get(task.specVersion);
+    const changed = known ?? taskSpecChanged(this.specOf(task), spec);
+    this.#changed.set(task.specVersion, changed);
+    return changed && !this.#onlyConstraintsMoved(task);
+  }
+
+  /** Numbered for replicated services; one slot per node for global ones. */
+  slotOf(task: Task): SlotKey {
+    return this.#perNode ? (task.nodeId ?? '') : String(task.slot);
+  }
+
+  nodeOf(task: Task): Node | undefined {
+    return task.nodeId === undefined ? undefined : this.view.get('node', task.nodeId);
+  }
+
+  /** Everything decided, one change per object. */
+  changes(): readonly Change[] {
+    const tasks = new Map(this.all().map((task) => [task.id, task]));
+    const result: Change[] = [];
+    if (this.#service !== this.#before) {
+      result.push(updateObject('service', this.#service));
+      if (this.#service.specVersion !== this.#before.specVersion) {
+        result.push(newServiceRevision(this.#service, this.now));
+      }
+    }
+    for (const [id, removed] of this.#touched) {
+      const task = removed ?? tasks.get(id);
+      if (!task) continue;
+      const known = this.view.get('task', id) !== undefined;
+      result.push(known ? updateObject('task', task) : createObject('task', task));
+    }
+    return result;
+  }
+
+  #onlyConstraintsMoved(task: Task): boolean {
+    const node = this.nodeOf(task);
+    const constraints = this.spec.TaskTemplate?.Placement?.Constraints ?? [];
+    if (!node || !nodeSatisfies(node, constraints)) return false;
+    return onlyConstraintsChanged(this.specOf(task), this.spec);
+  }
+
+  #tasksOfSlot(task: Task): Task[] {
+    const key = this.slotOf(task);
+    const tasks = this.#slots.get(key) ?? [];
+    this.#slots.set(key, tasks);
+    return tasks;
+  }
+}
+
+function byCreation(left: Task, right: Task): number {
+  return left.createdAt - right.createdAt;
+}

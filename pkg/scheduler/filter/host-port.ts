@@ -1,0 +1,9 @@
+import { hostPortsOf } from '../node-load.ts';
+import { type Filter, onNodes } from './filter.ts';
+
+/** Ports published on the node itself are free there. */
+export const hostPortFilter: Filter = {
+  applies: ({ spec }) => hostPortsOf(spec).length > 0,
+  accepts: (load, { spec }) => hostPortsOf(spec).every((port) => !load.hostPorts.has(port)),
+  explain: (nodes) => onNodes('host-mode port already in use', nodes),
+};

@@ -1,0 +1,12 @@
+import { isSchedulable } from '../../model/index.ts';
+import type { Filter } from './filter.ts';
+
+/** The node is heard and takes new tasks. */
+export const readyFilter: Filter = {
+  applies: () => true,
+  accepts: ({ node }) => isSchedulable(node),
+  explain: (nodes) =>
+    nodes === 1
+      ? '1 node not available for new tasks'
+      : `${nodes} nodes not available for new tasks`,
+};

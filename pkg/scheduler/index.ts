@@ -1,0 +1,1 @@
+export { decidePlacement } from './schedule.ts';

@@ -1,0 +1,92 @@
+import {
+  compareTaskState,
+  type InstantMs,
+  isTerminal,
+  type Node,
+  type NodeId,
+  portsAsked,
+  type RevisionId,
+  revisionId,
+  type ServiceId,
+  type ServiceSpec,
+  type Task,
+  type View,
+} from '../model/index.ts';
+
+/** This many failures of one service version within the window make a node the last choice (SwarmKit's figures). */
+const FAILURES_MAX = 5;
+const FAILURE_WINDOW_MS = 5 * 60_000;
+
+/** What runs or will run on one node, as far as this pass knows. */
+export interface NodeLoad {
+  readonly node: Node;
+  /** Wanted tasks, all services. */
+  tasks: number;
+  readonly byService: Map<ServiceId, number>;
+  nanoCpus: number;
+  memoryBytes: number;
+  /** Host-mode ports taken, `tcp/8080`. */
+  readonly hostPorts: Set<string>;
+  /** Recent failures by service version. */
+  readonly failures: Map<RevisionId, number>;
+}
+
+/** The load of every node, from the tasks: reservations and ports are held until a task is over. */
+export function measureLoad(
+  view: View,
+  specOf: (task: Task) => ServiceSpec | undefined,
+  now: InstantMs,
+): ReadonlyMap<NodeId, NodeLoad> {
+  const loads = new Map<NodeId, NodeLoad>();
+  for (const node of view.list('node')) loads.set(node.id, emptyLoad(node));
+  for (const task of view.list('task')) {
+    const load = task.nodeId === undefined ? undefined : loads.get(task.nodeId);
+    if (!load) continue;
+    if (isTerminal(task.status.state)) noteFailure(load, task, now);
+    else if (compareTaskState(task.status.state, 'assigned') >= 0)
+      addTask(load, task, specOf(task));
+  }
+  return loads;
+}
+
+/** Count a task that is, or was just, placed on the node. */
+export function addTask(load: NodeLoad, task: Task, spec: ServiceSpec | undefined): void {
+  const reserved = spec?.TaskTemplate?.Resources?.Reservations;
+  load.nanoCpus += reserved?.NanoCPUs ?? 0;
+  load.memoryBytes += reserved?.MemoryBytes ?? 0;
+  for (const port of spec ? hostPortsOf(spec) : []) load.hostPorts.add(port);
+  if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
+  load.tasks += 1;
+  load.byService.set(task.serviceId, (load.byService.get(task.serviceId) ?? 0) + 1);
+}
+
+export function hostPortsOf(spec: ServiceSpec): readonly string[] {
+  return portsAsked(spec)
+    .filter((port) => port.publishMode === 'host' && port.publishedPort > 0)
+    .map((port) => `${port.protocol}/${port.publishedPort}`);
+}
+
+/** Did this version of the service fail here so often lately that any other node is better? */
+export function isFaulty(load: NodeLoad, task: Task): boolean {
+  const failures = load.failures.get(revisionId(task.serviceId, task.specVersion)) ?? 0;
+  return failures >= FAILURES_MAX;
+}
+
+function emptyLoad(node: Node): NodeLoad {
+  return {
+    node,
+    tasks: 0,
+    byService: new Map(),
+    nanoCpus: 0,
+    memoryBytes: 0,
+    hostPorts: new Set(),
+    failures: new Map(),
+  };
+}
+
+function noteFailure(load: NodeLoad, task: Task, now: InstantMs): void {
+  const failed = task.status.state === 'failed' || task.status.state === 'rejected';
+  if (!failed || task.status.at < now - FAILURE_WINDOW_MS) return;
+  const key = revisionId(task.serviceId, task.specVersion);
+  load.failures.set(key, (load.failures.get(key) ?? 0) + 1);
+}
