@@ -1,5 +1,5 @@
-import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
-import { inService } from './vip.ts';
+import type { NetworkTable } from '../model/index.ts';
+import { backendsByService, inService } from './vip.ts';
 
 /** What names mean on one network, for DNS. Names are lower case, without the last dot. */
 export interface Directory {
@@ -19,24 +19,18 @@ const TASKS_PREFIX = 'tasks.';
 export function directoryOfTable(table: NetworkTable): Directory {
   const names = new Map<string, readonly string[]>();
   const reverse = new Map<string, string>();
-  const all = new Map<string, NetworkEndpoint[]>();
-  for (const endpoint of table.endpoints) {
-    const list = all.get(endpoint.serviceId) ?? [];
-    list.push(endpoint);
-    all.set(endpoint.serviceId, list);
-    for (const address of endpoint.addresses) reverse.set(address, endpoint.name);
-    // Aliases first: the names below are exact and win.
-    if (inService(endpoint)) {
-      for (const alias of endpoint.aliases) addAddresses(names, alias, endpoint.addresses);
-    }
+  // Aliases first, services last: later names win.
+  for (const { addresses, aliases } of table.endpoints.filter(inService)) {
+    for (const alias of aliases) addAddresses(names, alias, addresses);
   }
-  for (const endpoint of table.endpoints) {
-    set(names, endpoint.slotName, endpoint.addresses);
-    set(names, endpoint.name, endpoint.addresses);
+  for (const { name, slotName, addresses } of table.endpoints) {
+    set(names, slotName, addresses);
+    set(names, name, addresses);
+    for (const address of addresses) reverse.set(address, name);
   }
+  const backends = backendsByService(table);
   for (const service of table.services) {
-    const endpoints = (all.get(service.serviceId) ?? []).filter(inService);
-    const addresses = endpoints.flatMap((endpoint) => endpoint.addresses).sort(compareText);
+    const addresses = backends.get(service.serviceId) ?? [];
     const answer = service.vips.length > 0 ? service.vips : addresses;
     for (const name of [...service.aliases, service.name]) {
       set(names, name, answer);

@@ -38,7 +38,7 @@ export function answerQuery(
   }
   const answers = answersFor(question, context);
   if (answers === undefined) return { kind: 'forward' };
-  return { kind: 'answer', packet: fit(query, answers, transport) };
+  return { kind: 'answer', packet: limitSize(query, answers, transport) };
 }
 
 /** The reply for a name that nobody could be asked about. */
@@ -97,7 +97,7 @@ function decodeQuery(message: Buffer): Packet | undefined {
   }
 }
 
-function fit(query: Packet, answers: readonly Answer[], transport: 'udp' | 'tcp'): Buffer {
+function limitSize(query: Packet, answers: readonly Answer[], transport: 'udp' | 'tcp'): Buffer {
   const whole = encode(reply(query, [...answers], 0));
   if (transport === 'tcp' || whole.length <= udpLimit(query)) return whole;
   return encode(reply(query, [], TRUNCATED_RESPONSE));

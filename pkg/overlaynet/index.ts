@@ -1,14 +1,14 @@
+export { renderHosts, renderResolvConf } from './dns.ts';
+export { createHostNetwork } from './host-network.ts';
 export type {
   AttachedInterface,
   AttachedSandbox,
-  CreateHostNetwork,
   HostNetwork,
   HostNetworkOptions,
   HostPort,
   LocalAttachment,
   LocalNetwork,
   LocalNetworkSpec,
-  NetworkLog,
   OverlayAttachment,
   RepairReport,
   SandboxSpec,

@@ -1,10 +1,5 @@
+import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
-
-/** Where warnings go; structurally a subset of `io`'s Logger. */
-export interface NetworkLog {
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
-}
 
 export interface HostNetworkOptions {
   readonly nodeId: string;
@@ -18,7 +13,7 @@ export interface HostNetworkOptions {
   readonly resolvers: readonly string[];
   /** Search domains of the host, copied into containers that set none. */
   readonly searchDomains?: readonly string[] | undefined;
-  readonly log: NetworkLog;
+  readonly log: Logger;
   /** Bridge for outbound traffic of containers that have overlay networks only; default 172.18.0.0/16. */
   readonly gatewaySubnet?: string | undefined;
   /**
@@ -167,9 +162,3 @@ export interface HostNetwork {
   /** Detaches all and removes links, tables, routes and pins: the kernel is as before (`swarm leave`, uninstall). */
   removeEverything(): Promise<void>;
 }
-
-/**
- * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
- * work: it warms the thread pool so that no thread is ever born in a foreign namespace. Reads the records in `runDir`.
- */
-export type CreateHostNetwork = (options: HostNetworkOptions) => Promise<HostNetwork>;

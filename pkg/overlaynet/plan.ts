@@ -1,4 +1,4 @@
-import type { MarkRule } from 'vxlan-netlink';
+import { type MarkRule, TABLE_MAIN } from 'vxlan-netlink';
 import type {
   DesiredLink,
   FdbEntry,
@@ -18,7 +18,7 @@ export interface DesiredNamespace {
   readonly rules: readonly MarkRule[];
   readonly neighbours: readonly Neighbour[];
   readonly fdb: readonly FdbEntry[];
-  /** Links whose names start so are ours: an observed one that is not desired is deleted. */
+  /** Links whose names start so are ours: one that is not desired is deleted, and so are addresses on the others. */
   readonly ownedLinkPrefix?: string | undefined;
   /** Mark rules within this range of priorities are ours. */
   readonly ownedRulePriority?: number | undefined;
@@ -27,8 +27,8 @@ export interface DesiredNamespace {
 }
 
 /**
- * The operations that turn `observed` into `desired`, in an order the kernel accepts; empty when nothing differs. On
- * links that are not named in `desired` nothing is touched.
+ * The operations that turn `observed` into `desired`, in an order the kernel accepts; empty when nothing differs. What
+ * others may have added stays: addresses on links that are not ours, routes of the main table, neighbours off the tunnel.
  */
 export function planNamespace(
   desired: DesiredNamespace,
@@ -36,8 +36,7 @@ export function planNamespace(
 ): readonly Operation[] {
   const links = planLinks(desired, observed);
   const survivors = new Set(links.kept);
-  const named = new Set(desired.links.map((link) => link.name));
-  const mine = (link: string): boolean => named.has(link);
+  const kinds = new Map(desired.links.map((link) => [link.name, link.kind]));
   const additions: Operation[] = [];
   const removals: Operation[] = [];
   const compare = <T>(want: readonly T[], have: readonly T[], rows: Comparison<T>): void => {
@@ -54,14 +53,14 @@ export function planNamespace(
   compare(desired.addresses, observed.addresses, {
     key: (item) => `${item.link} ${item.address}`,
     link: (item) => item.link,
-    mine: (item) => mine(item.link) && item.link !== 'lo',
+    mine: (item) => isOurs(desired, item.link) && kinds.has(item.link),
     add: (address) => ({ do: 'add-address', address }),
     remove: (address) => ({ do: 'delete-address', address }),
   });
   compare(desired.routes, observed.routes, {
     key: (item) => `${item.table} ${item.destination} ${item.link} ${item.gateway ?? ''}`,
     link: (item) => item.link,
-    mine: (item) => mine(item.link),
+    mine: (item) => item.table !== TABLE_MAIN && kinds.has(item.link),
     add: (route) => ({ do: 'add-route', route }),
     remove: (route) => ({ do: 'delete-route', route }),
   });
@@ -75,14 +74,14 @@ export function planNamespace(
   compare(desired.neighbours, observed.neighbours, {
     key: (item) => `${item.link} ${item.address} ${item.mac}`,
     link: (item) => item.link,
-    mine: (item) => mine(item.link),
+    mine: (item) => kinds.get(item.link) === 'vxlan',
     add: (neighbour) => ({ do: 'put-neighbour', neighbour }),
     remove: (neighbour) => ({ do: 'delete-neighbour', neighbour }),
   });
   compare(desired.fdb, observed.fdb, {
     key: (item) => `${item.link} ${item.mac} ${item.tunnel ?? ''}`,
     link: (item) => item.link,
-    mine: (item) => mine(item.link),
+    mine: (item) => kinds.has(item.link),
     add: (entry) => ({ do: 'put-fdb', entry }),
     remove: (entry) => ({ do: 'delete-fdb', entry }),
   });

@@ -1,0 +1,90 @@
+import type { Command, TableListing } from 'vxlan-netlink';
+import type { Namespace } from './kernel/kernel.ts';
+import { diffRulesets, type Ruleset, replaceTable } from './ruleset.ts';
+
+/** Commands from one ruleset to another, shared by all namespaces that make the same step: encoded once, replayed. */
+const steps = new WeakMap<Ruleset, Map<Ruleset | undefined, readonly Command[]>>();
+
+function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
+  const known = steps.get(after) ?? new Map<Ruleset | undefined, readonly Command[]>();
+  steps.set(after, known);
+  const commands =
+    known.get(before) ?? (before === undefined ? replaceTable(after) : diffRulesets(before, after));
+  known.set(before, commands);
+  return commands;
+}
+
+/** Our nf_tables tables of one namespace, and what the kernel was last told about them. */
+export class AppliedRulesets {
+  readonly #namespace: Namespace;
+  readonly #tables = new Map<string, Ruleset>();
+  #generation: number | undefined;
+
+  constructor(namespace: Namespace) {
+    this.#namespace = namespace;
+  }
+
+  apply(ruleset: Ruleset): void {
+    const before = this.#tables.get(ruleset.table);
+    if (before === ruleset) return;
+    try {
+      this.#commit(stepTo(ruleset, before));
+    } catch (error) {
+      if (before === undefined) throw error;
+      // Someone changed the table since: put it in place as a whole.
+      this.#commit(replaceTable(ruleset));
+    }
+    this.#tables.set(ruleset.table, ruleset);
+  }
+
+  remove(table: string): void {
+    if (!this.#tables.delete(table)) return;
+    this.#commit([
+      { do: 'add-table', table },
+      { do: 'delete-table', table },
+    ]);
+  }
+
+  /**
+   * Reads back what somebody may have changed and puts it right. Cheap when nothing happened: the kernel counts
+   * transactions, and only a count that we do not know makes us look.
+   * @returns names of the tables that had to be replaced
+   */
+  repair(): readonly string[] {
+    if (this.#tables.size === 0 || this.#namespace.generation() === this.#generation) return [];
+    const broken = [...this.#tables.values()].filter(
+      (ruleset) => !holds(this.#namespace.listTable(ruleset.table), ruleset),
+    );
+    for (const ruleset of broken) this.#commit(replaceTable(ruleset));
+    this.#generation = this.#namespace.generation();
+    return broken.map((ruleset) => ruleset.table);
+  }
+
+  #commit(commands: readonly Command[]): void {
+    if (commands.length === 0) return;
+    const clean =
+      this.#generation === undefined || this.#namespace.generation() === this.#generation;
+    this.#namespace.commit(commands);
+    // A foreign transaction in between must still be seen by the next repair.
+    if (clean) this.#generation = this.#namespace.generation();
+  }
+}
+
+/** Whether the kernel's table has the chains, rules and members that the ruleset asks for. */
+function holds(listing: TableListing | undefined, ruleset: Ruleset): boolean {
+  if (listing === undefined || listing.chains.length !== ruleset.chains.length) return false;
+  const chains = ruleset.chains.every(
+    (chain) => listing.ruleCounts.get(chain.name) === chain.rules.length,
+  );
+  return chains && ruleset.sets.every((set) => holdsSet(listing, set));
+}
+
+function holdsSet(listing: TableListing, set: Ruleset['sets'][number]): boolean {
+  const members = listing.sets.get(set.name);
+  if (members === undefined || members.length !== set.elements.length) return false;
+  const have = new Set(members.map(({ key, value, chain }) => `${key} ${value} ${chain}`));
+  return set.elements.every(({ key, value, verdict }) => {
+    const chain = verdict !== undefined && 'chain' in verdict ? verdict.chain : '';
+    return have.has(`${key.toString('hex')} ${value?.toString('hex') ?? ''} ${chain}`);
+  });
+}

@@ -1,0 +1,231 @@
+import { TABLE_MAIN } from 'vxlan-netlink';
+import type { NetworkTable } from '../model/index.ts';
+import { contains } from './address-pool.ts';
+import { addressWithoutPrefix, macOf } from './expression.ts';
+import { gatewayAddress, ingressReturnRoutes, MARK_RULE_PRIORITY } from './ingress.ts';
+import type { DesiredLink, FdbEntry, Namespace, Neighbour } from './kernel/kernel.ts';
+import {
+  BRIDGE,
+  GATEWAY_BRIDGE,
+  HOST_LINK_PREFIX,
+  HUB_LINK_PREFIX,
+  INGRESS_HUB_LINK,
+  INGRESS_LINK,
+  TUNNEL,
+} from './name.ts';
+import type { LocalNetwork } from './network.ts';
+import type { DesiredNamespace } from './plan.ts';
+import type { Attachment } from './record.ts';
+
+/** A container as the planners see it. */
+export interface WiredSandbox {
+  readonly namespace: Namespace;
+  readonly attachments: readonly Attachment[];
+}
+
+export interface HubContext {
+  readonly nodeId: string;
+  /** Source address of the tunnel. */
+  readonly underlayAddress: string;
+  readonly host: Namespace;
+  readonly mtu: number;
+  readonly sandboxes: readonly WiredSandbox[];
+  readonly prune: boolean;
+}
+
+/**
+ * An overlay's hidden namespace: one bridge, one VXLAN port, one veth per container of this host, and a static entry
+ * for every address of the network, so that nothing is ever flooded or learned.
+ */
+export function desiredHub(table: NetworkTable, context: HubContext): DesiredNamespace {
+  const { mtu, host, prune } = context;
+  const links: DesiredLink[] = [
+    { kind: 'bridge', name: BRIDGE, mtu },
+    {
+      kind: 'vxlan',
+      name: TUNNEL,
+      mtu,
+      master: BRIDGE,
+      vni: table.vni,
+      local: context.underlayAddress,
+      port: table.dataPathPort,
+      underlay: host,
+    },
+  ];
+  const fdb: FdbEntry[] = [];
+  const local = new Set<string>();
+  const addPort = (
+    name: string,
+    address: string,
+    peer: { link: string; namespace: Namespace },
+  ): void => {
+    const mac = macOf(address);
+    links.push({
+      kind: 'veth',
+      name,
+      mtu,
+      master: BRIDGE,
+      peer: { name: peer.link, mac, mtu, namespace: peer.namespace },
+    });
+    fdb.push({ link: name, mac });
+    local.add(address);
+  };
+  for (const { namespace, attachments } of context.sandboxes) {
+    for (const { networkId, link, hostLink, address } of attachments) {
+      if (networkId !== table.networkId) continue;
+      addPort(hostLink, addressWithoutPrefix(address), { link, namespace });
+    }
+  }
+  const foot = table.ingress ? gatewayAddress(table, context.nodeId) : undefined;
+  if (foot !== undefined) {
+    addPort(INGRESS_HUB_LINK, addressWithoutPrefix(foot), { link: INGRESS_LINK, namespace: host });
+  }
+  const remote = remoteEntries(table, context.nodeId, local);
+  return {
+    links,
+    addresses: [],
+    routes: [],
+    rules: [],
+    neighbours: remote.neighbours,
+    fdb: [...fdb, ...remote.fdb],
+    ownedLinkPrefix: HUB_LINK_PREFIX,
+    prune,
+  };
+}
+
+function remoteEntries(
+  table: NetworkTable,
+  nodeId: string,
+  local: ReadonlySet<string>,
+): { readonly neighbours: readonly Neighbour[]; readonly fdb: readonly FdbEntry[] } {
+  const tunnels = new Map<string, string>(table.peers.map((peer) => [peer.nodeId, peer.address]));
+  const holders = [
+    ...table.endpoints.flatMap((endpoint) =>
+      endpoint.addresses.map((address) => ({ address, nodeId: endpoint.nodeId })),
+    ),
+    ...table.gateways,
+  ];
+  const neighbours = new Map<string, Neighbour>();
+  const fdb: FdbEntry[] = [];
+  for (const holder of holders) {
+    const { address } = holder;
+    const tunnel = tunnels.get(holder.nodeId);
+    const known = local.has(address) || neighbours.has(address);
+    if (holder.nodeId === nodeId || tunnel === undefined || known) continue;
+    const mac = macOf(address);
+    neighbours.set(address, { link: TUNNEL, address, mac });
+    fdb.push({ link: TUNNEL, mac, tunnel }, { link: TUNNEL, mac });
+  }
+  return { neighbours: [...neighbours.values()], fdb };
+}
+
+export interface HostContext {
+  readonly localNetworks: readonly LocalNetwork[];
+  /** Address of the gateway bridge with prefix length; undefined while no container needs it. */
+  readonly gateway: string | undefined;
+  /** Address of this host in the ingress network. */
+  readonly ingress: { readonly address: string; readonly mtu: number } | undefined;
+  readonly sandboxes: readonly WiredSandbox[];
+  readonly mtu: number;
+  readonly prune: boolean;
+}
+
+/** Our links in the host's namespace. */
+export function desiredHost(context: HostContext): DesiredNamespace {
+  const bridges = context.localNetworks.map((network) => ({
+    name: network.bridge,
+    address: `${network.gateway}/${network.subnet.split('/')[1]}`,
+    mtu: network.mtu,
+    networkId: network.networkId,
+    isolated: false,
+  }));
+  if (context.gateway !== undefined) {
+    const { gateway: address, mtu } = context;
+    bridges.push({ name: GATEWAY_BRIDGE, address, mtu, networkId: '', isolated: true });
+  }
+  const links: DesiredLink[] = [];
+  const addresses = bridges.map(({ name, address }) => ({ link: name, address }));
+  for (const { name, address, mtu } of bridges) {
+    links.push({ kind: 'bridge', name, mtu, mac: macOf(addressWithoutPrefix(address)) });
+  }
+  const byNetwork = new Map(bridges.map((bridge) => [bridge.networkId, bridge]));
+  for (const { namespace, attachments } of context.sandboxes) {
+    for (const attachment of attachments) {
+      const bridge =
+        attachment.kind === 'overlay' ? undefined : byNetwork.get(attachment.networkId);
+      if (bridge === undefined) continue;
+      const mac = macOf(addressWithoutPrefix(attachment.address));
+      links.push({
+        kind: 'veth',
+        name: attachment.hostLink,
+        mtu: bridge.mtu,
+        master: bridge.name,
+        isolated: bridge.isolated,
+        peer: { name: attachment.link, mac, mtu: bridge.mtu, namespace },
+      });
+    }
+  }
+  if (context.ingress !== undefined) {
+    const { address, mtu } = context.ingress;
+    links.push({ kind: 'present', name: INGRESS_LINK, mtu });
+    addresses.push({ link: INGRESS_LINK, address });
+  }
+  return {
+    links,
+    addresses,
+    routes: [],
+    rules: [],
+    neighbours: [],
+    fdb: [],
+    ownedLinkPrefix: HOST_LINK_PREFIX,
+    prune: context.prune,
+  };
+}
+
+export interface SandboxContext {
+  readonly attachments: readonly Attachment[];
+  readonly defaultGateway: string | undefined;
+  /** The ingress network's table when the container takes part in it and keeps client addresses. */
+  readonly ingressTable: NetworkTable | undefined;
+}
+
+/** A container's side. Its links are born by the other ends; here they come up and get addresses and routes. */
+export function desiredSandbox(context: SandboxContext): DesiredNamespace {
+  const { attachments, defaultGateway, ingressTable } = context;
+  const ingress = attachments.find(({ networkId }) => networkId === ingressTable?.networkId);
+  const back =
+    ingressTable === undefined || ingress === undefined
+      ? { rules: [], routes: [] }
+      : ingressReturnRoutes(ingressTable, ingress.link);
+  const way = attachments.find(
+    ({ kind, address }) =>
+      kind !== 'overlay' && defaultGateway !== undefined && contains(address, defaultGateway),
+  );
+  const routes =
+    way === undefined || defaultGateway === undefined
+      ? []
+      : [
+          {
+            destination: 'default',
+            link: way.link,
+            gateway: defaultGateway,
+            table: TABLE_MAIN,
+            onLink: false,
+          },
+        ];
+  return {
+    links: [
+      { kind: 'present', name: 'lo' },
+      ...attachments.map(({ link, address }): DesiredLink => {
+        return { kind: 'present', name: link, mac: macOf(addressWithoutPrefix(address)) };
+      }),
+    ],
+    addresses: attachments.map(({ link, address }) => ({ link, address })),
+    routes: [...routes, ...back.routes],
+    rules: back.rules,
+    neighbours: [],
+    fdb: [],
+    ownedRulePriority: MARK_RULE_PRIORITY,
+    prune: true,
+  };
+}

@@ -1,0 +1,417 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { warmThreadPool } from 'vxlan-netlink';
+import { ClusterError, must, type NetworkTable } from '../model/index.ts';
+import type { Directory } from './directory.ts';
+import { DnsForwarder } from './dns-forward.ts';
+import { addressWithoutPrefix } from './expression.ts';
+import { HostSide } from './host-side.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import { linuxKernel } from './kernel/linux.ts';
+import { LocalNetworks } from './local-networks.ts';
+import type {
+  AttachedInterface,
+  AttachedSandbox,
+  HostNetwork,
+  HostNetworkOptions,
+  LocalAttachment,
+  LocalNetwork,
+  LocalNetworkSpec,
+  RepairReport,
+  SandboxSpec,
+} from './network.ts';
+import { Overlay } from './overlay.ts';
+import { Records, type SandboxRecord } from './record.ts';
+import { Sandbox } from './sandbox.ts';
+import {
+  chooseAttachments,
+  chooseHostPorts,
+  chooseLocal,
+  defaultGatewayOf,
+  describeInterface,
+  describeSandbox,
+  type WiringContext,
+} from './wiring.ts';
+
+const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
+const DEFAULT_MTU = 1500;
+/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
+const VXLAN_OVERHEAD = 50;
+const PROTOCOL_UDP = 17;
+
+/**
+ * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
+ * work: it warms the thread pool so that no thread is ever born in a foreign namespace. Reads the records in `runDir`.
+ * @param kernel the real one unless a test passes another
+ */
+export async function createHostNetwork(
+  options: HostNetworkOptions,
+  kernel: Kernel = linuxKernel,
+): Promise<HostNetwork> {
+  await warmThreadPool();
+  return new KernelHostNetwork(options, kernel);
+}
+
+class KernelHostNetwork implements HostNetwork {
+  readonly #options: HostNetworkOptions;
+  readonly #kernel: Kernel;
+  readonly #records: Records;
+  readonly #host: HostSide;
+  readonly #gatewaySubnet: string;
+  readonly #underlayMtu: number;
+  readonly #forwarder = new DnsForwarder();
+  readonly #overlays = new Map<string, Overlay>();
+  /** Networks in the tables given last; others stay only until their last container leaves. */
+  #wanted: ReadonlySet<string> = new Set();
+  readonly #sandboxes = new Map<string, Sandbox>();
+  readonly #locals: LocalNetworks;
+  /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
+  #pending: readonly SandboxRecord[];
+
+  constructor(options: HostNetworkOptions, kernel: Kernel) {
+    this.#options = options;
+    this.#kernel = kernel;
+    this.#records = new Records(options.runDir);
+    this.#gatewaySubnet = options.gatewaySubnet ?? DEFAULT_GATEWAY_SUBNET;
+    const record = this.#records.readHost();
+    this.#pending = this.#records.sandboxes();
+    this.#host = new HostSide({
+      namespace: kernel.open(options.netns),
+      gatewaySubnet: this.#gatewaySubnet,
+      nodeId: options.nodeId,
+      ingressMode: options.ingressMode ?? 'preserve',
+      sysctlsBefore: record.sysctlsBefore,
+    });
+    this.#underlayMtu = this.#host.mtuOf(options.underlayAddress) ?? DEFAULT_MTU;
+    this.#locals = new LocalNetworks(record.localNetworks, this.#gatewaySubnet, this.#underlayMtu);
+  }
+
+  applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
+    this.#wanted = new Set(tables.map((table) => table.networkId));
+    this.#removeUnwanted();
+    for (const table of tables) {
+      const known = this.#overlays.get(table.networkId);
+      const removed = known === undefined ? new Set<string>() : known.update(table);
+      if (removed === undefined) continue;
+      const overlay = known ?? new Overlay(this.#kernel, this.#options.runDir, table);
+      this.#overlays.set(table.networkId, overlay);
+      this.#settleOverlay(overlay, removed);
+    }
+    return new Map(tables.map((table) => [table.networkId, table.revision]));
+  }
+
+  ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork {
+    const network = this.#locals.ensure(spec);
+    this.#settleHost();
+    return network;
+  }
+
+  removeLocalNetwork(networkId: string): void {
+    const network = this.#locals.byId.get(networkId);
+    if (network === undefined) return;
+    if ([...this.#sandboxes.values()].some((sandbox) => sandbox.isOn(networkId))) {
+      const { name } = network;
+      const message = `error while removing network: network ${name} id ${networkId} has active endpoints`;
+      throw new ClusterError('conflict', message, { status: 403 });
+    }
+    this.#locals.byId.delete(networkId);
+    this.#host.deleteLink(network.bridge);
+    this.#settleHost();
+  }
+
+  localNetworks(): readonly LocalNetwork[] {
+    return this.#locals.all;
+  }
+
+  async attach(spec: SandboxSpec): Promise<AttachedSandbox> {
+    const known = this.inspect(spec.containerId);
+    if (known !== undefined) return known;
+    const context = this.#wiring();
+    const record: SandboxRecord = {
+      spec,
+      attachments: chooseAttachments(spec, context),
+      hostPorts: chooseHostPorts(spec.hostPorts ?? [], context.hostPorts),
+    };
+    try {
+      this.#records.writeSandbox(record);
+      const sandbox = new Sandbox(this.#kernel, record);
+      this.#sandboxes.set(spec.containerId, sandbox);
+      this.#wire(sandbox);
+      await this.#serveDns(sandbox);
+    } catch (error) {
+      await this.detach(spec.containerId);
+      throw error;
+    }
+    return describeSandbox(record, this.#description());
+  }
+
+  connect(containerId: string, attachment: LocalAttachment): AttachedInterface {
+    const sandbox = this.#sandboxOf(containerId);
+    const { record } = sandbox;
+    const known = record.attachments.find(({ networkId }) => networkId === attachment.networkId);
+    if (known !== undefined) return describeInterface(known, this.#description());
+    const links = new Set(record.attachments.map(({ link }) => link));
+    let number = 0;
+    while (links.has(`eth${number}`)) number++;
+    const context = { ...this.#wiring(), link: `eth${number}` };
+    const added = chooseLocal(containerId, attachment, context);
+    this.#rewire(sandbox, { ...record, attachments: [...record.attachments, added] });
+    return describeInterface(added, this.#description());
+  }
+
+  disconnect(containerId: string, networkId: string): void {
+    const sandbox = this.#sandboxOf(containerId);
+    const { record } = sandbox;
+    const attachments = record.attachments.filter(
+      (attachment) => attachment.networkId !== networkId,
+    );
+    this.#rewire(sandbox, { ...record, attachments });
+  }
+
+  inspect(containerId: string): AttachedSandbox | undefined {
+    const sandbox = this.#sandboxes.get(containerId);
+    return sandbox && describeSandbox(sandbox.record, this.#description());
+  }
+
+  async detach(containerId: string): Promise<void> {
+    this.#records.removeSandbox(containerId);
+    const sandbox = this.#sandboxes.get(containerId);
+    if (sandbox === undefined) return;
+    this.#sandboxes.delete(containerId);
+    for (const { networkId } of sandbox.attachments) {
+      const overlay = this.#overlays.get(networkId);
+      if (overlay !== undefined) overlay.reconcile(this.#hubContext(overlay));
+    }
+    this.#removeUnwanted();
+    this.#settleHost();
+    const addresses = new Set(
+      sandbox.attachments.map(({ address }) => addressWithoutPrefix(address)),
+    );
+    if (sandbox.record.hostPorts.length > 0) this.#host.forgetConnections(addresses);
+    await sandbox.close();
+  }
+
+  async readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]> {
+    const adopted: Sandbox[] = [];
+    for (const record of this.#pending) {
+      const { containerId } = record.spec;
+      const netns = live.get(containerId);
+      if (netns === undefined) {
+        this.#records.removeSandbox(containerId);
+        continue;
+      }
+      const sandbox = new Sandbox(this.#kernel, { ...record, spec: { ...record.spec, netns } });
+      this.#sandboxes.set(containerId, sandbox);
+      adopted.push(sandbox);
+    }
+    this.#pending = [];
+    for (const overlay of this.#overlays.values()) overlay.reconcile(this.#hubContext(overlay));
+    this.#settleHost();
+    for (const sandbox of adopted) {
+      this.#settleSandbox(sandbox);
+      await this.#serveDns(sandbox);
+    }
+    return [...live.keys()].filter((containerId) => !this.#sandboxes.has(containerId));
+  }
+
+  repair(): RepairReport {
+    const findings: string[] = [];
+    const note = (what: string, count: number): void => {
+      if (count > 0) findings.push(`${what}: ${count}`);
+    };
+    for (const [networkId, overlay] of this.#overlays) {
+      note(`network ${networkId}`, overlay.reconcile(this.#hubContext(overlay)));
+    }
+    note('host links', this.#settleHost());
+    note('host tables', this.#host.rulesets.repair().length);
+    for (const sandbox of this.#sandboxes.values()) {
+      note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
+      note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
+    }
+    if (findings.length > 0) this.#options.log.warn('network repaired', { findings });
+    return { repairs: findings.length, findings };
+  }
+
+  async dispose(): Promise<void> {
+    for (const sandbox of this.#sandboxes.values()) await sandbox.close();
+    for (const overlay of this.#overlays.values()) overlay.close();
+    this.#host.close();
+    this.#sandboxes.clear();
+    this.#overlays.clear();
+  }
+
+  async removeEverything(): Promise<void> {
+    this.#pending = [];
+    this.#wanted = new Set();
+    for (const containerId of [...this.#sandboxes.keys()]) await this.detach(containerId);
+    this.#removeUnwanted();
+    this.#host.removeEverything(this.localNetworks());
+    this.#locals.byId.clear();
+    this.#host.close();
+    this.#records.removeHost();
+    rmSync(join(this.#options.runDir, 'netns'), { recursive: true, force: true });
+  }
+
+  #settleOverlay(overlay: Overlay, removed: ReadonlySet<string>): void {
+    // Ways first, then the maps that send traffic there.
+    overlay.reconcile(this.#hubContext(overlay));
+    if (overlay.table.ingress) this.#settleHost();
+    const { networkId } = overlay.table;
+    const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
+    for (const sandbox of affected) {
+      if (overlay.table.ingress) this.#settleSandbox(sandbox);
+      else sandbox.rulesets.apply(overlay.virtualIps);
+    }
+    if (removed.size === 0) return;
+    // TCP drains; a UDP flow would stick to the old backend for as long as it talks.
+    for (const { namespace } of affected) {
+      namespace.forgetConnections(
+        ({ protocol, replySource }) => protocol === PROTOCOL_UDP && removed.has(replySource),
+      );
+    }
+    if (overlay.table.ingress) this.#host.forgetConnections(removed, PROTOCOL_UDP);
+  }
+
+  #wire(sandbox: Sandbox): void {
+    for (const { networkId } of sandbox.attachments) {
+      const overlay = this.#overlays.get(networkId);
+      if (overlay !== undefined) overlay.reconcile(this.#hubContext(overlay));
+    }
+    this.#settleHost();
+    this.#settleSandbox(sandbox);
+  }
+
+  #rewire(sandbox: Sandbox, record: SandboxRecord): void {
+    this.#records.writeSandbox(record);
+    sandbox.change(record);
+    this.#wire(sandbox);
+  }
+
+  /** Links, routes and tables within the container; returns the number of link operations. */
+  #settleSandbox(sandbox: Sandbox): number {
+    const { attachments } = sandbox;
+    const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
+    const preserve = this.#options.ingressMode !== 'masquerade';
+    const ingress = preserve ? overlays.find((overlay) => overlay.table.ingress) : undefined;
+    const operations = sandbox.reconcile({
+      attachments,
+      defaultGateway: defaultGatewayOf(attachments, this.#description()),
+      ingressTable: ingress?.table,
+    });
+    for (const overlay of overlays) {
+      if (!overlay.table.ingress) sandbox.rulesets.apply(overlay.virtualIps);
+    }
+    if (ingress?.returnPath !== undefined) sandbox.rulesets.apply(ingress.returnPath);
+    return operations;
+  }
+
+  #settleHost(): number {
+    const ingress = [...this.#overlays.values()].find((overlay) => overlay.table.ingress);
+    const operations = this.#host.settle({
+      localNetworks: this.localNetworks(),
+      sandboxes: [...this.#sandboxes.values()],
+      ingress: ingress && { table: ingress.table, mtu: this.#mtuOf(ingress) },
+      mtu: this.#underlayMtu,
+      prune: this.#pending.length === 0,
+    });
+    const { sysctlsBefore } = this.#host;
+    this.#records.writeHost({ localNetworks: this.localNetworks(), sysctlsBefore });
+    return operations;
+  }
+
+  async #serveDns(sandbox: Sandbox): Promise<void> {
+    const sources = {
+      directories: (): readonly Directory[] => this.#directoriesOf(sandbox),
+      resolvers: (): readonly string[] => this.#resolversOf(sandbox),
+    };
+    await sandbox.serveDns(sources, this.#forwarder);
+  }
+
+  #directoriesOf(sandbox: Sandbox): readonly Directory[] {
+    const records = [...this.#sandboxes.values()].map(({ record }) => record);
+    return sandbox.attachments.flatMap(({ kind, networkId }): readonly Directory[] => {
+      const overlay = this.#overlays.get(networkId);
+      if (overlay !== undefined) return overlay.table.ingress ? [] : [overlay.directory];
+      const network = kind === 'local' ? this.#locals.byId.get(networkId) : undefined;
+      return network === undefined ? [] : [this.#locals.directoryOf(network, records)];
+    });
+  }
+
+  /** A container without a way out asks nobody outside. */
+  #resolversOf(sandbox: Sandbox): readonly string[] {
+    if (defaultGatewayOf(sandbox.attachments, this.#description()) === undefined) return [];
+    const own = sandbox.record.spec.dns?.servers ?? [];
+    return own.length > 0 ? own : this.#options.resolvers;
+  }
+
+  /** Overlays that no table names and no container uses, and pins of a previous agent's. */
+  #removeUnwanted(): void {
+    const used = new Set(
+      [...this.#sandboxes.values()]
+        .flatMap(({ attachments }) => attachments)
+        .map((a) => a.networkId),
+    );
+    for (const [networkId, overlay] of this.#overlays) {
+      if (this.#wanted.has(networkId) || used.has(networkId)) continue;
+      overlay.remove();
+      this.#overlays.delete(networkId);
+      if (overlay.table.ingress) this.#settleHost();
+    }
+    if (this.#pending.length > 0) return;
+    for (const networkId of this.#pins()) {
+      if (this.#wanted.has(networkId) || used.has(networkId)) continue;
+      this.#kernel.removeNamespace(join(this.#options.runDir, 'netns', networkId));
+    }
+  }
+
+  #pins(): readonly string[] {
+    try {
+      return readdirSync(join(this.#options.runDir, 'netns'));
+    } catch {
+      return [];
+    }
+  }
+
+  #hubContext(overlay: Overlay): Parameters<Overlay['reconcile']>[0] {
+    return {
+      nodeId: this.#options.nodeId,
+      underlayAddress: this.#options.underlayAddress,
+      host: this.#host.namespace,
+      mtu: this.#mtuOf(overlay),
+      sandboxes: [...this.#sandboxes.values()],
+      prune: this.#pending.length === 0,
+    };
+  }
+
+  #mtuOf(overlay: Overlay): number {
+    return overlay.table.mtu ?? this.#underlayMtu - VXLAN_OVERHEAD;
+  }
+
+  #wiring(): WiringContext {
+    const records = [...this.#sandboxes.values()].map(({ record }) => record);
+    const all = [...records, ...this.#pending];
+    const overlays = [...this.#overlays.values()].map(
+      ({ table }) => [table.networkId, table] as const,
+    );
+    return {
+      ...this.#description(),
+      overlays: new Map(overlays),
+      attachments: all.flatMap(({ attachments }) => attachments),
+      hostPorts: all.flatMap(({ hostPorts }) => hostPorts),
+    };
+  }
+
+  #description(): Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
+    readonly searchDomains: readonly string[];
+  } {
+    return {
+      localNetworks: this.#locals.byId,
+      gatewaySubnet: this.#gatewaySubnet,
+      searchDomains: this.#options.searchDomains ?? [],
+    };
+  }
+
+  #sandboxOf(containerId: string): Sandbox {
+    return must(this.#sandboxes.get(containerId), `an attached container ${containerId}`);
+  }
+}

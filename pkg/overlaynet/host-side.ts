@@ -1,0 +1,158 @@
+import type { NetworkTable } from '../model/index.ts';
+import { AppliedRulesets } from './applied-rulesets.ts';
+import { desiredHost } from './desired.ts';
+import { addressWithoutPrefix } from './expression.ts';
+import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
+import type { Namespace } from './kernel/kernel.ts';
+import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
+import type { LocalNetwork } from './network.ts';
+import { type HostBridge, hostRuleset } from './publish.ts';
+import { ensureSysctls, reconcile } from './reconcile.ts';
+import type { Ruleset } from './ruleset.ts';
+import type { Sandbox } from './sandbox.ts';
+import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
+
+export interface HostState {
+  readonly localNetworks: readonly LocalNetwork[];
+  readonly sandboxes: readonly Sandbox[];
+  readonly ingress: { readonly table: NetworkTable; readonly mtu: number } | undefined;
+  readonly mtu: number;
+  readonly prune: boolean;
+}
+
+/** What we keep in the host's own namespace: bridges, the mesh's foot, two nf_tables tables, forwarding. */
+export class HostSide {
+  readonly namespace: Namespace;
+  readonly rulesets: AppliedRulesets;
+  readonly #nodeId: string;
+  readonly #gatewaySubnet: string;
+  readonly #ingressMode: 'preserve' | 'masquerade';
+  #sysctlsBefore: Readonly<Record<string, string>>;
+  readonly #applied = new Map<string, string>();
+
+  constructor(options: {
+    readonly namespace: Namespace;
+    readonly nodeId: string;
+    readonly gatewaySubnet: string;
+    readonly ingressMode: 'preserve' | 'masquerade';
+    readonly sysctlsBefore: Readonly<Record<string, string>>;
+  }) {
+    this.namespace = options.namespace;
+    this.rulesets = new AppliedRulesets(options.namespace);
+    this.#nodeId = options.nodeId;
+    this.#gatewaySubnet = options.gatewaySubnet;
+    this.#ingressMode = options.ingressMode;
+    this.#sysctlsBefore = options.sysctlsBefore;
+  }
+
+  /** Settings of the host as they were before the first change. */
+  get sysctlsBefore(): Readonly<Record<string, string>> {
+    return this.#sysctlsBefore;
+  }
+
+  mtuOf(address: string): number | undefined {
+    const { links, addresses } = this.namespace.observe();
+    const holder = addresses.find((entry) => addressWithoutPrefix(entry.address) === address);
+    return links.find((link) => link.name === holder?.link)?.mtu;
+  }
+
+  /** Returns the number of link operations. */
+  settle(state: HostState): number {
+    const { localNetworks, sandboxes, ingress } = state;
+    const usesGateway = sandboxes.some(({ attachments }) =>
+      attachments.some(({ kind }) => kind === 'gateway'),
+    );
+    const gateway = gatewayOf(this.#gatewaySubnet);
+    const prefix = this.#gatewaySubnet.split('/')[1];
+    const foot = ingress && gatewayAddress(ingress.table, this.#nodeId);
+    const operations = reconcile(
+      this.namespace,
+      desiredHost({
+        ...state,
+        gateway: usesGateway ? `${gateway}/${prefix}` : undefined,
+        ingress: ingress && foot !== undefined ? { address: foot, mtu: ingress.mtu } : undefined,
+      }),
+    );
+    const bridges: HostBridge[] = localNetworks.map(({ bridge, subnet, internal }) => ({
+      link: bridge,
+      subnet,
+      internal,
+    }));
+    if (usesGateway) {
+      bridges.push({ link: GATEWAY_BRIDGE, subnet: this.#gatewaySubnet, internal: false });
+    }
+    this.#settleSysctls(bridges, foot !== undefined);
+    this.#settleTables(state, bridges, foot !== undefined);
+    return operations;
+  }
+
+  deleteLink(name: string): void {
+    this.namespace.apply([{ do: 'delete-link', name }]);
+  }
+
+  /** Forgets tracked connections that any of these addresses answers. */
+  forgetConnections(addresses: ReadonlySet<string>, protocol?: number): void {
+    this.namespace.forgetConnections(
+      (connection) =>
+        addresses.has(connection.replySource) &&
+        (protocol === undefined || connection.protocol === protocol),
+    );
+  }
+
+  removeEverything(localNetworks: readonly LocalNetwork[]): void {
+    for (const { bridge } of localNetworks) this.deleteLink(bridge);
+    const nothing = { localNetworks: [], sandboxes: [], ingress: undefined, mtu: 0, prune: true };
+    this.settle(nothing);
+    for (const table of this.namespace.tables()) {
+      if (table.startsWith(TABLE_PREFIX)) this.namespace.commit([{ do: 'delete-table', table }]);
+    }
+    ensureSysctls(this.namespace, this.#sysctlsBefore);
+  }
+
+  close(): void {
+    this.namespace[Symbol.dispose]();
+  }
+
+  #settleSysctls(bridges: readonly HostBridge[], mesh: boolean): void {
+    const links = [...bridges.map(({ link }) => link), ...(mesh ? [INGRESS_LINK] : [])];
+    if (links.length === 0) return;
+    const before = ensureSysctls(this.namespace, { 'net/ipv4/ip_forward': '1' });
+    // The first value seen is the host's own; later ones are ours.
+    this.#sysctlsBefore = { ...before, ...this.#sysctlsBefore };
+    for (const link of links) {
+      // Lets 127.0.0.1:<published port> leave over this link; the settings go with the link.
+      ensureSysctls(this.namespace, { [`net/ipv4/conf/${link}/route_localnet`]: '1' });
+    }
+  }
+
+  #settleTables(state: HostState, bridges: readonly HostBridge[], mesh: boolean): void {
+    const context = {
+      localNetworks: new Map(state.localNetworks.map((network) => [network.networkId, network])),
+      gatewaySubnet: this.#gatewaySubnet,
+    };
+    const ports = state.sandboxes.flatMap(({ record }) =>
+      publishedPortsOf(record, defaultGatewayOf(record.attachments, context)),
+    );
+    if (bridges.length > 0) this.#applyTable(hostRuleset(bridges, ports));
+    else this.#removeTable(`${TABLE_PREFIX}host`);
+    if (state.ingress !== undefined && mesh) {
+      const localSubnets = bridges.map(({ subnet }) => subnet);
+      const options = { mode: this.#ingressMode, localSubnets };
+      this.#applyTable(ingressHostRuleset(state.ingress.table, options));
+    } else {
+      this.#removeTable(`${TABLE_PREFIX}ingress`);
+    }
+  }
+
+  #applyTable(ruleset: Ruleset): void {
+    const text = JSON.stringify(ruleset);
+    if (this.#applied.get(ruleset.table) === text) return;
+    this.rulesets.apply(ruleset);
+    this.#applied.set(ruleset.table, text);
+  }
+
+  #removeTable(table: string): void {
+    this.rulesets.remove(table);
+    this.#applied.delete(table);
+  }
+}

@@ -1,0 +1,65 @@
+import { ClusterError } from '../model/index.ts';
+import { overlaps, pickSubnet } from './address-pool.ts';
+import { type Directory, directoryOfContainers } from './directory.ts';
+import { addressWithoutPrefix } from './expression.ts';
+import { HOST_LINK_PREFIX, linkName } from './name.ts';
+import type { LocalNetwork, LocalNetworkSpec } from './network.ts';
+import type { SandboxRecord } from './record.ts';
+import { gatewayOf } from './wiring.ts';
+
+/** The bridges of this host by network id, and their subnets. */
+export class LocalNetworks {
+  readonly byId: Map<string, LocalNetwork>;
+  readonly #reserved: string;
+  readonly #mtu: number;
+
+  /** @param reserved subnet that no network may take, the gateway bridge's */
+  constructor(networks: readonly LocalNetwork[], reserved: string, mtu: number) {
+    this.byId = new Map(networks.map((network) => [network.networkId, network]));
+    this.#reserved = reserved;
+    this.#mtu = mtu;
+  }
+
+  get all(): readonly LocalNetwork[] {
+    return [...this.byId.values()];
+  }
+
+  /** @throws ClusterError `conflict` for an overlapping subnet, `unavailable` when the pool is used up */
+  ensure(spec: LocalNetworkSpec): LocalNetwork {
+    const known = this.byId.get(spec.networkId);
+    if (known !== undefined) return known;
+    const taken = [this.#reserved, ...this.all.map(({ subnet }) => subnet)];
+    const subnet = spec.subnet ?? pickSubnet(taken);
+    if (subnet === undefined) {
+      const message = 'all predefined address pools have been fully subnetted';
+      throw new ClusterError('unavailable', message);
+    }
+    if (taken.some((other) => overlaps(other, subnet))) {
+      const message = 'Pool overlaps with other one on this address space';
+      throw new ClusterError('conflict', message, { status: 403 });
+    }
+    const network: LocalNetwork = {
+      networkId: spec.networkId,
+      name: spec.name,
+      subnet,
+      gateway: spec.gateway ?? gatewayOf(subnet),
+      bridge: spec.bridge ?? linkName(HOST_LINK_PREFIX, 'bridge', spec.networkId),
+      internal: spec.internal ?? false,
+      mtu: spec.mtu ?? this.#mtu,
+    };
+    this.byId.set(network.networkId, network);
+    return network;
+  }
+
+  /** Names of the containers on it. */
+  directoryOf(network: LocalNetwork, records: readonly SandboxRecord[]): Directory {
+    const names = records.flatMap(({ spec, attachments }) =>
+      attachments
+        .filter(({ networkId }) => networkId === network.networkId)
+        .map(({ address, aliases }) => {
+          return { name: spec.name, aliases, address: addressWithoutPrefix(address) };
+        }),
+    );
+    return directoryOfContainers(network.name, names);
+  }
+}

@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import type { NetworkTable } from '../model/index.ts';
+import { desiredHub, type HubContext } from './desired.ts';
+import { type Directory, directoryOfTable } from './directory.ts';
+import { ingressReturnRuleset } from './ingress.ts';
+import type { Kernel, Namespace } from './kernel/kernel.ts';
+import { ensureSysctls, reconcile } from './reconcile.ts';
+import type { Ruleset } from './ruleset.ts';
+import { inService, virtualIpRuleset } from './vip.ts';
+
+/** IPv6 and its neighbour discovery have no business on a bridge that never carries it. */
+const HUB_SYSCTLS = {
+  'net/ipv6/conf/all/disable_ipv6': '1',
+  'net/ipv6/conf/default/disable_ipv6': '1',
+} as const;
+
+/** One overlay network on this host: its hidden namespace and everything derived from its table. */
+export class Overlay {
+  readonly #kernel: Kernel;
+  readonly #pin: string;
+  readonly #namespace: Namespace;
+  #table: NetworkTable;
+  #text: string;
+  #directory: Directory;
+  #virtualIps: Ruleset;
+  #return: Ruleset | undefined;
+
+  constructor(kernel: Kernel, runDir: string, table: NetworkTable) {
+    this.#kernel = kernel;
+    this.#pin = join(runDir, 'netns', table.networkId);
+    kernel.createNamespace(this.#pin);
+    this.#namespace = kernel.open(this.#pin);
+    ensureSysctls(this.#namespace, HUB_SYSCTLS);
+    this.#table = table;
+    this.#text = JSON.stringify(table);
+    this.#directory = directoryOfTable(table);
+    this.#virtualIps = virtualIpRuleset(table);
+    this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
+  }
+
+  get table(): NetworkTable {
+    return this.#table;
+  }
+
+  get directory(): Directory {
+    return this.#directory;
+  }
+
+  /** The same object until the table changes, so that replays are recognised. */
+  get virtualIps(): Ruleset {
+    return this.#virtualIps;
+  }
+
+  /** Only of the ingress network. */
+  get returnPath(): Ruleset | undefined {
+    return this.#return;
+  }
+
+  /** @returns addresses that took connections before and do not any more; undefined when nothing changed at all */
+  update(table: NetworkTable): ReadonlySet<string> | undefined {
+    const text = JSON.stringify(table);
+    if (text === this.#text) return undefined;
+    const before = serving(this.#table);
+    this.#table = table;
+    this.#text = text;
+    this.#directory = directoryOfTable(table);
+    this.#virtualIps = virtualIpRuleset(table);
+    this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
+    for (const address of serving(table)) before.delete(address);
+    return before;
+  }
+
+  reconcile(context: HubContext): number {
+    return reconcile(this.#namespace, desiredHub(this.#table, context));
+  }
+
+  close(): void {
+    this.#namespace[Symbol.dispose]();
+  }
+
+  /** Bridge, tunnel and entries go with the namespace. */
+  remove(): void {
+    this.close();
+    this.#kernel.removeNamespace(this.#pin);
+  }
+}
+
+function serving(table: NetworkTable): Set<string> {
+  return new Set(table.endpoints.filter(inService).flatMap((endpoint) => endpoint.addresses));
+}

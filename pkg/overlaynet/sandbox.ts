@@ -1,0 +1,69 @@
+import { AppliedRulesets } from './applied-rulesets.ts';
+import { desiredSandbox, type SandboxContext } from './desired.ts';
+import { ContainerDns, type DnsSources } from './dns.ts';
+import type { DnsForwarder } from './dns-forward.ts';
+import type { Kernel, Namespace } from './kernel/kernel.ts';
+import { ensureSysctls, reconcile } from './reconcile.ts';
+import type { Attachment, SandboxRecord } from './record.ts';
+
+/**
+ * Loose reverse-path filtering is not enough for answers by another way than the question came; the other two are
+ * what Docker sets so that images need no privilege for port 80 and ping.
+ */
+const SANDBOX_SYSCTLS = {
+  'net/ipv4/conf/all/rp_filter': '0',
+  'net/ipv4/conf/default/rp_filter': '0',
+  'net/ipv6/conf/default/disable_ipv6': '1',
+  'net/ipv4/ip_unprivileged_port_start': '0',
+  'net/ipv4/ping_group_range': '0 2147483647',
+} as const;
+
+/** One container's namespace, held open until the container is detached. */
+export class Sandbox {
+  readonly namespace: Namespace;
+  readonly rulesets: AppliedRulesets;
+  #record: SandboxRecord;
+  #dns: ContainerDns | undefined;
+
+  constructor(kernel: Kernel, record: SandboxRecord) {
+    this.namespace = kernel.open(record.spec.netns);
+    this.rulesets = new AppliedRulesets(this.namespace);
+    this.#record = record;
+    ensureSysctls(this.namespace, SANDBOX_SYSCTLS);
+  }
+
+  get record(): SandboxRecord {
+    return this.#record;
+  }
+
+  get id(): string {
+    return this.#record.spec.containerId;
+  }
+
+  get attachments(): readonly Attachment[] {
+    return this.#record.attachments;
+  }
+
+  change(record: SandboxRecord): void {
+    this.#record = record;
+  }
+
+  isOn(networkId: string): boolean {
+    return this.attachments.some((attachment) => attachment.networkId === networkId);
+  }
+
+  reconcile(context: SandboxContext): number {
+    return reconcile(this.namespace, desiredSandbox(context));
+  }
+
+  async serveDns(sources: DnsSources, forwarder: DnsForwarder): Promise<void> {
+    const { dns, ruleset } = await ContainerDns.open(this.namespace, sources, forwarder);
+    this.#dns = dns;
+    this.rulesets.apply(ruleset);
+  }
+
+  async close(): Promise<void> {
+    await this.#dns?.close();
+    this.namespace[Symbol.dispose]();
+  }
+}
