@@ -1,0 +1,143 @@
+import type { Disk } from '../io/index.ts';
+import { ClusterError, errorMessage } from '../model/index.ts';
+import { classifyRemains, decodeFrame } from './frame.ts';
+import { decodeRecords, type WalRecord } from './wal-record.ts';
+
+/** Changes the bytes of one frame on their way to disk and back: the place of encryption at rest. */
+export interface FrameCodec {
+  encode(payload: Uint8Array): Uint8Array;
+  decode(payload: Uint8Array): Uint8Array;
+}
+
+export const plainCodec: FrameCodec = {
+  encode: (payload) => payload,
+  decode: (payload) => payload,
+};
+
+export interface SegmentName {
+  readonly sequence: number;
+  readonly firstIndex: number;
+  readonly file: string;
+}
+
+/** A segment as recovered. `end` is where the next frame goes. */
+export interface SegmentContent {
+  readonly name: SegmentName;
+  readonly records: readonly WalRecord[];
+  readonly end: number;
+  readonly size: number;
+  readonly lastCrc: number;
+  /** There is an unfinished write at `end` that must be erased before the next one. */
+  readonly torn: boolean;
+}
+
+const NAME = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/;
+
+export function segmentFile(sequence: number, firstIndex: number): string {
+  return `${hex16(sequence)}-${hex16(firstIndex)}.wal`;
+}
+
+export function hex16(value: number): string {
+  return value.toString(16).padStart(16, '0');
+}
+
+export function parseSegmentFile(file: string): SegmentName | undefined {
+  const match = NAME.exec(file);
+  if (!match) return undefined;
+  const [, sequence = '', firstIndex = ''] = match;
+  return {
+    sequence: Number.parseInt(sequence, 16),
+    firstIndex: Number.parseInt(firstIndex, 16),
+    file,
+  };
+}
+
+/**
+ * Read all segments of `folder` in order. Only the last may end in an unfinished write.
+ * @throws ClusterError system, naming file and offset, for anything that was damaged after it was written
+ */
+export async function readSegments(
+  disk: Disk,
+  folder: string,
+  codec: FrameCodec,
+): Promise<readonly SegmentContent[]> {
+  const names = (await disk.readdir(folder)).flatMap((file) => parseSegmentFile(file) ?? []);
+  names.sort((left, right) => left.sequence - right.sequence);
+  const segments: SegmentContent[] = [];
+  for (const name of names) {
+    const before = segments.at(-1);
+    if (before && before.name.sequence + 1 !== name.sequence) {
+      throw damaged(`${folder}/${name.file}`, 0, `segment ${before.name.sequence + 1} is missing`);
+    }
+    const file = await readWhole(disk, `${folder}/${name.file}`);
+    const last = name === names.at(-1);
+    segments.push(parseSegment({ name, file, folder, last, codec, previous: before?.lastCrc }));
+  }
+  return segments;
+}
+
+export function damaged(file: string, offset: number, what: string): ClusterError {
+  return new ClusterError(
+    'system',
+    `log file ${file} is damaged at offset ${offset}: ${what}; nothing was changed. Remove this manager from the cluster, empty its data directory and join again`,
+    { code: 'ERR_LOG_DAMAGED' },
+  );
+}
+
+async function readWhole(disk: Disk, path: string): Promise<Uint8Array> {
+  const file = await disk.open(path, 'read');
+  try {
+    return await file.pread(0, await file.size());
+  } finally {
+    await file.close();
+  }
+}
+
+interface RawSegment {
+  readonly name: SegmentName;
+  readonly file: Uint8Array;
+  readonly folder: string;
+  readonly last: boolean;
+  readonly codec: FrameCodec;
+  /** CRC at the end of the segment before; undefined for the oldest one kept. */
+  readonly previous: number | undefined;
+}
+
+function parseSegment(raw: RawSegment): SegmentContent {
+  const { name, file, codec } = raw;
+  const path = `${raw.folder}/${name.file}`;
+  const records: WalRecord[] = [];
+  let previous = raw.previous;
+  let at = 0;
+  for (;;) {
+    const frame = decodeFrame(file, at);
+    if (frame === undefined) break;
+    if (previous !== undefined && frame.previous !== previous) {
+      throw damaged(path, at, 'it does not follow what was written before it');
+    }
+    if (frame.type === 'commit') records.push(...decodeCommit(codec, frame.payload, path, at));
+    previous = frame.crc;
+    at = frame.end;
+  }
+  // The first frame was durable before the file got its name.
+  if (at === 0) throw damaged(path, 0, 'its head is unreadable');
+  const remains = classifyRemains(file, at);
+  if (remains === 'damaged' || (remains === 'torn' && !raw.last)) {
+    throw damaged(path, at, 'a frame fails its checksum');
+  }
+  const torn = remains === 'torn';
+  return { name, records, end: at, size: file.length, lastCrc: previous ?? 0, torn };
+}
+
+function decodeCommit(
+  codec: FrameCodec,
+  payload: Uint8Array,
+  path: string,
+  at: number,
+): readonly WalRecord[] {
+  try {
+    return decodeRecords(codec.decode(payload));
+  } catch (error) {
+    throw damaged(path, at, `a frame does not decode: ${errorMessage(error)}`);
+  }
+}
