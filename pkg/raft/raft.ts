@@ -61,8 +61,7 @@ export class Raft {
     this.log = new RaftLog(settings.storage, settings.maxCommittedSizePerReady);
     const { hardState, confState } = settings.storage.initialState();
     this.tracker = new Tracker(this.membershipOf(confState));
-    if (hardState !== null) this.#load(hardState);
-    if (settings.applied > 0) this.log.appliedTo(settings.applied, 0);
+    this.#load(hardState ?? { term: 0, vote: NONE, commit: 0 }, settings.applied);
     if (settings.readOnlyOption === 'lease-based' && this.term > 0) {
       this.voteHoldTicks = settings.electionTick;
     }
@@ -154,16 +153,19 @@ export class Raft {
       electionTick + Math.floor(this.settings.random() * electionTick);
   }
 
-  #load(state: HardState): void {
+  /**
+   * Applied entries were committed, also when the commit index that said so was lost: it is not synced for its own
+   * sake.
+   */
+  #load(state: HardState, applied: Index): void {
     const last = this.log.lastIndex();
-    if (state.commit > last) {
-      throw new RaftError(
-        'ErrCorrupt',
-        `commit ${state.commit} is behind the end ${last} of the log`,
-      );
+    const committed = Math.max(this.log.committed, state.commit, applied);
+    if (committed > last) {
+      throw new RaftError('ErrCorrupt', `committed ${committed}, but the log ends at ${last}`);
     }
-    this.log.committed = Math.max(this.log.committed, state.commit);
     this.term = state.term;
     this.vote = state.vote;
+    this.log.committed = committed;
+    this.log.appliedTo(Math.max(this.log.applied, applied), 0);
   }
 }

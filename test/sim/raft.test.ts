@@ -1,0 +1,33 @@
+/** The raft core under faults. One seed is one run: `npx tsx --conditions=source test/sim/raft/main.ts <seed>`. */
+import * as core from 'raft-js';
+import { expect, test } from 'vitest';
+import { simulate } from './raft/simulation.ts';
+
+const SEEDS = 200;
+
+test('no rule of raft is broken, and the group recovers', { timeout: 120_000 }, () => {
+  const total = { leaders: 0, commits: 0, reads: 0, configs: 0, snapshots: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { counts } = run(seed);
+    for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += counts[key];
+  }
+  // The runs did exercise what they are about.
+  expect(total.leaders).toBeGreaterThan(SEEDS);
+  expect(total.commits).toBeGreaterThan(SEEDS * 20);
+  expect(total.reads).toBeGreaterThan(SEEDS * 5);
+  expect(total.configs).toBeGreaterThan(SEEDS);
+  expect(total.snapshots).toBeGreaterThan(SEEDS);
+});
+
+test('the same seed gives the same run', () => {
+  for (const seed of [3, 14, 159]) expect(run(seed).digest).toBe(run(seed).digest);
+});
+
+function run(seed: number): ReturnType<typeof simulate> {
+  try {
+    return simulate(seed, core);
+  } catch (cause) {
+    const command = `npx tsx --conditions=source test/sim/raft/main.ts ${seed}`;
+    throw new Error(`seed ${seed} failed; repeat it with: ${command}`, { cause });
+  }
+}

@@ -1,0 +1,162 @@
+import type { ConfState, Entry, Index, Message, NodeId, Status } from 'raft-js';
+import { type Disk, holds } from './disk.ts';
+
+/** Entries behind the commit index that are compared again each time. */
+const RECHECKED = 8;
+
+/** Something happened that Raft excludes. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+interface Observed {
+  readonly term: number;
+  readonly commit: Index;
+  readonly raftState: Status['raftState'];
+}
+
+/** What an outside observer who sees every node knows, and what must hold for all of it. */
+export class Checker {
+  /** The highest index that any node knows to be committed. */
+  committed: Index = 0;
+  readonly #committedTerm = new Map<Index, number>();
+  readonly #entryAt = new Map<string, string>();
+  readonly #leaderOf = new Map<number, NodeId>();
+  readonly #voteOf = new Map<string, NodeId>();
+  readonly #stateAt = new Map<Index, number>();
+  readonly #configAt = new Map<Index, string>();
+  readonly #seen = new Map<NodeId, Observed>();
+  /** How often each thing happened, so that a run that tests nothing is noticed. */
+  readonly counts = { leaders: 0, commits: 0, reads: 0, configs: 0, snapshots: 0 };
+
+  /** A node starts, perhaps again: what it knew in memory is gone. */
+  started(id: NodeId): void {
+    this.#seen.delete(id);
+  }
+
+  /** Looks at a node after it did something. */
+  observe(status: Status, disk: Disk): void {
+    const before = this.#seen.get(status.id);
+    const { term, commit, raftState } = status;
+    this.#seen.set(status.id, { term, commit, raftState });
+    if (before !== undefined) {
+      this.#require(term >= before.term, `term of ${status.id} went back to ${term}`);
+      this.#require(commit >= before.commit, `commit of ${status.id} went back to ${commit}`);
+      const campaigns = raftState === 'StateCandidate' || raftState === 'StatePreCandidate';
+      if (campaigns && (before.raftState !== raftState || before.term !== term)) {
+        this.#mayCampaign(status, disk);
+      }
+    }
+    if (raftState === 'StateLeader') this.#leads(status, disk);
+  }
+
+  /** Entries are written to the log of some node, each behind the one before. */
+  written(entries: readonly Entry[], termBefore: number): void {
+    let previous = termBefore;
+    for (const { index, term, type, data } of entries) {
+      const content = `${previous} ${type} ${data?.join(' ') ?? ''}`;
+      this.#same(this.#entryAt, `${index}/${term}`, content, `entry ${index} of term ${term}`);
+      this.#require(term >= previous, `terms in the log go back at ${index}`);
+      previous = term;
+    }
+  }
+
+  /** A node is about to make a commit index known. */
+  commits(commit: Index, disk: Disk): void {
+    const { view } = disk;
+    this.#require(commit <= view.lastIndex(), `commit ${commit} without the entry`);
+    const from = Math.min(this.committed, commit - RECHECKED);
+    for (let i = Math.max(from, view.firstIndex()); i <= commit; i++) {
+      this.#same(this.#committedTerm, i, view.term(i), `committed entry ${i}`);
+    }
+    if (commit > this.committed) this.counts.commits += commit - this.committed;
+    this.committed = Math.max(this.committed, commit);
+  }
+
+  /** The leader advanced its commit index: a quorum must have an entry of its term there, safe from crashes. */
+  leaderCommits(leader: Status, disks: ReadonlyMap<NodeId, Disk>): void {
+    const { id, term, commit } = leader;
+    for (const half of [leader.config.voters, leader.config.votersOutgoing]) {
+      const count = half.filter((voter) => {
+        const disk = disks.get(voter);
+        return disk !== undefined && holds(disk.durable, commit, term);
+      }).length;
+      const enough = half.length === 0 || count > half.length / 2;
+      this.#require(enough, `${id} committed ${commit}, durable on ${count} of ${half.join()}`);
+    }
+  }
+
+  /** A node is about to send. What it promises must be durable, or durably overtaken by a later term. */
+  sends(m: Message, disk: Disk): void {
+    if (m.reject === true) return;
+    const { hardState } = disk.durable.initialState();
+    const { term: durableTerm = 0, vote = 0 } = hardState ?? {};
+    const { from, to, term = 0, index = 0 } = m;
+    if (m.type === 'MsgVoteResp') {
+      const voted = durableTerm > term || (durableTerm === term && vote === to);
+      this.#require(voted, `${from} sends a vote that is not durable`);
+      this.#same(this.#voteOf, `${from} ${term}`, to, `vote of ${from} in term ${term}`);
+    }
+    if (m.type === 'MsgAppResp') {
+      this.#require(durableTerm >= term, `${from} answers in a term that is not durable`);
+      const durable = durableTerm > term || disk.durable.lastIndex() >= index;
+      this.#require(durable, `${from} acknowledges ${index} before it is durable`);
+    }
+  }
+
+  /** A node applied the entry at `index`. */
+  applied(index: Index, state: number): void {
+    this.#same(this.#stateAt, index, state, `state at ${index}`);
+  }
+
+  configured(index: Index, config: ConfState): void {
+    this.counts.configs++;
+    this.#require(config.voters.length > 0, `no voters at ${index}`);
+    this.#same(this.#configAt, index, JSON.stringify(config), `configuration at ${index}`);
+  }
+
+  /** A read that began when `floor` was committed may be answered from `index`. */
+  reads(id: NodeId, floor: Index, index: Index): void {
+    this.counts.reads++;
+    this.#require(
+      index >= floor,
+      `stale read on ${id}: ${index}, but ${floor} was committed before`,
+    );
+  }
+
+  #leads(status: Status, disk: Disk): void {
+    const { id, term } = status;
+    if (!this.#leaderOf.has(term)) {
+      this.counts.leaders++;
+      for (let i = this.committed; i >= disk.view.firstIndex(); i--) {
+        const committedTerm = this.#committedTerm.get(i);
+        const has = committedTerm === undefined || holds(disk.view, i, committedTerm);
+        this.#require(has, `leader ${id} of term ${term} lacks committed entry ${i}`);
+      }
+    }
+    this.#same(this.#leaderOf, term, id, `leader of term ${term}`);
+    this.#same(this.#voteOf, `${id} ${term}`, id, `vote of ${id} in term ${term}`);
+    for (const [member, { match, next }] of status.progress) {
+      this.#require(match < next, `match ${match}, next ${next} of ${member} at ${id}`);
+    }
+  }
+
+  #mayCampaign(status: Status, disk: Disk): void {
+    const from = Math.max(status.applied + 1, disk.view.firstIndex());
+    const to = Math.min(status.commit, disk.view.lastIndex());
+    if (from > to) return;
+    const unapplied = disk.view.entries(from, to + 1, Number.POSITIVE_INFINITY);
+    const normal = unapplied.every((entry) => entry.type === 'EntryNormal');
+    this.#require(normal, `${status.id} campaigns before it applied a configuration change`);
+  }
+
+  #same<K, V>(known: Map<K, V>, key: K, value: V, what: string): void {
+    const first = known.get(key);
+    if (first === undefined) known.set(key, value);
+    else this.#require(first === value, `${what} is ${value}, but was ${first}`);
+  }
+
+  #require(holdsTrue: boolean, what: string): void {
+    if (!holdsTrue) throw new Violation(what);
+  }
+}
