@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { NetworkTable } from '../model/index.ts';
+import type { HostNetwork, SandboxSpec } from './network.ts';
+import { NetworkLab } from './testing/lab.ts';
+import { networkTable, type TestEndpoint } from './testing/table.ts';
+
+let lab: NetworkLab;
+let one: HostNetwork;
+let two: HostNetwork;
+
+const VIP = '10.0.1.2';
+const WEB: readonly TestEndpoint[] = [
+  { address: '10.0.1.11', node: 1 },
+  { address: '10.0.1.12', node: 1 },
+  { address: '10.0.1.13', node: 2 },
+  { address: '10.0.1.14', node: 2 },
+];
+const CLIENT: TestEndpoint = { address: '10.0.1.10', node: 1, service: 'client' };
+
+const table = (endpoints: readonly TestEndpoint[]): NetworkTable =>
+  networkTable({
+    endpoints: [...endpoints, CLIENT],
+    services: [
+      { name: 'web', vip: VIP, aliases: ['www'] },
+      { name: 'client', vip: '10.0.1.3' },
+      { name: 'empty', vip: '10.0.1.4' },
+    ],
+  });
+
+const sandbox = (name: string, address: string): SandboxSpec => ({
+  containerId: name,
+  netns: lab.namespace(name),
+  name,
+  hostname: name,
+  overlays: [{ networkId: 'app-id', address: `${address}/24` }],
+});
+
+const ping = (from: string, address: string): Promise<string> =>
+  lab.run(from, 'busybox', 'ping', '-c1', '-W1', address);
+
+async function everyone(next: NetworkTable): Promise<void> {
+  for (const host of [one, two]) host.applyTables([next]);
+}
+
+beforeEach(async () => {
+  lab = new NetworkLab();
+  one = await lab.host('h1', 1);
+  two = await lab.host('h2', 2);
+  await everyone(table(WEB));
+  await one.attach(sandbox('cl', '10.0.1.10'));
+  for (const [index, { address, node }] of WEB.entries()) {
+    const name = `c${index + 1}`;
+    await (node === 1 ? one : two).attach(sandbox(name, address));
+    await lab.serve(name, name, 80);
+  }
+});
+
+afterEach(async () => {
+  await lab.close();
+});
+
+test('containers reach each other across hosts, with the tunnel taken off the MTU', async () => {
+  await ping('cl', '10.0.1.11');
+  await ping('cl', '10.0.1.13');
+  const [link] = JSON.parse(await lab.run('cl', 'ip', '-j', 'link', 'show', 'eth0'));
+  expect(link).toMatchObject({ mtu: 1450, address: '02:42:0a:00:01:0a' });
+});
+
+test('a VIP spreads connections evenly and the backends see the client', async () => {
+  expect(await lab.ask('cl', { host: VIP, port: 80 }, 200)).toEqual({
+    'c1 10.0.1.10': 50,
+    'c2 10.0.1.10': 50,
+    'c3 10.0.1.10': 50,
+    'c4 10.0.1.10': 50,
+  });
+  const udp = await lab.ask('cl', { host: VIP, port: 80, udp: true }, 40);
+  expect(Object.keys(udp)).toHaveLength(4);
+  await ping('cl', VIP);
+});
+
+test('a task reaches itself through its VIP', async () => {
+  await everyone(table([{ address: '10.0.1.11', node: 1 }]));
+  expect(await lab.ask('c1', { host: VIP, port: 80 }, 3)).toEqual({ 'c1 10.0.1.11': 3 });
+});
+
+test('an endpoint out of service gets no new connection, and a VIP without backends refuses at once', async () => {
+  await everyone(table(WEB.map((endpoint, index) => ({ ...endpoint, out: index === 3 }))));
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 60)).sort()).toEqual([
+    'c1 10.0.1.10',
+    'c2 10.0.1.10',
+    'c3 10.0.1.10',
+  ]);
+  await everyone(table(WEB.map((endpoint) => ({ ...endpoint, out: true }))));
+  expect(await lab.ask('cl', { host: VIP, port: 80 }, 2)).toEqual({ ECONNREFUSED: 2 });
+  expect(await lab.ask('cl', { host: '10.0.1.4', port: 80, udp: true }, 1)).toEqual({
+    ECONNREFUSED: 1,
+  });
+  await everyone(table(WEB));
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
+});
+
+test('repair puts back what was deleted behind our back, and is silent otherwise', async () => {
+  expect([one.repair().findings, two.repair().findings]).toEqual([[], []]);
+  const hub = `--net=${lab.runDir('h1')}/netns/app-id`;
+  await lab.run(
+    'h1',
+    'nsenter',
+    hub,
+    'bridge',
+    'fdb',
+    'del',
+    '02:42:0a:00:01:0d',
+    'dev',
+    'vx0',
+    'dst',
+    '192.168.50.2',
+  );
+  await lab.run('cl', 'nft', 'flush', 'map', 'ip', 'muster-net-app-id', 'vips');
+  await lab.run('c1', 'ip', 'link', 'del', 'eth0');
+  expect(one.repair().repairs).toBeGreaterThanOrEqual(3);
+  expect(one.repair().findings).toEqual([]);
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
+});
+
+test('detach leaves nothing and a restarted agent takes the rest over', async () => {
+  await one.detach('c1');
+  await one.detach('c1');
+  expect(await lab.run('c1', 'ip', '-o', 'link')).not.toContain('eth0');
+  await one.dispose();
+  const again = await lab.host('h1', 1);
+  const live = { cl: lab.pin('cl'), new: lab.pin('c1') };
+  const strangers = await again.readopt(new Map(Object.entries(live)));
+  expect(strangers).toEqual(['new']);
+  expect(again.inspect('c2')).toBeUndefined();
+  expect(again.inspect('cl')?.interfaces[0]).toMatchObject({
+    link: 'eth0',
+    address: '10.0.1.10/24',
+  });
+  expect(again.repair().findings).toEqual([]);
+  expect(
+    Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4)).length,
+  ).toBeGreaterThanOrEqual(2);
+  await again.removeEverything();
+  expect(await lab.run('h1', 'nft', 'list', 'ruleset')).toBe('');
+  expect(await lab.run('h1', 'ip', '-o', 'link')).not.toContain('mu-');
+  expect(await lab.run('h1', 'cat', '/proc/sys/net/ipv4/ip_forward')).toBe('0\n');
+});

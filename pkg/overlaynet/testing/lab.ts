@@ -1,0 +1,193 @@
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLogger } from '../../io/index.ts';
+import { createHostNetwork } from '../host-network.ts';
+import { linuxKernel } from '../kernel/linux.ts';
+import type { HostNetwork, HostNetworkOptions } from '../network.ts';
+import { reconcile } from '../reconcile.ts';
+
+/** Hosts and containers as network namespaces joined by one switch; everything goes at `close`. */
+export class NetworkLab {
+  readonly folder = mkdtempSync(join(tmpdir(), 'overlaynet-'));
+  readonly #pins = new Set<string>();
+  readonly #closers: (() => Promise<void> | void)[] = [];
+
+  constructor() {
+    this.namespace('switch');
+    using ns = linuxKernel.open(this.pin('switch'));
+    const bridge = { kind: 'bridge', name: 'sw', mtu: 1500 } as const;
+    reconcile(ns, { ...NOTHING, links: [bridge], addresses: [] });
+  }
+
+  pin(name: string): string {
+    return join(this.folder, 'ns', name);
+  }
+
+  namespace(name: string): string {
+    const path = this.pin(name);
+    linuxKernel.createNamespace(path);
+    this.#pins.add(path);
+    using ns = linuxKernel.open(path);
+    reconcile(ns, { ...NOTHING, links: [{ kind: 'present', name: 'lo' }] });
+    return path;
+  }
+
+  /** A machine at 192.168.50.`number` on the switch, without any network software. */
+  machine(name: string, number: number): string {
+    const path = this.namespace(name);
+    using wire = linuxKernel.open(this.pin('switch'));
+    using machine = linuxKernel.open(path);
+    const port = {
+      kind: 'veth',
+      name: `p-${name}`,
+      master: 'sw',
+      peer: { name: 'eth0', namespace: machine },
+    } as const;
+    reconcile(wire, { ...NOTHING, links: [{ kind: 'bridge', name: 'sw' }, port] });
+    reconcile(machine, {
+      ...NOTHING,
+      links: [{ kind: 'present', name: 'eth0' }],
+      addresses: [{ link: 'eth0', address: `192.168.50.${number}/24` }],
+    });
+    return path;
+  }
+
+  runDir(name: string): string {
+    return join(this.folder, 'run', name);
+  }
+
+  /** A machine with our host network. */
+  async host(
+    name: string,
+    number: number,
+    options: Partial<HostNetworkOptions> = {},
+  ): Promise<HostNetwork> {
+    const netns = this.#pins.has(this.pin(name)) ? this.pin(name) : this.machine(name, number);
+    const host = await createHostNetwork({
+      nodeId: `node-${number}`,
+      runDir: this.runDir(name),
+      underlayAddress: `192.168.50.${number}`,
+      netns,
+      resolvers: [],
+      log: silentLogger,
+      ...options,
+    });
+    this.#closers.push(() => host.removeEverything());
+    return host;
+  }
+
+  /** Answers every TCP connection and UDP datagram on `port` with `<label> <client address>`. */
+  async serve(name: string, label: string, port: number): Promise<void> {
+    using ns = linuxKernel.open(this.pin(name));
+    const tcp = ns.openSocket('tcp', '0.0.0.0', port);
+    const udp = ns.openSocket('udp', '0.0.0.0', port);
+    const server = createServer((connection) => {
+      connection.on('error', () => undefined);
+      connection.on('data', () => connection.write(`${label} ${connection.remoteAddress}`));
+    });
+    const datagrams = createSocket('udp4');
+    datagrams.on('error', () => undefined);
+    datagrams.on('message', (_, from) => {
+      datagrams.send(`${label} ${from.address}`, from.port, from.address);
+    });
+    await new Promise<void>((resolve) => {
+      server.listen({ fd: tcp.fd }, resolve);
+    });
+    await new Promise<void>((resolve) => {
+      datagrams.bind({ fd: udp.fd }, resolve);
+    });
+    this.#closers.push(() => {
+      server.close();
+      datagrams.close();
+    });
+  }
+
+  /** Output of a command inside a namespace; rejects with its error output. */
+  run(name: string, command: string, ...words: readonly string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn('nsenter', [`--net=${this.pin(name)}`, command, ...words]);
+      let output = '';
+      let errors = '';
+      child.stdout.on('data', (data: Buffer) => {
+        output += data.toString();
+      });
+      child.stderr.on('data', (data: Buffer) => {
+        errors += data.toString();
+      });
+      child.on('error', reject);
+      child.on('close', (code) => {
+        if (code === 0) resolve(output);
+        else reject(new Error(`${command} ${words.join(' ')}: ${errors || output}`));
+      });
+    });
+  }
+
+  /** Opens `count` connections one after the other; counts replies, and errors by their code. */
+  async ask(
+    name: string,
+    target: { readonly host: string; readonly port: number; readonly udp?: boolean },
+    count = 1,
+  ): Promise<Readonly<Record<string, number>>> {
+    const script = target.udp === true ? ASK_UDP : ASK_TCP;
+    const words = [target.host, String(target.port), String(count)];
+    return JSON.parse(await this.run(name, process.execPath, '-e', script, ...words));
+  }
+
+  async close(): Promise<void> {
+    for (const closer of this.#closers.reverse()) await closer();
+    for (const path of this.#pins) linuxKernel.removeNamespace(path);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const NOTHING = {
+  links: [],
+  addresses: [],
+  routes: [],
+  rules: [],
+  neighbours: [],
+  fdb: [],
+  prune: false,
+} as const;
+
+const ASK_TCP = `
+const [host, port, count] = process.argv.slice(1);
+const net = require('node:net');
+const seen = {};
+const note = (what) => { seen[what] = (seen[what] ?? 0) + 1; };
+const one = () => new Promise((resolve) => {
+  const socket = net.connect({ host, port: Number(port) }, () => socket.write('x'));
+  socket.setTimeout(2000, () => { note('ETIMEDOUT'); socket.destroy(); });
+  socket.on('data', (data) => { note(data.toString()); socket.destroy(); });
+  socket.on('error', (error) => note(error.code));
+  socket.on('close', resolve);
+});
+(async () => {
+  for (let i = 0; i < Number(count); i++) await one();
+  console.log(JSON.stringify(seen));
+})();
+`;
+
+const ASK_UDP = `
+const [host, port, count] = process.argv.slice(1);
+const dgram = require('node:dgram');
+const seen = {};
+const note = (what) => { seen[what] = (seen[what] ?? 0) + 1; };
+const one = () => new Promise((resolve) => {
+  const socket = dgram.createSocket('udp4');
+  const timer = setTimeout(() => { note('ETIMEDOUT'); socket.close(); }, 2000);
+  const done = (what) => { note(what); clearTimeout(timer); socket.close(); };
+  socket.on('message', (data) => done(data.toString()));
+  socket.on('error', (error) => done(error.code));
+  socket.on('close', resolve);
+  socket.connect(Number(port), host, () => socket.send('x'));
+});
+(async () => {
+  for (let i = 0; i < Number(count); i++) await one();
+  console.log(JSON.stringify(seen));
+})();
+`;
