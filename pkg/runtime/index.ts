@@ -1,3 +1,5 @@
+export { createRuntime, type RuntimeOptions } from './create-runtime.ts';
+export { readLogFile } from './read-log.ts';
 export type {
   Attachment,
   BlkioStat,

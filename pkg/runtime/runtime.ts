@@ -24,6 +24,11 @@ export class RuntimeError extends Error {
   }
 }
 
+/** A `RuntimeError` that passes on what caused it. */
+export function caused(cause: unknown, code: RuntimeErrorCode, message: string): RuntimeError {
+  return new RuntimeError(code, message, { cause });
+}
+
 /** How a container's first process, or an exec, ended. */
 export interface ExitStatus {
   /** 0..255; 128 + signal when a signal ended it. 137 for a lost container. */
