@@ -1,6 +1,6 @@
 import { assert } from './error.ts';
 import type { Index, Message } from './message.ts';
-import { NONE } from './message.ts';
+import { BLANK, NONE } from './message.ts';
 import type { Raft } from './raft.ts';
 
 /** Why a node campaigns. `transfer`: its leader asked it to, so no lease stands in the way. */
@@ -32,10 +32,17 @@ export function campaign(r: Raft, kind: CampaignKind): void {
   for (const to of r.tracker.voterIds()) {
     if (to === r.id) {
       // The own vote counts when it is durable, as any other.
-      r.sendAfterAppend({ type: pre ? 'MsgPreVoteResp' : 'MsgVoteResp', from: r.id, to, term });
+      r.sendAfterAppend({
+        ...BLANK,
+        type: pre ? 'MsgPreVoteResp' : 'MsgVoteResp',
+        from: r.id,
+        to,
+        term,
+      });
       continue;
     }
     r.send({
+      ...BLANK,
       type: pre ? 'MsgPreVote' : 'MsgVote',
       from: r.id,
       to,
@@ -61,7 +68,7 @@ export function answerVoteRequest(r: Raft, m: Message): void {
   }
   // Granted in the term asked for: a candidate ignores an answer from an older term.
   const type = pre ? 'MsgPreVoteResp' : 'MsgVoteResp';
-  r.sendAfterAppend({ type, from: r.id, to: m.from, term });
+  r.sendAfterAppend({ ...BLANK, type, from: r.id, to: m.from, term });
   if (!pre) {
     r.electionElapsed = 0;
     r.vote = m.from;
@@ -71,6 +78,7 @@ export function answerVoteRequest(r: Raft, m: Message): void {
 /** Refuses a vote, in this node's term so that a candidate left behind catches up. */
 export function rejectVote(r: Raft, m: Message): void {
   r.sendAfterAppend({
+    ...BLANK,
     type: m.type === 'MsgPreVote' ? 'MsgPreVoteResp' : 'MsgVoteResp',
     from: r.id,
     to: m.from,

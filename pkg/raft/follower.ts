@@ -1,7 +1,7 @@
 import { hup } from './election.ts';
 import { RaftError } from './error.ts';
 import type { Message, Snapshot } from './message.ts';
-import { NONE } from './message.ts';
+import { BLANK, NONE } from './message.ts';
 import type { Raft } from './raft.ts';
 
 export function stepFollower(r: Raft, m: Message): void {
@@ -47,7 +47,7 @@ export function followLeader(r: Raft, m: Message): void {
   else {
     r.log.commitTo(m.commit ?? 0);
     const { term, context } = { term: r.term, context: m.context };
-    r.send({ type: 'MsgHeartbeatResp', from: r.id, to: m.from, term, context });
+    r.send({ ...BLANK, type: 'MsgHeartbeatResp', from: r.id, to: m.from, term, context });
   }
 }
 
@@ -56,7 +56,7 @@ function forward(r: Raft, m: Message): void {
 }
 
 function appendEntries(r: Raft, m: Message): void {
-  const answer = { type: 'MsgAppResp', from: r.id, to: m.from, term: r.term } as const;
+  const answer = { ...BLANK, type: 'MsgAppResp', from: r.id, to: m.from, term: r.term } as const;
   const previous = { index: m.index ?? 0, term: m.logTerm ?? 0 };
   const entries = m.entries ?? [];
   if (previous.index < r.log.committed) {
@@ -84,7 +84,7 @@ function appendEntries(r: Raft, m: Message): void {
 function installSnapshot(r: Raft, m: Message): void {
   const installed = m.snapshot != null && restore(r, m.snapshot);
   const index = installed ? r.log.lastIndex() : r.log.committed;
-  r.sendAfterAppend({ type: 'MsgAppResp', from: r.id, to: m.from, term: r.term, index });
+  r.sendAfterAppend({ ...BLANK, type: 'MsgAppResp', from: r.id, to: m.from, term: r.term, index });
 }
 
 /** Replaces log and configuration by the snapshot. False when it is of no use. */

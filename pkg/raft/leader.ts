@@ -2,7 +2,7 @@ import { changeMembership, isJoint, leavesJoint } from './conf-change.ts';
 import { decodeConfChange } from './conf-change-codec.ts';
 import { assert, RaftError } from './error.ts';
 import type { Entry, Message } from './message.ts';
-import { NONE, payloadsSize } from './message.ts';
+import { BLANK, NONE, payloadsSize } from './message.ts';
 import type { Progress } from './progress.ts';
 import type { Raft } from './raft.ts';
 import { confirmReads, releasePendingReads, requestRead } from './reads.ts';
@@ -155,7 +155,14 @@ function append(r: Raft, proposals: readonly Proposal[]): boolean {
   r.uncommittedSize = total;
   r.log.append(entries);
   // The leader acknowledges its own entries when they are durable, as everybody else does.
-  r.sendAfterAppend({ type: 'MsgAppResp', from: r.id, to: r.id, term: r.term, index: end });
+  r.sendAfterAppend({
+    ...BLANK,
+    type: 'MsgAppResp',
+    from: r.id,
+    to: r.id,
+    term: r.term,
+    index: end,
+  });
   return true;
 }
 

@@ -85,8 +85,13 @@ export class RaftLog {
    */
   tryAppend(previous: EntryId, entries: readonly Entry[]): boolean {
     if (!this.matches(previous.index, previous.term)) return false;
-    const conflict = entries.findIndex((entry) => !this.matches(entry.index, entry.term));
-    if (conflict >= 0) this.append(conflict === 0 ? entries : entries.slice(conflict));
+    const last = this.lastIndex();
+    let known = 0;
+    for (const { index, term } of entries) {
+      if (index > last || !this.matches(index, term)) break;
+      known++;
+    }
+    this.append(known === 0 ? entries : entries.slice(known));
     return true;
   }
 

@@ -4,8 +4,16 @@ import type { Config } from './config.ts';
 import { hup } from './election.ts';
 import { assert, RaftError } from './error.ts';
 import { applyConfChange } from './membership.ts';
-import type { ConfState, HardState, Index, Message, MessageType, NodeId } from './message.ts';
-import { isEmptyHardState, LOCAL_APPEND, LOCAL_APPLY } from './message.ts';
+import type {
+  ConfState,
+  Entry,
+  HardState,
+  Index,
+  Message,
+  MessageType,
+  NodeId,
+} from './message.ts';
+import { BLANK, isEmptyHardState, LOCAL_APPEND, LOCAL_APPLY } from './message.ts';
 import { Raft } from './raft.ts';
 import type { ProgressView, Ready, SoftState } from './ready.ts';
 import { reportSnapshot, reportUnreachable } from './replication.ts';
@@ -68,7 +76,12 @@ export class RawNode {
 
   /** Proposes an entry; a copy of `data` is kept. Throws ErrProposalDropped. Nothing is promised until it is applied. */
   propose(data: Uint8Array): void {
-    this.#propose({ type: 'EntryNormal', data: data.slice() });
+    this.#propose([{ type: 'EntryNormal', data: data.slice() }]);
+  }
+
+  /** Proposes entries that follow each other, in one message to each member. All or none: throws ErrProposalDropped. */
+  proposeAll(data: readonly Uint8Array[]): void {
+    this.#propose(data.map((bytes) => ({ type: 'EntryNormal', data: bytes.slice() })));
   }
 
   /**
@@ -79,7 +92,7 @@ export class RawNode {
     if (change.v1 === true && change.changes.length !== 1) {
       throw new RaftError('ErrConfChangeInvalid', 'a v1 change is exactly one change');
     }
-    this.#propose(encodeConfChange(change));
+    this.#propose([encodeConfChange(change)]);
   }
 
   /**
@@ -188,12 +201,12 @@ export class RawNode {
 
   /** Asks the leader, from any member, to hand over to `to`. Given up after an election timeout. */
   transferLeader(to: NodeId): void {
-    step(this.#raft, { type: 'MsgTransferLeader', from: to, to: this.#raft.lead });
+    step(this.#raft, { ...BLANK, type: 'MsgTransferLeader', from: to, to: this.#raft.lead });
   }
 
   /** A follower stops believing in its leader, so that it grants votes at once. */
   forgetLeader(): void {
-    step(this.#raft, { type: 'MsgForgetLeader', from: this.#raft.id, to: this.#raft.id });
+    step(this.#raft, { ...BLANK, type: 'MsgForgetLeader', from: this.#raft.id, to: this.#raft.id });
   }
 
   /**
@@ -202,7 +215,7 @@ export class RawNode {
    */
   readIndex(ctx: Uint8Array): void {
     const { id, lead } = this.#raft;
-    step(this.#raft, { type: 'MsgReadIndex', from: id, to: lead, context: ctx.slice() });
+    step(this.#raft, { ...BLANK, type: 'MsgReadIndex', from: id, to: lead, context: ctx.slice() });
   }
 
   /** For tests: campaign after exactly this many ticks. */
@@ -210,10 +223,10 @@ export class RawNode {
     this.#raft.randomizedElectionTimeout = ticks;
   }
 
-  #propose(proposal: Pick<NonNullable<Message['entries']>[number], 'type' | 'data'>): void {
+  #propose(proposals: readonly Pick<Entry, 'type' | 'data'>[]): void {
     const { id } = this.#raft;
-    const entries = [{ term: 0, index: 0, ...proposal }];
-    step(this.#raft, { type: 'MsgProp', from: id, to: id, entries });
+    const entries = proposals.map(({ type, data }) => ({ term: 0, index: 0, type, data }));
+    step(this.#raft, { ...BLANK, type: 'MsgProp', from: id, to: id, entries });
   }
 
   #takeMessages(

@@ -1,4 +1,4 @@
-import type { Index, Message } from './message.ts';
+import { BLANK, type Index, type Message } from './message.ts';
 import type { Raft } from './raft.ts';
 import { isOwnRead } from './read-index.ts';
 import { broadcastHeartbeat } from './replication.ts';
@@ -54,5 +54,5 @@ function answerRead(r: Raft, request: Message, index: Index): void {
     return;
   }
   const to = request.from;
-  r.send({ type: 'MsgReadIndexResp', from: r.id, to, term: r.term, index, context });
+  r.send({ ...BLANK, type: 'MsgReadIndexResp', from: r.id, to, term: r.term, index, context });
 }

@@ -1,4 +1,4 @@
-import { type Index, type NodeId, payloadsSize } from './message.ts';
+import { BLANK, type Index, type NodeId, payloadsSize } from './message.ts';
 import type { Progress } from './progress.ts';
 import type { Raft } from './raft.ts';
 
@@ -19,7 +19,17 @@ export function trySendAppend(r: Raft, to: Progress, evenIfEmpty: boolean): bool
   if (entries === undefined) return trySendSnapshot(r, to);
   if (entries.length === 0 && !evenIfEmpty) return false;
   const commit = r.log.committed;
-  r.send({ type: 'MsgApp', from: r.id, to: to.id, term: r.term, logTerm, index, entries, commit });
+  r.send({
+    ...BLANK,
+    type: 'MsgApp',
+    from: r.id,
+    to: to.id,
+    term: r.term,
+    logTerm,
+    index,
+    entries,
+    commit,
+  });
   to.sentEntries(entries.length, payloadsSize(entries), commit);
   return true;
 }
@@ -27,7 +37,7 @@ export function trySendAppend(r: Raft, to: Progress, evenIfEmpty: boolean): bool
 /** Tells `to` that this node leads, with the commit index as far as `to` is known to have the entries. */
 function sendHeartbeat(r: Raft, to: Progress, context: Uint8Array | undefined): void {
   const commit = Math.min(to.match, r.log.committed);
-  r.send({ type: 'MsgHeartbeat', from: r.id, to: to.id, term: r.term, commit, context });
+  r.send({ ...BLANK, type: 'MsgHeartbeat', from: r.id, to: to.id, term: r.term, commit, context });
   to.sentHeartbeat(commit);
 }
 
@@ -57,7 +67,7 @@ export function tryCommit(r: Raft): boolean {
 
 /** Ask `to` to campaign at once. From now on it can win although followers still hear from this leader. */
 export function sendTimeoutNow(r: Raft, to: NodeId): void {
-  r.send({ type: 'MsgTimeoutNow', from: r.id, to, term: r.term });
+  r.send({ ...BLANK, type: 'MsgTimeoutNow', from: r.id, to, term: r.term });
 }
 
 /** The transport failed to deliver to `id`. */
@@ -90,6 +100,6 @@ function trySendSnapshot(r: Raft, to: Progress): boolean {
   }
   to.becomeSnapshot(snapshot.index);
   r.logger?.info(`${r.id} sends snapshot at ${snapshot.index} to ${to.id}`);
-  r.send({ type: 'MsgSnap', from: r.id, to: to.id, term: r.term, snapshot });
+  r.send({ ...BLANK, type: 'MsgSnap', from: r.id, to: to.id, term: r.term, snapshot });
   return true;
 }

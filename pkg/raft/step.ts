@@ -10,7 +10,7 @@ import { RaftError } from './error.ts';
 import { stepFollower } from './follower.ts';
 import { proposeAutoLeave, stepLeader, tickLeader } from './leader.ts';
 import type { Index, Message } from './message.ts';
-import { entrySize, NONE, payloadsSize } from './message.ts';
+import { BLANK, entrySize, NONE, payloadsSize } from './message.ts';
 import type { Raft } from './raft.ts';
 
 /** One tick of the clock. */
@@ -71,7 +71,7 @@ function meetLowerTerm(r: Raft, m: Message): void {
     // Either it is late, or this node has a higher term than its leader, which it will not get rid of by campaigning
     // (others ignore it, or it must not campaign). The answer makes the leader step down and the terms meet.
     if (checkQuorum || preVote || !r.promotable()) {
-      r.sendAfterAppend({ type: 'MsgAppResp', from: r.id, to: m.from, term: r.term });
+      r.sendAfterAppend({ ...BLANK, type: 'MsgAppResp', from: r.id, to: m.from, term: r.term });
     }
   } else if (m.type === 'MsgPreVote') {
     rejectVote(r, m);

@@ -1,5 +1,5 @@
 import type { Entry, Message, Snapshot } from './message.ts';
-import { LOCAL_APPEND, LOCAL_APPLY } from './message.ts';
+import { BLANK, LOCAL_APPEND, LOCAL_APPLY } from './message.ts';
 import type { Raft } from './raft.ts';
 import type { Ready } from './ready.ts';
 
@@ -14,6 +14,7 @@ export function storageAppendMessage(
   if (idle && responses.length === 0) return undefined;
   const stored = storageAppendResponse(r, snapshot);
   return {
+    ...BLANK,
     type: 'MsgStorageAppend',
     from: r.id,
     to: LOCAL_APPEND,
@@ -35,6 +36,7 @@ export function storageAppendResponse(r: Raft, snapshot: Snapshot | null): Messa
   if (!hasEntries && snapshot === null) return undefined;
   const last = hasEntries ? r.log.lastId() : undefined;
   return {
+    ...BLANK,
     type: 'MsgStorageAppendResp',
     from: LOCAL_APPEND,
     to: r.id,
@@ -47,6 +49,19 @@ export function storageAppendResponse(r: Raft, snapshot: Snapshot | null): Messa
 
 /** Work for the thread that applies. Committed entries belong to no term. */
 export function storageApplyMessage(r: Raft, entries: readonly Entry[]): Message {
-  const done: Message = { type: 'MsgStorageApplyResp', from: LOCAL_APPLY, to: r.id, entries };
-  return { type: 'MsgStorageApply', from: r.id, to: LOCAL_APPLY, entries, responses: [done] };
+  const done: Message = {
+    ...BLANK,
+    type: 'MsgStorageApplyResp',
+    from: LOCAL_APPLY,
+    to: r.id,
+    entries,
+  };
+  return {
+    ...BLANK,
+    type: 'MsgStorageApply',
+    from: r.id,
+    to: LOCAL_APPLY,
+    entries,
+    responses: [done],
+  };
 }
