@@ -2,6 +2,7 @@ import {
   endpointMode,
   type Network,
   type NetworkId,
+  NODE_LOCAL_NETWORKS,
   networkTargets,
   type Service,
   type ServiceSpec,
@@ -10,9 +11,6 @@ import {
   type VirtualIp,
 } from '../model/index.ts';
 import type { AddressBook } from './address-book.ts';
-
-/** Names of networks that every host has for itself; nothing is allocated in them. */
-const NODE_LOCAL: ReadonlySet<string> = new Set(['host', 'bridge', 'none']);
 
 /** One network a task of the service joins. */
 export interface Membership {
@@ -28,7 +26,7 @@ export function memberships(
 ): readonly Membership[] | { readonly error: string } {
   const found: Membership[] = [];
   for (const { target, aliases } of networkTargets(spec)) {
-    if (NODE_LOCAL.has(target)) continue;
+    if (NODE_LOCAL_NETWORKS.has(target)) continue;
     const network = view.get('network', target as NetworkId) ?? view.byName('network', target);
     if (!network || network.removing) return { error: `network ${target} not found` };
     if (network.vni === 0) return { error: `network ${network.spec.Name} has no subnet yet` };

@@ -134,4 +134,13 @@ export {
   taskName,
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
+export {
+  CONFIG_BYTES_MAX,
+  SECRET_BYTES_MAX,
+  validateConfigSpec,
+  validateNetworkSpec,
+  validateSecretSpec,
+} from './validate-object.ts';
+export { checkReferences, NODE_LOCAL_NETWORKS } from './validate-references.ts';
+export { validateServiceSpec } from './validate-service.ts';
 export type { View } from './view.ts';
