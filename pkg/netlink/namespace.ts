@@ -6,6 +6,7 @@ import { hasCode, SyscallError } from './syscall-error.ts';
 const CLONE_NEWNET = 0x40000000;
 const MS_BIND = 0x1000;
 const MNT_DETACH = 2;
+const EBADF = 9;
 /** Main thread and worker threads differ, hence not /proc/self. */
 const CURRENT = '/proc/thread-self/ns/net';
 /** libuv's default; more are started when UV_THREADPOOL_SIZE says so, which warming covers as well. */
@@ -13,11 +14,17 @@ const POOL_SIZE_MAX = 128;
 
 /** An open network namespace: stays alive until disposed, also when its last process ends. */
 export class NetworkNamespace implements Disposable {
-  readonly fd: number;
+  readonly #fd: number;
   #open = true;
 
   private constructor(fd: number) {
-    this.fd = fd;
+    this.#fd = fd;
+  }
+
+  /** For requests that name a namespace. A closed number may already mean another file, hence the check. */
+  get fd(): number {
+    if (!this.#open) throw new SyscallError('setns', EBADF, 'the namespace was closed');
+    return this.#fd;
   }
 
   /** @param path `/proc/<pid>/ns/net`, a pinned file, or nothing for the calling thread's own */
@@ -47,7 +54,7 @@ export class NetworkNamespace implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
-    closeSync(this.fd);
+    closeSync(this.#fd);
   }
 }
 

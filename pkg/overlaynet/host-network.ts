@@ -67,6 +67,7 @@ class KernelHostNetwork implements HostNetwork {
   readonly #locals: LocalNetworks;
   /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
   #pending: readonly SandboxRecord[];
+  #closed = false;
 
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
@@ -233,6 +234,8 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   async dispose(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const sandbox of this.#sandboxes.values()) await sandbox.close();
     for (const overlay of this.#overlays.values()) overlay.close();
     this.#host.close();
@@ -241,6 +244,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   async removeEverything(): Promise<void> {
+    if (this.#closed) return;
     this.#pending = [];
     this.#wanted = new Set();
     for (const containerId of [...this.#sandboxes.keys()]) await this.detach(containerId);
@@ -248,6 +252,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#host.removeEverything(this.localNetworks());
     this.#locals.byId.clear();
     this.#host.close();
+    this.#closed = true;
     this.#records.removeHost();
     rmSync(join(this.#options.runDir, 'netns'), { recursive: true, force: true });
   }
@@ -301,7 +306,10 @@ class KernelHostNetwork implements HostNetwork {
     for (const overlay of overlays) {
       if (!overlay.table.ingress) sandbox.rulesets.apply(overlay.virtualIps);
     }
-    if (ingress?.returnPath !== undefined) sandbox.rulesets.apply(ingress.returnPath);
+    if (ingress?.returnPath !== undefined) {
+      sandbox.rulesets.apply(ingress.returnPath);
+      sandbox.rulesets.apply(sandbox.datagramReply);
+    }
     return operations;
   }
 
@@ -315,7 +323,7 @@ class KernelHostNetwork implements HostNetwork {
       prune: this.#pending.length === 0,
     });
     const { sysctlsBefore } = this.#host;
-    this.#records.writeHost({ localNetworks: this.localNetworks(), sysctlsBefore });
+    this.#records.keepHost({ localNetworks: this.localNetworks(), sysctlsBefore });
     return operations;
   }
 

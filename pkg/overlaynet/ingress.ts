@@ -17,8 +17,10 @@ import {
   matchLink,
   matchLocalDestination,
   matchNewConnection,
+  matchProtocol,
   matchSource,
   portElement,
+  translateTo,
 } from './expression.ts';
 import type { Route } from './kernel/kernel.ts';
 import { INGRESS_LINK, TABLE_PREFIX } from './name.ts';
@@ -123,6 +125,30 @@ export function ingressReturnRuleset(table: NetworkTable): Ruleset {
             { kind: 'meta-set', key: 'mark', source: 1 },
           ],
         ],
+      },
+    ],
+  };
+}
+
+/**
+ * A UDP server bound to all addresses answers from the address of its default route, which is not the one the mesh
+ * asked. So marked datagrams are delivered to that address in the first place, and connection tracking turns the
+ * answer's source back.
+ * @param address the container's own address towards its default gateway; nothing without one
+ */
+export function datagramReplyRuleset(address: string | undefined): Ruleset {
+  const rules =
+    address === undefined
+      ? []
+      : [[...matchCtMark(MARK_MASK, MARK_BASE), ...matchProtocol('udp'), ...translateTo(address)]];
+  return {
+    table: `${TABLE_PREFIX}datagram`,
+    sets: [],
+    chains: [
+      {
+        name: 'prerouting',
+        hook: { type: 'nat', hook: 'prerouting', priority: PRIORITY_DNAT },
+        rules,
       },
     ],
   };

@@ -33,6 +33,7 @@ interface HostRecord {
 export class Records {
   readonly #sandboxes: string;
   readonly #host: string;
+  #hostText = '';
 
   constructor(runDir: string) {
     this.#sandboxes = join(runDir, 'sandboxes');
@@ -59,8 +60,12 @@ export class Records {
     return record ?? { localNetworks: [], sysctlsBefore: {} };
   }
 
-  writeHost(record: HostRecord): void {
-    writeFileAtomic(this.#host, JSON.stringify(record));
+  /** Writes only what differs from the last call. */
+  keepHost(record: HostRecord): void {
+    const text = JSON.stringify(record);
+    if (text === this.#hostText) return;
+    writeFileAtomic(this.#host, text);
+    this.#hostText = text;
   }
 
   removeHost(): void {

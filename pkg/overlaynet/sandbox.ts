@@ -2,9 +2,12 @@ import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
 import { ContainerDns, type DnsSources } from './dns.ts';
 import type { DnsForwarder } from './dns-forward.ts';
+import { addressWithoutPrefix } from './expression.ts';
+import { datagramReplyRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
+import type { Ruleset } from './ruleset.ts';
 
 /**
  * Loose reverse-path filtering is not enough for answers by another way than the question came; the other two are
@@ -24,6 +27,7 @@ export class Sandbox {
   readonly rulesets: AppliedRulesets;
   #record: SandboxRecord;
   #dns: ContainerDns | undefined;
+  #datagramReply: Ruleset | undefined;
 
   constructor(kernel: Kernel, record: SandboxRecord) {
     this.namespace = kernel.open(record.spec.netns);
@@ -46,6 +50,14 @@ export class Sandbox {
 
   change(record: SandboxRecord): void {
     this.#record = record;
+    this.#datagramReply = undefined;
+  }
+
+  /** Where datagrams of the mesh are delivered, see `datagramReplyRuleset`; the same object until the wiring changes. */
+  get datagramReply(): Ruleset {
+    const way = this.attachments.find(({ kind }) => kind !== 'overlay');
+    this.#datagramReply ??= datagramReplyRuleset(way && addressWithoutPrefix(way.address));
+    return this.#datagramReply;
   }
 
   isOn(networkId: string): boolean {
