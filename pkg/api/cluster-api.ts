@@ -1,35 +1,8 @@
-import type { AppliedChange, Change, Cluster, NodeId, TaskId, View } from '../model/index.ts';
+import type { Cluster, NodeId, TaskId } from '../model/index.ts';
+import type { Store } from '../store/index.ts';
 
-/**
- * The part of the replicated store that the API uses. `pkg/store`'s front door has this shape; tests use an in-memory
- * one over the same tables.
- */
-export interface ClusterStore {
-  /** Applied state of this manager. Stands still until the next `await`. */
-  readonly view: View;
-  /** Resolves when `view` holds everything that was acknowledged anywhere before the call (a read index round). */
-  barrier(): Promise<void>;
-  /**
-   * Runs `decide` on the newest view, proposes what it returns as one transaction and resolves when this manager has
-   * applied it. `decide` may run again when the view it saw was overtaken. What `decide` throws, `update` rejects
-   * with. Works on any manager. No changes: resolves without a round.
-   */
-  update(decide: (view: View) => readonly Change[]): Promise<void>;
-  /** Every applied change from now on, in order. The iteration ends when `signal` fires. */
-  watch(options: { readonly signal: AbortSignal }): AsyncIterable<StoreEvent>;
-}
-
-/** What one log entry did. */
-export interface StoreEvent {
-  readonly index: number;
-  readonly changes: readonly AppliedChange[];
-}
-
-/** A manager as the others see it. */
-export interface ManagerReachability {
-  readonly leader: boolean;
-  readonly reachability: 'unknown' | 'unreachable' | 'reachable';
-}
+/** The part of the replicated store that the API uses; tests give an in-memory one over the same tables. */
+export type ClusterStore = Pick<Store, 'view' | 'now' | 'barrier' | 'update' | 'watch' | 'members'>;
 
 /** Which logs, of which tasks. */
 export interface ClusterLogRequest {
@@ -59,13 +32,11 @@ export interface ClusterApi {
   readonly store: ClusterStore;
   /** The node this manager runs on. */
   readonly nodeId: NodeId;
-  /** Raft's opinion of a manager node; undefined for a node that is no member. */
-  reachability(nodeId: NodeId): ManagerReachability | undefined;
   /**
-   * Before a manager's role changes to worker or its node is removed: take it out of the raft group. Rejects (kind
-   * `invalid`) when the remaining managers could not form a quorum.
+   * Called after a manager's wanted role became worker: take it out of the raft group, itself included. The API has
+   * checked that the remaining managers keep a quorum.
    */
-  removeMember(nodeId: NodeId): Promise<void>;
+  demote(nodeId: NodeId): Promise<void>;
   /** Log records of tasks wherever they run, each task's in order. Ends at the end of the logs unless `follow`. */
   logs(request: ClusterLogRequest): AsyncIterable<ClusterLogRecord>;
   /** A fresh join token for a role: `SWMTKN-1-<hash of the CA>-<secret>`. */

@@ -3,8 +3,6 @@ export type {
   ClusterLogRecord,
   ClusterLogRequest,
   ClusterStore,
-  ManagerReachability,
-  StoreEvent,
   TlsInfo,
 } from './cluster-api.ts';
 export type {
@@ -38,3 +36,4 @@ export type {
   SwarmInitRequest,
   SwarmJoinRequest,
 } from './node-control.ts';
+export { type ApiServer, type ApiServerOptions, createApiServer } from './server.ts';

@@ -1,0 +1,109 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { newObjectId } from '../../io/index.ts';
+import {
+  applyServiceUpdate,
+  checkPortConflict,
+  createService,
+  type DraftTables,
+  removeObject,
+  rollbackService,
+  type Service,
+  type ServiceId,
+  type ServiceSpec,
+  serviceMode,
+} from '../../model/index.ts';
+import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
+import { nameConflict } from '../failure.ts';
+import { type Filters, parseFilters } from '../filters.ts';
+import { checkReadVersion, findService } from '../lookup.ts';
+import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
+import { randomName } from '../random-name.ts';
+import { sendEmpty, sendJson } from '../reply.ts';
+import { resolveReferences } from '../service-references.ts';
+import { renderService } from '../wire/service.ts';
+
+const FILTERS = ['id', 'label', 'mode', 'name', 'runtime'];
+
+export function serviceRoutes(app: FastifyInstance, context: ClusterContext): void {
+  app.get('/services', async (request, reply) => {
+    const filters = parseFilters(queryText(request, 'filters'), FILTERS);
+    const status = queryFlag(request, 'status');
+    const view = await freshView(context);
+    const services = [...view.list('service')].filter((service) => matches(service, filters));
+    return sendJson(
+      reply,
+      services.map((service) => renderService(view, service, { status })),
+    );
+  });
+
+  app.post('/services/create', async (request, reply) => {
+    const service = await create(context, jsonBody<ServiceSpec>(request));
+    return sendJson(reply, { ID: service.id, Warnings: null }, 201);
+  });
+
+  app.get('/services/:id', async (request, reply) => {
+    const view = await freshView(context);
+    const service = findService(view, pathParameter(request, 'id'));
+    const insertDefaults = queryFlag(request, 'insertDefaults');
+    return sendJson(reply, renderService(view, service, { insertDefaults }));
+  });
+
+  app.post('/services/:id/update', async (request, reply) => {
+    await update(context, request);
+    return sendJson(reply, { Warnings: null });
+  });
+
+  app.delete('/services/:id', async (request, reply) => {
+    const asked = pathParameter(request, 'id');
+    await transact(context, (draft) => {
+      addChanges(draft, [removeObject('service', findService(draft, asked))]);
+    });
+    return sendEmpty(reply, 200);
+  });
+}
+
+async function create(context: ClusterContext, sent: ServiceSpec): Promise<Service> {
+  const id = newObjectId(context.random) as ServiceId;
+  const named = sent.Name ? sent : { ...sent, Name: randomName(context.random) };
+  return await transact(context, (draft) => {
+    const spec = resolveReferences(draft, named);
+    if (draft.byName('service', named.Name ?? '')) throw nameConflict('service', named.Name ?? '');
+    checkPortConflict(draft, spec, undefined);
+    const { service, changes } = createService(id, spec, context.cluster.store.now());
+    addChanges(draft, changes);
+    return service;
+  });
+}
+
+async function update(context: ClusterContext, request: FastifyRequest): Promise<void> {
+  const asked = pathParameter(request, 'id');
+  const version = versionParameter(request);
+  const rollback = queryText(request, 'rollback') === 'previous';
+  const sent = rollback ? {} : jsonBody<ServiceSpec>(request);
+  await transact(context, (draft) => {
+    const service = findService(draft, asked);
+    checkReadVersion(service, version);
+    const now = context.cluster.store.now();
+    const written = { ...service, specSeen: service.version };
+    const { changes } = rollback
+      ? rollbackService(written, now)
+      : applyServiceUpdate(written, acceptedSpec(draft, service, sent), now);
+    addChanges(draft, changes);
+  });
+}
+
+function acceptedSpec(draft: DraftTables, service: Service, sent: ServiceSpec): ServiceSpec {
+  const spec = resolveReferences(draft, sent);
+  checkPortConflict(draft, spec, service.id);
+  return spec;
+}
+
+function matches(service: Service, filters: Filters): boolean {
+  return (
+    filters.prefix('id', service.id) &&
+    filters.prefix('name', service.spec.Name) &&
+    filters.labels('label', service.spec.Labels) &&
+    filters.exact('mode', serviceMode(service.spec).kind) &&
+    filters.prefix('runtime', service.spec.TaskTemplate?.Runtime || 'container')
+  );
+}
