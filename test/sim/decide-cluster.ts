@@ -181,6 +181,11 @@ export class DecideCluster {
     return node;
   }
 
+  removeNode(id: NodeId): void {
+    const node = this.tables.get('node', id);
+    if (node) this.apply([removeObject('node', node)]);
+  }
+
   setNode(id: NodeId, change: (node: Node) => Node): void {
     const node = this.tables.get('node', id);
     if (node) this.apply([updateObject('node', change(node))]);

@@ -1,0 +1,166 @@
+import { expect, test } from 'vitest';
+import { DecideCluster, webSpec } from '../../test/sim/decide-cluster.ts';
+import type { ServiceId, ServiceSpec, TaskTemplateSpec } from '../model/index.ts';
+
+const SECOND_NS = 1e9;
+
+interface Setup {
+  readonly cluster: DecideCluster;
+  readonly web: ServiceId;
+}
+
+function running(RestartPolicy: TaskTemplateSpec['RestartPolicy'] = {}, nodes = 2): Setup {
+  const cluster = new DecideCluster({ nodes });
+  const spec: ServiceSpec = webSpec({
+    replicas: 1,
+    TaskTemplate: { ContainerSpec: { Image: 'nginx' }, RestartPolicy },
+  });
+  const web = cluster.createService(spec);
+  cluster.converge();
+  return { cluster, web };
+}
+
+function end({ cluster, web }: Setup, state: 'failed' | 'complete' | 'rejected'): void {
+  const [task] = cluster.running(web);
+  if (!task) throw new Error('nothing runs');
+  cluster.report(task.id, state, 'task: non-zero exit (1)');
+  cluster.settle();
+}
+
+test('a failed task is replaced at once but runs only after the delay', () => {
+  const setup = running();
+  const { cluster, web } = setup;
+  end(setup, 'failed');
+  expect(cluster.runnable(web).map((task) => task.desiredState)).toEqual(['ready']);
+  cluster.converge();
+  cluster.advance(4_999);
+  expect(cluster.runnable(web).map((task) => task.desiredState)).toEqual(['ready']);
+  cluster.advance(1);
+  cluster.converge();
+  expect(cluster.running(web).length).toBe(1);
+});
+
+test.each([
+  ['none', 'failed', 0],
+  ['none', 'complete', 0],
+  ['on-failure', 'complete', 0],
+  ['on-failure', 'failed', 1],
+  ['on-failure', 'rejected', 1],
+  ['any', 'complete', 1],
+] as const)('condition %s after %s leaves %i tasks', (Condition, state, count) => {
+  const setup = running({ Condition });
+  end(setup, state);
+  setup.cluster.advance(10_000);
+  expect(setup.cluster.runnable(setup.web).length).toBe(count);
+  expect(setup.cluster.tasks(setup.web)[0]?.desiredState).toBe('shutdown');
+});
+
+test('max attempts are counted across tasks and survive a change of leader', () => {
+  const setup = running({ MaxAttempts: 2, Delay: 0 });
+  const { cluster, web } = setup;
+  for (const left of [1, 1, 0]) {
+    end(setup, 'failed');
+    cluster.elect();
+    cluster.converge();
+    expect(cluster.runnable(web).length).toBe(left);
+  }
+  cluster.advance(3_600_000);
+  expect(cluster.runnable(web).length).toBe(0);
+});
+
+test('attempts older than the window are forgotten', () => {
+  const setup = running({ MaxAttempts: 1, Delay: 0, Window: 60 * SECOND_NS });
+  const { cluster, web } = setup;
+  for (let round = 0; round < 3; round++) {
+    end(setup, 'failed');
+    cluster.converge();
+    expect(cluster.running(web).length).toBe(1);
+    cluster.advance(61_000);
+  }
+  end(setup, 'failed');
+  cluster.converge();
+  end(setup, 'failed');
+  expect(cluster.runnable(web).length).toBe(0);
+});
+
+test('tasks of a node that is down are replaced elsewhere without delay', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  cluster.setNodeState(task.nodeId, 'down');
+  cluster.settle();
+  const [replacement] = cluster.runnable(web);
+  expect(replacement).toMatchObject({ desiredState: 'running', status: { state: 'assigned' } });
+  expect(replacement?.nodeId).not.toBe(task.nodeId);
+  expect(cluster.tables.get('task', task.id)).toMatchObject({
+    desiredState: 'shutdown',
+    status: { state: 'running' },
+  });
+});
+
+test('a node that comes back stops its old tasks and gets nothing twice', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  cluster.setNodeState(task.nodeId, 'down');
+  cluster.converge();
+  cluster.setNodeState(task.nodeId, 'ready');
+  cluster.converge();
+  expect(cluster.running(web).length).toBe(1);
+  expect(cluster.tables.get('task', task.id)?.status.state).toBe('shutdown');
+});
+
+test('draining a node moves its tasks; the replacement waits for the old one to stop', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  cluster.setAvailability(task.nodeId, 'drain');
+  cluster.settle();
+  expect(cluster.tables.get('task', task.id)?.desiredState).toBe('shutdown');
+  expect(cluster.runnable(web).map((other) => other.desiredState)).toEqual(['ready']);
+  cluster.converge();
+  const [replacement] = cluster.running(web);
+  expect(replacement?.nodeId).not.toBe(task.nodeId);
+});
+
+test('a task whose predecessor never stops runs after a minute and its grace period', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  cluster.setAvailability(task.nodeId, 'drain');
+  cluster.settle();
+  cluster.advance(69_999);
+  expect(cluster.runnable(web).map((other) => other.desiredState)).toEqual(['ready']);
+  cluster.advance(1);
+  expect(cluster.runnable(web).map((other) => other.desiredState)).toEqual(['running']);
+});
+
+test('a task of a removed node is orphaned and replaced', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  const node = task?.nodeId && cluster.tables.get('node', task.nodeId);
+  if (!task || !node) throw new Error('nothing runs');
+  cluster.removeNode(node.id);
+  cluster.converge();
+  expect(cluster.tables.get('task', task.id)?.status.state).toBe('orphaned');
+  expect(cluster.running(web).length).toBe(1);
+});
+
+test('a node that stays down for a day has lost its tasks', () => {
+  const { cluster, web } = running();
+  const [task] = cluster.running(web);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  cluster.setNodeState(task.nodeId, 'down');
+  cluster.converge();
+  cluster.advance(24 * 3_600_000);
+  expect(cluster.tables.get('task', task.id)?.status.state).toBe('orphaned');
+});
+
+test('history is cut to the limit and the last word of a slot stays', () => {
+  const setup = running({ Delay: 0 });
+  for (let round = 0; round < 10; round++) {
+    end(setup, 'failed');
+    setup.cluster.converge();
+  }
+  expect(setup.cluster.tasks(setup.web).length).toBe(5);
+});
