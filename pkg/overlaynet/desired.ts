@@ -127,6 +127,8 @@ export interface HostContext {
   readonly ingress: { readonly address: string; readonly mtu: number } | undefined;
   readonly sandboxes: readonly WiredSandbox[];
   readonly mtu: number;
+  /** Wall off the gateway bridge's ports from each other at the bridge, where packet rules do not see their frames. */
+  readonly isolate: boolean;
   readonly prune: boolean;
 }
 
@@ -141,7 +143,7 @@ export function desiredHost(context: HostContext): DesiredNamespace {
   }));
   if (context.gateway !== undefined) {
     const { gateway: address, mtu } = context;
-    bridges.push({ name: GATEWAY_BRIDGE, address, mtu, networkId: '', isolated: true });
+    bridges.push({ name: GATEWAY_BRIDGE, address, mtu, networkId: '', isolated: context.isolate });
   }
   const links: DesiredLink[] = [];
   const addresses = bridges.map(({ name, address }) => ({ link: name, address }));
@@ -161,6 +163,7 @@ export function desiredHost(context: HostContext): DesiredNamespace {
         mtu: bridge.mtu,
         master: bridge.name,
         isolated: bridge.isolated,
+        hairpin: true,
         peer: { name: attachment.link, mac, mtu: bridge.mtu, namespace },
       });
     }

@@ -12,6 +12,10 @@ import type { Ruleset } from './ruleset.ts';
 import type { Sandbox } from './sandbox.ts';
 import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
+/** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
+const BRIDGE_FILTER = 'net/bridge/bridge-nf-call-iptables';
+const HOST_SYSCTLS = { 'net/ipv4/ip_forward': '1', [BRIDGE_FILTER]: '1' } as const;
+
 export interface HostState {
   readonly localNetworks: readonly LocalNetwork[];
   readonly sandboxes: readonly Sandbox[];
@@ -69,6 +73,7 @@ export class HostSide {
       this.namespace,
       desiredHost({
         ...state,
+        isolate: this.namespace.readSysctl(BRIDGE_FILTER) === undefined,
         gateway: usesGateway ? `${gateway}/${prefix}` : undefined,
         ingress: ingress && foot !== undefined ? { address: foot, mtu: ingress.mtu } : undefined,
       }),
@@ -77,9 +82,11 @@ export class HostSide {
       link: bridge,
       subnet,
       internal,
+      walled: false,
     }));
     if (usesGateway) {
-      bridges.push({ link: GATEWAY_BRIDGE, subnet: this.#gatewaySubnet, internal: false });
+      const subnet = this.#gatewaySubnet;
+      bridges.push({ link: GATEWAY_BRIDGE, subnet, internal: false, walled: true });
     }
     this.#settleSysctls(bridges, foot !== undefined);
     this.#settleTables(state, bridges, foot !== undefined);
@@ -116,7 +123,7 @@ export class HostSide {
   #settleSysctls(bridges: readonly HostBridge[], mesh: boolean): void {
     const links = [...bridges.map(({ link }) => link), ...(mesh ? [INGRESS_LINK] : [])];
     if (links.length === 0) return;
-    const before = ensureSysctls(this.namespace, { 'net/ipv4/ip_forward': '1' });
+    const before = ensureSysctls(this.namespace, HOST_SYSCTLS);
     // The first value seen is the host's own; later ones are ours.
     this.#sysctlsBefore = { ...before, ...this.#sysctlsBefore };
     for (const link of links) {

@@ -151,7 +151,8 @@ function changesOf(link: DesiredLink, old: ObservedLink | undefined): readonly O
   if (joins) {
     // Frames that arrive by the tunnel teach nothing: every remote address is a static entry.
     const learning = link.kind !== 'vxlan';
-    operations.push({ do: 'change-port', name, learning, isolated: link.isolated === true });
+    const [isolated, hairpin] = [link.isolated === true, link.hairpin === true];
+    operations.push({ do: 'change-port', name, learning, isolated, hairpin });
   }
   return operations;
 }

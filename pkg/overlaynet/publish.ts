@@ -21,6 +21,8 @@ export interface HostBridge {
   readonly link: string;
   readonly subnet: string;
   readonly internal: boolean;
+  /** Its containers do not talk to each other. */
+  readonly walled: boolean;
 }
 
 /** A port of this node alone (`mode=host`, `docker run -p`). */
@@ -110,9 +112,10 @@ function forwardRules(bridges: readonly HostBridge[]): readonly RuleExpression[]
   const rules: RuleExpression[][] = [
     [...matchCtBits('status', CT_STATUS_DNAT), { kind: 'verdict', verdict: { verdict: 'accept' } }],
   ];
-  for (const { link, internal } of bridges) {
+  for (const { link, internal, walled } of bridges) {
     const comes = matchLink('iifname', 'eq', link);
     const leaves = matchLink('oifname', 'eq', link);
+    if (walled) rules.push([...comes, ...leaves, drop]);
     if (internal) {
       rules.push([...comes, ...matchLink('oifname', 'neq', link), drop]);
       rules.push([...leaves, ...matchLink('iifname', 'neq', link), drop]);

@@ -29,7 +29,7 @@ const Attribute = {
 const INFO_KIND = 1;
 const INFO_DATA = 2;
 const VETH_PEER = 1;
-const BridgePort = { learning: 8, isolated: 33 } as const;
+const BridgePort = { hairpin: 4, learning: 8, isolated: 33 } as const;
 const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15 } as const;
 
 interface LinkCommon {
@@ -117,17 +117,17 @@ export interface BridgePortChange {
   readonly learning?: boolean | undefined;
   /** Isolated ports reach the bridge and other ports, not each other. */
   readonly isolated?: boolean | undefined;
+  /** Whether a frame may leave by the port it came in by. */
+  readonly hairpin?: boolean | undefined;
 }
 
 export function changeBridgePort(index: number, change: BridgePortChange): Message {
   const body = encodeBody((writer) => {
     writeHeader(writer, index, 0, 0, AF_BRIDGE);
     writer.nested(Attribute.protocolInfo, (inner) => {
-      if (change.learning !== undefined) {
-        inner.attributeU8(BridgePort.learning, change.learning ? 1 : 0);
-      }
-      if (change.isolated !== undefined) {
-        inner.attributeU8(BridgePort.isolated, change.isolated ? 1 : 0);
+      for (const key of ['hairpin', 'learning', 'isolated'] as const) {
+        const value = change[key];
+        if (value !== undefined) inner.attributeU8(BridgePort[key], value ? 1 : 0);
       }
     });
   });

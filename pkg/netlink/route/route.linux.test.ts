@@ -80,7 +80,7 @@ test('a bridge with a VXLAN port: static entries only', () => {
   );
   const vxlan = indexOf('vx0');
   socket.request(changeLink(vxlan, { master: indexOf('br0'), up: true }));
-  socket.request(changeBridgePort(vxlan, { learning: false, isolated: true }));
+  socket.request(changeBridgePort(vxlan, { learning: false, isolated: true, hairpin: true }));
   const mac = '02:42:0a:00:00:05';
   socket.batch([
     putFdbEntry({ link: vxlan, mac, tunnel: '192.0.2.9' }),
@@ -94,7 +94,7 @@ test('a bridge with a VXLAN port: static entries only', () => {
     linkinfo: {
       info_kind: 'vxlan',
       info_data: { id: 4097, local: '192.0.2.1', port: 4789, learning: false, proxy: true },
-      info_slave_data: { learning: false, isolated: true },
+      info_slave_data: { learning: false, isolated: true, hairpin: true },
     },
   });
   const fdb = inside('a', 'bridge', '-j', 'fdb', 'show', 'dev', 'vx0');

@@ -43,6 +43,8 @@ export type DesiredLink = {
   readonly master?: string | undefined;
   /** Bridge port that reaches the bridge but no other isolated port. */
   readonly isolated?: boolean | undefined;
+  /** Bridge port that may send a frame back the way it came: a container that reaches its own published port. */
+  readonly hairpin?: boolean | undefined;
 } & (
   | { readonly kind: 'bridge' | 'present' }
   | { readonly kind: 'veth'; readonly peer: DesiredPeer }
@@ -130,6 +132,7 @@ export type Operation =
       readonly name: string;
       readonly learning: boolean;
       readonly isolated: boolean;
+      readonly hairpin: boolean;
     }
   | { readonly do: 'add-address' | 'delete-address'; readonly address: LinkAddress }
   | { readonly do: 'add-route' | 'delete-route'; readonly route: Route }

@@ -161,7 +161,7 @@ const seen = {};
 const note = (what) => { seen[what] = (seen[what] ?? 0) + 1; };
 const one = () => new Promise((resolve) => {
   const socket = net.connect({ host, port: Number(port) }, () => socket.write('x'));
-  socket.setTimeout(2000, () => { note('ETIMEDOUT'); socket.destroy(); });
+  socket.setTimeout(1000, () => { note('ETIMEDOUT'); socket.destroy(); });
   socket.on('data', (data) => { note(data.toString()); socket.destroy(); });
   socket.on('error', (error) => note(error.code));
   socket.on('close', resolve);
@@ -179,7 +179,7 @@ const seen = {};
 const note = (what) => { seen[what] = (seen[what] ?? 0) + 1; };
 const one = () => new Promise((resolve) => {
   const socket = dgram.createSocket('udp4');
-  const timer = setTimeout(() => { note('ETIMEDOUT'); socket.close(); }, 2000);
+  const timer = setTimeout(() => { note('ETIMEDOUT'); socket.close(); }, 1000);
   const done = (what) => { note(what); clearTimeout(timer); socket.close(); };
   socket.on('message', (data) => done(data.toString()));
   socket.on('error', (error) => done(error.code));
