@@ -1,0 +1,162 @@
+import type { Clock, Timer } from '../io/index.ts';
+import type { AppliedChange, NetworkId, NodeId, Task, View } from '../model/index.ts';
+import { assignmentSet, ingressNetworks, type KnownTable } from './assignments.ts';
+import { DrainBarrier, type Participant } from './drain-barrier.ts';
+import { NetworkTables } from './network-tables.ts';
+import type { Session } from './session.ts';
+
+export interface AssignerOptions {
+  readonly view: View;
+  readonly clock: Clock;
+  readonly sessions: ReadonlyMap<NodeId, Session>;
+  readonly isAlive: (nodeId: NodeId) => boolean;
+  /** How long changes are collected before agents are told, milliseconds. */
+  readonly delayMs: number;
+  /** Longest time that a task's stop is held back, milliseconds. */
+  readonly drainMaxMs: number;
+}
+
+/** Keeps every session's assignment set up to date with the store, and stops behind the drain barrier. */
+export class Assigner {
+  readonly #options: AssignerOptions;
+  readonly #tables: NetworkTables;
+  readonly #barrier: DrainBarrier;
+  #dirty = new Set<NodeId>();
+  #allDirty = false;
+  #flushTimer: Timer | undefined;
+  #barrierTimer: Timer | undefined;
+
+  constructor(options: AssignerOptions) {
+    this.#options = options;
+    this.#tables = new NetworkTables(options.view);
+    this.#barrier = new DrainBarrier({
+      maxMs: options.drainMaxMs,
+      now: (): number => options.clock.monotonicMs(),
+      participants: (networks): readonly Participant[] => this.#participants(networks),
+    });
+  }
+
+  /** Forget what was known of the store: leadership began, or a snapshot replaced it. */
+  reset(): void {
+    this.#tables.reset();
+    this.#allDirty = true;
+  }
+
+  /** Leadership ended. */
+  stop(): void {
+    this.#flushTimer?.cancel();
+    this.#barrierTimer?.cancel();
+    this.#flushTimer = undefined;
+    this.#barrierTimer = undefined;
+    this.#barrier.clear();
+  }
+
+  note(change: AppliedChange): void {
+    this.#tables.note(change);
+    switch (change.kind) {
+      case 'task': {
+        const { before, after } = change;
+        if (before?.nodeId) this.#dirty.add(before.nodeId);
+        if (after?.nodeId) this.#dirty.add(after.nodeId);
+        if (before && !after) this.#barrier.forget(before.id);
+        break;
+      }
+      case 'network':
+      case 'secret':
+      case 'config':
+        this.#allDirty = true;
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** Tell agents soon what was noted. */
+  flushSoon(): void {
+    const { clock, delayMs } = this.#options;
+    this.#flushTimer ??= clock.after(delayMs, () => this.#flush());
+  }
+
+  /** A session began: give it everything. */
+  begin(session: Session): void {
+    this.#dirty.add(session.nodeId);
+    this.#flush();
+  }
+
+  /** The kernel of the session's node holds all tables up to `sequence`. */
+  acknowledge(session: Session, sequence: number): void {
+    session.acknowledge(sequence);
+    this.#barrier.acknowledged(session.nodeId, session.id, session.acknowledged);
+    this.#release();
+  }
+
+  /** The node is down or was removed. */
+  lost(nodeId: NodeId): void {
+    this.#barrier.lost(nodeId);
+    this.#release();
+  }
+
+  #flush(): void {
+    const { view, sessions } = this.#options;
+    this.#flushTimer?.cancel();
+    this.#flushTimer = undefined;
+    const changed = [...this.#tables.refresh()];
+    const [dirty, all] = [this.#dirty, this.#allDirty];
+    this.#dirty = new Set();
+    this.#allDirty = false;
+    for (const session of sessions.values()) {
+      const { nodeId } = session;
+      const touched = all || dirty.has(nodeId) || changed.some((id) => session.holdsNetwork(id));
+      if (!touched) continue;
+      const set = assignmentSet({
+        view,
+        nodeId,
+        isHeld: (task: Task): boolean => this.#barrier.isHeld(task),
+        tableOf: (id: NetworkId): KnownTable | undefined => this.#tables.of(id),
+      });
+      session.assign(set);
+    }
+    this.#barrier.sent();
+    this.#release();
+  }
+
+  /** Tell agents to stop what no node sends new connections to any more. */
+  #release(): void {
+    const { view, clock } = this.#options;
+    const released = this.#barrier.release();
+    for (const taskId of released) {
+      const nodeId = view.get('task', taskId)?.nodeId;
+      if (nodeId) this.#dirty.add(nodeId);
+    }
+    this.#barrierTimer?.cancel();
+    this.#barrierTimer = undefined;
+    if (released.length > 0) {
+      this.#flush();
+      return;
+    }
+    const deadline = this.#barrier.nextDeadline;
+    if (deadline === undefined) return;
+    this.#barrierTimer = clock.after(deadline - clock.monotonicMs(), () => this.#release());
+  }
+
+  #participants(networks: readonly NetworkId[]): readonly Participant[] {
+    const { view, sessions, isAlive } = this.#options;
+    const ingress = new Set(ingressNetworks(view));
+    const everywhere = networks.some((id) => ingress.has(id));
+    const attached = new Set(
+      networks.flatMap((id) => [...view.tasksOfNetwork(id)].map((task) => task.nodeId)),
+    );
+    const found: Participant[] = [];
+    for (const { id: nodeId } of view.list('node')) {
+      if (!isAlive(nodeId)) continue;
+      const session = sessions.get(nodeId);
+      const tableSequence = session?.tableSequence(networks);
+      if (session && tableSequence !== undefined) {
+        found.push({ nodeId, session: { id: session.id, tableSequence } });
+      } else if (!session && (everywhere || attached.has(nodeId))) {
+        found.push({ nodeId });
+      }
+    }
+    return found;
+  }
+}

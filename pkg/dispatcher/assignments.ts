@@ -1,0 +1,153 @@
+import type {
+  Config,
+  DesiredState,
+  NetworkId,
+  NetworkTable,
+  NodeId,
+  Revision,
+  Secret,
+  Task,
+  TaskId,
+  View,
+} from '../model/index.ts';
+import { compareTaskState, isTerminal } from '../model/index.ts';
+import type { AssignmentChanges, TaskAssignment } from '../rpc/index.ts';
+
+/** A table with what tells two contents apart; `revision` alone is no difference. */
+export interface KnownTable {
+  readonly table: NetworkTable;
+  readonly fingerprint: string;
+}
+
+/** Everything one node must know, each with what tells two contents apart. */
+export interface AssignmentSet {
+  readonly tasks: ReadonlyMap<
+    TaskId,
+    { readonly assignment: TaskAssignment; readonly key: string }
+  >;
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly configs: ReadonlyMap<string, Config>;
+  readonly networks: ReadonlyMap<NetworkId, KnownTable>;
+}
+
+export const EMPTY_SET: AssignmentSet = {
+  tasks: new Map(),
+  secrets: new Map(),
+  configs: new Map(),
+  networks: new Map(),
+};
+
+export interface AssignmentQuery {
+  readonly view: View;
+  readonly nodeId: NodeId;
+  /** Its stop is held back until the drain barrier opens. */
+  readonly isHeld: (task: Task) => boolean;
+  readonly tableOf: (id: NetworkId) => KnownTable | undefined;
+}
+
+/**
+ * The assignment set of a node: every task that was placed there and is still in the store (the agent keeps the
+ * containers of finished ones for their logs), and what the unfinished ones need.
+ */
+export function assignmentSet(query: AssignmentQuery): AssignmentSet {
+  const { view, nodeId, isHeld, tableOf } = query;
+  const tasks = new Map<TaskId, { assignment: TaskAssignment; key: string }>();
+  const needs: Needs = { secrets: new Map(), configs: new Map() };
+  const wanted = new Set<NetworkId>(ingressNetworks(view));
+  for (const task of view.tasksOfNode(nodeId)) {
+    const revision = view.revision(task.serviceId, task.specVersion);
+    if (!revision || !isPlaced(task)) continue;
+    const desiredState = isHeld(task) ? 'running' : effectiveDesiredState(task);
+    const assignment = { task: { ...task, desiredState }, spec: revision.spec };
+    tasks.set(task.id, { assignment, key: taskKey(assignment.task) });
+    if (isTerminal(task.status.state)) continue;
+    for (const { networkId } of task.networks) wanted.add(networkId);
+    addNeeds(view, revision, needs);
+  }
+  const networks = new Map<NetworkId, KnownTable>();
+  for (const id of wanted) {
+    const known = tableOf(id);
+    if (known) networks.set(id, known);
+  }
+  return { tasks, ...needs, networks };
+}
+
+interface Needs {
+  readonly secrets: Map<string, Secret>;
+  readonly configs: Map<string, Config>;
+}
+
+function addNeeds(view: View, { spec }: Revision, { secrets, configs }: Needs): void {
+  const container = spec.TaskTemplate?.ContainerSpec;
+  for (const { SecretID } of container?.Secrets ?? []) {
+    const secret = view.get('secret', SecretID as Secret['id']);
+    if (secret) secrets.set(SecretID, secret);
+  }
+  for (const { ConfigID } of container?.Configs ?? []) {
+    const config = view.get('config', ConfigID as Config['id']);
+    if (config) configs.set(ConfigID, config);
+  }
+}
+
+function isPlaced({ status: { state } }: Task): boolean {
+  return compareTaskState(state, 'assigned') >= 0 && state !== 'orphaned';
+}
+
+/** Networks that every node takes part in. */
+export function* ingressNetworks(view: View): Iterable<NetworkId> {
+  for (const network of view.list('network')) if (network.spec.Ingress) yield network.id;
+}
+
+/** What a manager ended by itself must not go on running on the node. */
+function effectiveDesiredState(task: Task): DesiredState {
+  const wantsAlive = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
+  return wantsAlive && isTerminal(task.status.state) ? 'shutdown' : task.desiredState;
+}
+
+/** The agent's own reports come back as new versions of the task; they are no news to it. */
+function taskKey(task: Task): string {
+  return JSON.stringify([task.desiredState, task.specVersion, task.networks]);
+}
+
+/** The differences between two sets, or undefined when there are none. */
+export function diffAssignments(
+  before: AssignmentSet,
+  after: AssignmentSet,
+): AssignmentChanges | undefined {
+  const tasks = changed(before.tasks, after.tasks, (a, b) => a.key === b.key);
+  const secrets = changed(before.secrets, after.secrets, (a, b) => a.version === b.version);
+  const configs = changed(before.configs, after.configs, (a, b) => a.version === b.version);
+  const networks = changed(
+    before.networks,
+    after.networks,
+    (a, b) => a.fingerprint === b.fingerprint,
+  );
+  const changes: AssignmentChanges = {
+    tasks: tasks.map(({ assignment }) => assignment),
+    removedTasks: removed(before.tasks, after.tasks),
+    secrets,
+    removedSecrets: removed(before.secrets, after.secrets),
+    configs,
+    removedConfigs: removed(before.configs, after.configs),
+    networks: networks.map(({ table }) => table),
+    removedNetworks: removed(before.networks, after.networks),
+  };
+  return Object.values(changes).every((list) => list.length === 0) ? undefined : changes;
+}
+
+function changed<K, V>(
+  before: ReadonlyMap<K, V>,
+  after: ReadonlyMap<K, V>,
+  same: (left: V, right: V) => boolean,
+): readonly V[] {
+  const found: V[] = [];
+  for (const [id, value] of after) {
+    const old = before.get(id);
+    if (old === undefined || !same(old, value)) found.push(value);
+  }
+  return found;
+}
+
+function removed<K>(before: ReadonlyMap<K, unknown>, after: ReadonlyMap<K, unknown>): readonly K[] {
+  return [...before.keys()].filter((id) => !after.has(id));
+}

@@ -1,0 +1,328 @@
+import { type Clock, type Logger, newObjectId, type Random } from '../io/index.ts';
+import { ClusterError, errorMessage, type Node, type NodeId } from '../model/index.ts';
+import {
+  type AgentMessage,
+  type Caller,
+  type Credentials,
+  dispatcherService,
+  type LogReadRequest,
+  type LogRecord,
+  logsService,
+  type ManagerSession,
+  type PublishedLogs,
+  RpcClient,
+  readLogs,
+  type ServiceBinding,
+} from '../rpc/index.ts';
+import type { Batch, Store } from '../store/index.ts';
+import { Assigner } from './assigner.ts';
+import { Heartbeats } from './heartbeat.ts';
+import { LogBroker } from './log-broker.ts';
+import { notMember, recordLost, recordRegistration } from './node-record.ts';
+import { Session } from './session.ts';
+import { StatusWriter } from './status.ts';
+
+/** What the dispatcher needs of the store. */
+export type DispatcherStore = Pick<
+  Store,
+  'view' | 'now' | 'update' | 'watch' | 'isLeader' | 'leader' | 'onLeadership' | 'members'
+>;
+
+export interface DispatcherOptions {
+  readonly store: DispatcherStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** For asking the leader for logs. */
+  readonly credentials: Credentials;
+  readonly timing?: Partial<DispatcherTiming> | undefined;
+}
+
+/** Milliseconds. */
+export interface DispatcherTiming {
+  /** How often an agent says that it lives. */
+  readonly heartbeatMs: number;
+  /** Silence after which a node is down. */
+  readonly graceMs: number;
+  /** Longest time that a task's stop is held back. */
+  readonly drainMaxMs: number;
+  /** How long changes are collected before agents are told. */
+  readonly assignDelayMs: number;
+  /** How long reports are collected before they are written. */
+  readonly statusDelayMs: number;
+}
+
+const TIMING: DispatcherTiming = {
+  heartbeatMs: 1_000,
+  graceMs: 3_000,
+  drainMaxMs: 2_000,
+  assignDelayMs: 2,
+  statusDelayMs: 2,
+};
+const RETRY_MS = 500;
+
+/**
+ * Agents' sessions: who lives, who runs what, and how it goes. Every manager has one; only the leader's serves, the
+ * others point to it.
+ */
+export class Dispatcher {
+  /** For this manager's server. */
+  readonly services: readonly ServiceBinding[];
+  readonly #options: DispatcherOptions;
+  readonly #timing: DispatcherTiming;
+  readonly #sessions = new Map<NodeId, Session>();
+  readonly #heartbeats: Heartbeats;
+  readonly #assigner: Assigner;
+  readonly #statuses: StatusWriter;
+  readonly #logs: LogBroker;
+  #leading = false;
+
+  constructor(options: DispatcherOptions) {
+    const { store, clock, random, log } = options;
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#heartbeats = new Heartbeats({
+      clock,
+      graceMs: this.#timing.graceMs,
+      onLost: (nodes): void => this.#lost(nodes),
+    });
+    this.#assigner = new Assigner({
+      view: store.view,
+      clock,
+      sessions: this.#sessions,
+      isAlive: (nodeId): boolean => this.#heartbeats.isAlive(nodeId),
+      delayMs: this.#timing.assignDelayMs,
+      drainMaxMs: this.#timing.drainMaxMs,
+    });
+    this.#statuses = new StatusWriter({ store, clock, log, delayMs: this.#timing.statusDelayMs });
+    this.#logs = new LogBroker({
+      view: store.view,
+      newId: (): string => newObjectId(random),
+      send: (nodeId, message): boolean => {
+        const session = this.#sessions.get(nodeId);
+        session?.send(message);
+        return session !== undefined;
+      },
+    });
+    this.services = [
+      dispatcherService((stream, caller) => this.serve(stream, caller)),
+      logsService({
+        read: (request, signal) => this.logs(request, signal),
+        publish: (part, batches, { nodeId }) => this.publishLogs(part, batches, nodeId),
+      }),
+    ];
+  }
+
+  /** Follows the store until the signal; resolves then. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    using _watch = store.watch((batch) => this.#note(batch));
+    using _leadership = store.onLeadership((leading) => {
+      if (leading) this.#begin();
+      else this.#end();
+    });
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    this.#end();
+  }
+
+  /**
+   * Logs of tasks anywhere, asked of any manager. Throws `unavailable` when there is no leader, or at the end when some
+   * logs could not be had.
+   */
+  async *logs(request: LogReadRequest, signal: AbortSignal): AsyncGenerator<LogRecord> {
+    if (this.#leading) {
+      yield* this.#logs.read(request, signal);
+      return;
+    }
+    const leader = this.#options.store.leader();
+    if (!leader) throw new ClusterError('unavailable', 'the swarm does not have a leader');
+    const client = RpcClient.connect(leader.address, this.#options.credentials);
+    try {
+      yield* readLogs(client, request, signal);
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Takes what an agent delivers for one part of a log subscription. */
+  async publishLogs(
+    part: string,
+    batches: AsyncIterable<PublishedLogs>,
+    nodeId: NodeId,
+  ): Promise<void> {
+    await this.#logs.publish(part, batches, nodeId);
+  }
+
+  /** Holds one agent's session until it ends. */
+  async serve(stream: ManagerSession, caller: Caller): Promise<void> {
+    if (!this.#leading) {
+      this.#redirect(stream);
+      return;
+    }
+    const messages = stream[Symbol.asyncIterator]();
+    const first = await messages.next();
+    if (first.done || first.value.kind !== 'register') {
+      throw new ClusterError('invalid', 'a session begins with register');
+    }
+    await this.#register(first.value, caller);
+    if (!this.#leading) {
+      this.#redirect(stream);
+      return;
+    }
+    const session = this.#open(stream, caller.nodeId);
+    try {
+      await Promise.race([session.over, this.#converse(session, messages)]);
+      if (!this.#leading) this.#redirect(stream);
+    } finally {
+      this.#closed(session);
+    }
+  }
+
+  async #register(
+    { description, address }: Extract<AgentMessage, { kind: 'register' }>,
+    { nodeId, role, address: seenAddress }: Caller,
+  ): Promise<void> {
+    const { store } = this.#options;
+    if (!store.view.get('node', nodeId)) throw notMember(nodeId);
+    await store.update((draft) =>
+      recordRegistration(draft, {
+        nodeId,
+        role,
+        description,
+        address: address || seenAddress,
+        now: store.now(),
+      }),
+    );
+  }
+
+  #open(stream: ManagerSession, nodeId: NodeId): Session {
+    const { random, log } = this.#options;
+    const session = new Session({
+      id: newObjectId(random),
+      nodeId,
+      stream,
+      isCurrent: (one): boolean => this.#sessions.get(nodeId) === one,
+    });
+    this.#sessions.get(nodeId)?.close();
+    this.#sessions.set(nodeId, session);
+    this.#heartbeats.beat(nodeId);
+    log.info('session began', { node: nodeId, session: session.id });
+    session.send({
+      kind: 'welcome',
+      sessionId: session.id,
+      heartbeatMs: this.#timing.heartbeatMs,
+    });
+    session.tellManagers(this.#managerAddresses());
+    this.#assigner.begin(session);
+    return session;
+  }
+
+  async #converse(session: Session, messages: AsyncIterator<AgentMessage>): Promise<void> {
+    for (let next = await messages.next(); !next.done; next = await messages.next()) {
+      if (!session.isCurrent()) return;
+      const message = next.value;
+      this.#heartbeats.beat(session.nodeId);
+      switch (message.kind) {
+        case 'heartbeat':
+          session.send({ kind: 'alive' });
+          session.tellManagers(this.#managerAddresses());
+          break;
+        case 'acknowledge':
+          this.#assigner.acknowledge(session, message.sequence);
+          break;
+        case 'report':
+          this.#statuses.add(session, message.number, message.statuses);
+          break;
+        default:
+          break;
+      }
+    }
+  }
+
+  #closed(session: Session): void {
+    if (!session.isCurrent()) return;
+    this.#sessions.delete(session.nodeId);
+    this.#logs.noteSessionEnd(session.nodeId);
+    this.#options.log.info('session ended', { node: session.nodeId, session: session.id });
+  }
+
+  #redirect(stream: ManagerSession): void {
+    const { store } = this.#options;
+    const leader = store.isLeader() ? undefined : store.leader();
+    stream.send({ kind: 'redirect', leader: leader?.address ?? '' });
+  }
+
+  /** Every node that was not down when the last leader stopped gets one whole grace period. */
+  #begin(): void {
+    const { store } = this.#options;
+    this.#leading = true;
+    this.#assigner.reset();
+    for (const node of store.view.list('node')) {
+      if (node.status.state !== 'down') this.#heartbeats.beat(node.id);
+    }
+  }
+
+  #end(): void {
+    this.#leading = false;
+    this.#heartbeats.stop();
+    this.#assigner.stop();
+    this.#logs.close();
+    for (const session of this.#sessions.values()) session.close();
+    this.#sessions.clear();
+  }
+
+  #note(batch: Batch): void {
+    if (!this.#leading) return;
+    if (batch.reset) this.#assigner.reset();
+    for (const change of batch.changes) {
+      this.#assigner.note(change);
+      if (change.kind === 'task' && change.after) this.#logs.noteTask(change.after);
+      if (change.kind === 'node') this.#noteNode(change.before, change.after);
+    }
+    this.#assigner.flushSoon();
+  }
+
+  #noteNode(before: Node | undefined, after: Node | undefined): void {
+    if (before && !after) this.#removed(before.id);
+    if (after && !before) this.#heartbeats.beat(after.id);
+  }
+
+  #removed(nodeId: NodeId): void {
+    this.#heartbeats.forget(nodeId);
+    this.#assigner.lost(nodeId);
+    this.#sessions.get(nodeId)?.close();
+  }
+
+  #lost(nodes: readonly NodeId[]): void {
+    for (const nodeId of nodes) {
+      this.#options.log.warn('node is down', { node: nodeId });
+      this.#sessions.get(nodeId)?.close();
+      this.#sessions.delete(nodeId);
+      this.#logs.noteSessionEnd(nodeId);
+      this.#assigner.lost(nodeId);
+    }
+    this.#writeLost(nodes).catch((error: unknown) => {
+      this.#options.log.error('down nodes not written', { error });
+    });
+  }
+
+  async #writeLost(nodes: readonly NodeId[]): Promise<void> {
+    const { store, clock, log } = this.#options;
+    if (!this.#leading) return;
+    const silent = (): NodeId[] => nodes.filter((id) => !this.#heartbeats.isAlive(id));
+    try {
+      await store.update((draft) => recordLost(draft, silent(), store.now()));
+    } catch (error) {
+      log.warn('down nodes not written yet', { error: errorMessage(error) });
+      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+      await this.#writeLost(silent());
+    }
+  }
+
+  #managerAddresses(): readonly string[] {
+    return this.#options.store.members().map(({ address }) => address);
+  }
+}

@@ -1,0 +1,77 @@
+import {
+  ClusterError,
+  createObject,
+  type DraftTables,
+  type InstantMs,
+  type Node,
+  type NodeDescription,
+  type NodeId,
+  type NodeRole,
+  updateObject,
+  VERSION_NONE,
+} from '../model/index.ts';
+
+/** Puts a node that was just given its first certificate into the store. Does nothing when it is there. */
+export function recordNewNode(
+  draft: DraftTables,
+  node: { readonly nodeId: NodeId; readonly role: NodeRole; readonly now: InstantMs },
+): void {
+  if (draft.get('node', node.nodeId)) return;
+  const object: Node = {
+    id: node.nodeId,
+    version: VERSION_NONE,
+    createdAt: node.now,
+    updatedAt: node.now,
+    spec: { Role: node.role, Availability: 'active' },
+    status: { state: 'unknown', address: '', since: node.now },
+    certificateRole: node.role,
+  };
+  draft.add(createObject('node', object));
+}
+
+/** The node has a session: it is ready, and this is what it says of itself. Throws `forbidden` for unknown nodes. */
+export function recordRegistration(
+  draft: DraftTables,
+  registration: {
+    readonly nodeId: NodeId;
+    readonly role: NodeRole;
+    readonly description: NodeDescription;
+    readonly address: string;
+    readonly now: InstantMs;
+  },
+): void {
+  const node = draft.get('node', registration.nodeId);
+  if (!node) throw notMember(registration.nodeId);
+  const { state, since } = node.status;
+  draft.add(
+    updateObject('node', {
+      ...node,
+      description: registration.description,
+      certificateRole: registration.role,
+      status: {
+        state: 'ready',
+        address: registration.address,
+        since: state === 'ready' ? since : registration.now,
+      },
+    }),
+  );
+}
+
+/** Nodes that were silent for too long are down; deciders replace their tasks. */
+export function recordLost(draft: DraftTables, nodes: readonly NodeId[], now: InstantMs): void {
+  for (const nodeId of nodes) {
+    const node = draft.get('node', nodeId);
+    if (!node || node.status.state === 'down') continue;
+    const status = {
+      ...node.status,
+      state: 'down' as const,
+      message: 'heartbeat failure',
+      since: now,
+    };
+    draft.add(updateObject('node', { ...node, status }));
+  }
+}
+
+export function notMember(nodeId: NodeId): ClusterError {
+  return new ClusterError('forbidden', `node ${nodeId} is not part of this cluster`);
+}
