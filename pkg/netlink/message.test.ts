@@ -42,6 +42,23 @@ describe('attributes', () => {
   });
 });
 
+test.each([3, 4, 5, 6, 7, 8, 9, 10, 11])(
+  'a buffer of %d bytes grows at every kind of write',
+  (capacity) => {
+    const write = (writer: MessageWriter): string =>
+      writer
+        .attributeU8(1, 1)
+        .attributeBe32(2, 2)
+        .attributeString(3, 'three')
+        .attributeU16(4, 4)
+        .attributeBe16(5, 5)
+        .attributeU32(6, 6)
+        .done()
+        .toString('hex');
+    expect(write(new MessageWriter(capacity))).toBe(write(new MessageWriter(512)));
+  },
+);
+
 test('messages round-trip through one buffer', () => {
   const writer = new MessageWriter();
   writer.message(

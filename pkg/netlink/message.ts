@@ -75,7 +75,8 @@ export class MessageWriter {
   /** Pads to the 4-byte boundary that every attribute and message starts at. */
   align(): this {
     const missing = -this.#length & 3;
-    if (missing > 0) this.#buffer.fill(0, this.#reserve(missing), this.#length);
+    const at = this.#reserve(missing);
+    this.#buffer.fill(0, at, at + missing);
     return this;
   }
 
@@ -105,7 +106,8 @@ export class MessageWriter {
   /** nf_tables and conntrack carry integers in network byte order. */
   attributeBe32(type: number, value: number): this {
     this.u16(8).u16(type);
-    this.#buffer.writeUInt32BE(value >>> 0, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeUInt32BE(value >>> 0, at);
     return this;
   }
 
@@ -142,6 +144,7 @@ export class MessageWriter {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  /** May replace the buffer: call it before `this.#buffer` is evaluated. */
   #reserve(count: number): number {
     const at = this.#length;
     if (at + count > this.#buffer.length) {
