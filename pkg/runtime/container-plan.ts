@@ -3,7 +3,7 @@ import type { DeviceNode } from './devices.ts';
 import { encodePlan, OPTION, type PlanRecord, TAG } from './init-plan.ts';
 import { type MountFacts, mountRecords, protectionRecords } from './mounts.ts';
 import { RuntimeError } from './runtime.ts';
-import { compileSeccomp, type SeccompTarget } from './seccomp/compile.ts';
+import { cachedSeccomp, type SeccompTarget } from './seccomp/compile.ts';
 import { DEFAULT_PROFILE } from './seccomp/default-profile.ts';
 import type { ContainerSpec, ExecSpec, NamespaceMode, ProcessUser, Rlimit } from './spec.ts';
 
@@ -261,7 +261,7 @@ function seccompRecords(
   const wanted = spec.seccomp ?? (spec.privileged ? 'unconfined' : 'default');
   if (wanted === 'unconfined' || spec.privileged) return [];
   const profile = wanted === 'default' ? DEFAULT_PROFILE : wanted;
-  return [{ tag: TAG.seccomp, blob: compileSeccomp(profile, { ...facts.seccomp, caps }) }];
+  return [{ tag: TAG.seccomp, blob: cachedSeccomp(profile, { ...facts.seccomp, caps }) }];
 }
 
 function rlimitRecord(limit: Rlimit): PlanRecord {

@@ -56,6 +56,8 @@ class LinuxRuntime implements Runtime {
   readonly #machine: Machine;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  /** One connection serves all who wait for the same container. */
+  readonly #waits = new Map<string, Promise<ExitStatus>>();
 
   constructor(options: RuntimeOptions, machine: Machine) {
     this.#initPath = options.initPath;
@@ -119,7 +121,15 @@ class LinuxRuntime implements Runtime {
     if (answer) throw new RuntimeError('conflict', `cannot signal ${id}: ${answer}`);
   }
 
-  async wait(id: string): Promise<ExitStatus> {
+  wait(id: string): Promise<ExitStatus> {
+    const known = this.#waits.get(id);
+    if (known !== undefined) return known;
+    const wait = this.#wait(id).finally(() => this.#waits.delete(id));
+    this.#waits.set(id, wait);
+    return wait;
+  }
+
+  async #wait(id: string): Promise<ExitStatus> {
     for (;;) {
       const { exit } = await this.state(id);
       if (exit) return exit;
@@ -243,7 +253,8 @@ class LinuxRuntime implements Runtime {
       throw new RuntimeError('conflict', `container ${id} is running: stop it or use force`);
     }
     await this.#removeCgroup(record);
-    await shimEnded(this.#dirs.path(id));
+    await Promise.all(this.#dirs.shims(id).map(shimEnded));
+    await this.#waits.get(id)?.catch(() => undefined);
     this.#dirs.remove(this.#dirs.path(id));
   }
 

@@ -20,7 +20,8 @@ export function readMachine(): Machine {
   const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const facts: PlanFacts = {
-    cgroupV1: [...mounts.v1.keys()],
+    // A named hierarchy (systemd's) has no limits, and the container is not in a cgroup of its own there.
+    cgroupV1: [...mounts.v1.keys()].filter((name) => !name.startsWith('name=')),
     cgroupV2: !mounts.v2 ? 'none' : mounts.v1.size > 0 ? 'hybrid' : 'unified',
     isDirectory,
     seccomp: { arch: process.arch, kernel: { major, minor } },

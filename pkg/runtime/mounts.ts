@@ -15,7 +15,7 @@ const FILE = 2;
 
 /** What the plan needs to know about the machine for its mounts. */
 export interface MountFacts {
-  /** v1 hierarchies to show, `cpu` or `name=systemd`; and whether a v2 tree exists. */
+  /** v1 hierarchies to show, and whether a v2 tree exists. */
   readonly cgroupV1: readonly string[];
   readonly cgroupV2: 'none' | 'unified' | 'hybrid';
   /** True when the path is a directory on the host. */
@@ -120,10 +120,10 @@ function cgroupMounts(facts: MountFacts, flags: number): readonly FsMount[] {
   const v1 = facts.cgroupV1.map(
     (name): FsMount => ({
       source: 'cgroup',
-      target: `${at}/${name.replace(/^name=/, '')}`,
+      target: `${at}/${name}`,
       type: 'cgroup',
       flags,
-      data: name.startsWith('name=') ? `none,${name}` : name,
+      data: name,
     }),
   );
   const unified: readonly FsMount[] =

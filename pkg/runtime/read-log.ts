@@ -17,7 +17,8 @@ export async function* readLogFile(
   const follow = options.follow && existsSync(dirname(path));
   const news = follow ? new News(path, options.signal) : undefined;
   try {
-    if (news) void ended().finally(() => news.stop());
+    const stop = (): void => news?.stop();
+    if (news) ended().then(stop, stop);
     yield* withTail(cursor.read(), options.tail, logWants(options));
     if (news) yield* followed(cursor, news, options);
   } finally {

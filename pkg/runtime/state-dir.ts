@@ -68,6 +68,13 @@ export class StateDir {
       .sort();
   }
 
+  /** Directories of the container's shim and those of its execs. */
+  shims(id: string): readonly string[] {
+    const execs = `${this.path(id)}/exec`;
+    const names = existsSync(execs) ? readdirSync(execs) : [];
+    return [this.path(id), ...names.map((name) => `${execs}/${name}`)];
+  }
+
   remove(dir: string): void {
     rmSync(dir, { recursive: true, force: true });
   }

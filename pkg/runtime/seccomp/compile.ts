@@ -45,6 +45,19 @@ interface Labelled {
 
 const plain = (code: number, k: number, t = 0, f = 0): Instruction => ({ code, k: k >>> 0, t, f });
 
+const compiled = new WeakMap<SeccompProfile, Map<string, Buffer>>();
+
+/** `compileSeccomp`, remembered per profile and target: hundreds of containers share a handful of filters. */
+export function cachedSeccomp(profile: SeccompProfile, target: SeccompTarget): Buffer {
+  const known = compiled.get(profile) ?? new Map<string, Buffer>();
+  compiled.set(profile, known);
+  const { arch, kernel, caps } = target;
+  const key = [arch, kernel.major, kernel.minor, ...[...caps].sort()].join(' ');
+  const filter = known.get(key) ?? compileSeccomp(profile, target);
+  known.set(key, filter);
+  return filter;
+}
+
 /** Compiles a profile to `struct sock_filter[]` for seccomp(2). Throws `invalid` for actions or operators we lack. */
 export function compileSeccomp(profile: SeccompProfile, target: SeccompTarget): Buffer {
   const abis = ABIS[target.arch];
