@@ -11,9 +11,9 @@ import { decidePlacement } from '../../pkg/scheduler/index.ts';
 /** Everything a leader decides, in the order a task meets it. One pass over all of them is one entry of the log. */
 export const LEADER_LOOPS: readonly Decider[] = [
   decideNodes,
-  decideConstraints,
   decideServices,
   decideAllocation,
   decidePlacement,
+  decideConstraints,
   decideReaping,
 ];
