@@ -41,15 +41,4 @@ export interface ClusterApi {
   logs(request: ClusterLogRequest): AsyncIterable<ClusterLogRecord>;
   /** A fresh join token for a role: `SWMTKN-1-<hash of the CA>-<secret>`. */
   newJoinToken(cluster: Cluster, role: 'worker' | 'manager'): string;
-  /** `TLSInfo` of the cluster's CA, base64 fields as the Engine API has them. */
-  tlsInfo(cluster: Cluster): TlsInfo;
-}
-
-export interface TlsInfo {
-  /** PEM of the root certificate. */
-  readonly TrustRoot: string;
-  /** base64 of the DER subject. */
-  readonly CertIssuerSubject: string;
-  /** base64 of the DER public key. */
-  readonly CertIssuerPublicKey: string;
 }

@@ -3,7 +3,6 @@ export type {
   ClusterLogRecord,
   ClusterLogRequest,
   ClusterStore,
-  TlsInfo,
 } from './cluster-api.ts';
 export type {
   ContainerLogOptions,

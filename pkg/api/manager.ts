@@ -68,6 +68,6 @@ function managerSwarm(
     ControlAvailable: true,
     Error: '',
     RemoteManagers: managers.map((node) => ({ NodeID: node.id, Addr: node.manager?.address })),
-    ...clusterSummary(view, context),
+    ...clusterSummary(view),
   };
 }

@@ -12,9 +12,6 @@ import type { Filters } from './filters.ts';
 /** Filters of secrets and configs. `names` is the exact one. */
 export const NAMED_FILTERS = ['id', 'name', 'names', 'label'];
 
-const NAME = /^[a-zA-Z0-9]+(?:[a-zA-Z0-9-_.]*[a-zA-Z0-9])?$/;
-const NAME_LENGTH_MAX = 64;
-
 export function matchesNamed(object: Secret | Config, filters: Filters): boolean {
   return (
     filters.prefix('id', object.id) &&
@@ -22,22 +19,6 @@ export function matchesNamed(object: Secret | Config, filters: Filters): boolean
     filters.exact('names', object.spec.Name) &&
     filters.labels('label', object.spec.Labels)
   );
-}
-
-export function checkObjectName(name: string | undefined): void {
-  if (!name) throw controlError('InvalidArgument', 'name must be provided');
-  if (name.length > NAME_LENGTH_MAX || !NAME.test(name)) {
-    const text =
-      'invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end character must be [a-zA-Z0-9]';
-    throw controlError('InvalidArgument', text);
-  }
-}
-
-export function checkData(kind: string, data: string | undefined, bytesMax: number): void {
-  const bytes = Buffer.byteLength(data ?? '', 'base64');
-  if (bytes > 0 && bytes <= bytesMax) return;
-  const text = `${kind} data must be larger than 0 and less than ${bytesMax} bytes`;
-  throw controlError('InvalidArgument', text);
 }
 
 /** Everything but the labels stays for ever; clients leave `Data` out or send it again. */

@@ -1,8 +1,7 @@
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, NODE_LOCAL_NETWORKS } from '../model/index.ts';
 import type { DockerJson } from './engine.ts';
 import { invalid } from './failure.ts';
 import type { Filters } from './filters.ts';
-import { HOST_NETWORKS } from './service-references.ts';
 
 export const NETWORK_FILTERS = ['driver', 'id', 'label', 'name', 'scope', 'type', 'dangling'];
 
@@ -10,7 +9,7 @@ export const NETWORK_FILTERS = ['driver', 'id', 'label', 'name', 'scope', 'type'
 export function matchesNetwork(network: DockerJson, filters: Filters): boolean {
   const { Name, Id, Driver, Scope } = network as Readonly<Record<string, string | undefined>>;
   const labels = network['Labels'] as Readonly<Record<string, string>> | null | undefined;
-  const builtin = HOST_NETWORKS.includes(Name ?? '') || network['Ingress'] === true;
+  const builtin = NODE_LOCAL_NETWORKS.has(Name ?? '') || network['Ingress'] === true;
   return (
     filters.exact('driver', Driver) &&
     filters.exact('scope', Scope) &&
@@ -23,7 +22,7 @@ export function matchesNetwork(network: DockerJson, filters: Filters): boolean {
 
 export function checkNetworkName(name: string | undefined): void {
   if (!name?.trim()) throw invalid('network name cannot be empty');
-  if (HOST_NETWORKS.includes(name)) {
+  if (NODE_LOCAL_NETWORKS.has(name)) {
     const text = `operation is not permitted on predefined ${name} network`;
     throw new ClusterError('forbidden', text);
   }

@@ -11,24 +11,16 @@ import {
   updateObject,
   VERSION_NONE,
   type View,
+  validateConfigSpec,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { controlError } from '../failure.ts';
 import { parseFilters } from '../filters.ts';
 import { checkReadVersion, findConfig } from '../lookup.ts';
-import {
-  checkData,
-  checkObjectName,
-  inUse,
-  matchesNamed,
-  NAMED_FILTERS,
-  refuseDataChange,
-} from '../named-object.ts';
+import { inUse, matchesNamed, NAMED_FILTERS, refuseDataChange } from '../named-object.ts';
 import { jsonBody, pathParameter, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { renderConfig } from '../wire/secret.ts';
-
-const CONFIG_BYTES_MAX = 1000 * 1024;
 
 export function configRoutes(app: FastifyInstance, context: ClusterContext): void {
   app.get('/configs', async (request, reply) => {
@@ -40,8 +32,7 @@ export function configRoutes(app: FastifyInstance, context: ClusterContext): voi
 
   app.post('/configs/create', async (request, reply) => {
     const spec = jsonBody<ConfigSpec>(request);
-    checkObjectName(spec.Name);
-    checkData('config', spec.Data, CONFIG_BYTES_MAX);
+    validateConfigSpec(spec);
     const id = newObjectId(context.random) as ConfigId;
     await context.cluster.store.update((draft) => {
       const now = context.cluster.store.now();

@@ -7,20 +7,21 @@ import {
   type Network,
   type NetworkId,
   type NetworkSpec,
+  NODE_LOCAL_NETWORKS,
   networkTargets,
   removeObject,
   updateObject,
   VERSION_NONE,
+  validateNetworkSpec,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import type { DockerJson } from '../engine.ts';
-import { controlError, invalid, nameConflict } from '../failure.ts';
+import { controlError, nameConflict } from '../failure.ts';
 import { parseFilters } from '../filters.ts';
 import { findNetwork } from '../lookup.ts';
 import { checkNetworkName, matchesNetwork, NETWORK_FILTERS } from '../network-filter.ts';
 import { jsonBody, pathParameter, queryFlag, queryText } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
-import { HOST_NETWORKS } from '../service-references.ts';
 import { renderNetwork } from '../wire/network.ts';
 
 /** The cluster's networks, as a manager serves them. */
@@ -39,7 +40,7 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
 
   app.get('/networks/:id', async (request, reply) => {
     const asked = pathParameter(request, 'id');
-    if (HOST_NETWORKS.includes(asked)) return sendJson(reply, hostNetwork(asked));
+    if (NODE_LOCAL_NETWORKS.has(asked)) return sendJson(reply, hostNetwork(asked));
     const view = await freshView(context);
     const verbose = queryFlag(request, 'verbose');
     return sendJson(reply, renderNetwork(view, findNetwork(view, asked), { verbose }));
@@ -75,19 +76,9 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
 
 function checkSpec(spec: NetworkSpec): void {
   checkNetworkName(spec.Name);
-  if ((spec.Driver || 'overlay') !== 'overlay') {
-    throw invalid(`could not find plugin ${spec.Driver} in v1 plugin registry: plugin not found`);
-  }
+  validateNetworkSpec(spec);
   if (spec.Ingress) {
     throw controlError('AlreadyExists', 'ingress network is already present');
-  }
-  for (const { Subnet } of spec.IPAM?.Config ?? []) {
-    if (Subnet && !/^[0-9a-fA-F.:]+\/\d{1,3}$/.test(Subnet)) {
-      throw controlError(
-        'InvalidArgument',
-        `invalid subnet ${Subnet}: invalid CIDR address: ${Subnet}`,
-      );
-    }
   }
 }
 

@@ -16,6 +16,7 @@ import { checkReadVersion, findNode, nodeName } from '../lookup.ts';
 import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { type NodeRendering, renderNode } from '../wire/node.ts';
+import { renderTlsInfo } from '../wire/tls-info.ts';
 
 const FILTERS = ['id', 'name', 'label', 'node.label', 'membership', 'role'];
 
@@ -61,7 +62,7 @@ function renderingOf({ cluster }: ClusterContext): NodeRendering {
   const object = cluster.store.view.cluster;
   return {
     members: cluster.store.members(),
-    tlsInfo: object && cluster.tlsInfo(object),
+    tlsInfo: object && renderTlsInfo(object.ca.certificatePem),
   };
 }
 

@@ -11,24 +11,16 @@ import {
   updateObject,
   VERSION_NONE,
   type View,
+  validateSecretSpec,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { controlError } from '../failure.ts';
 import { parseFilters } from '../filters.ts';
 import { checkReadVersion, findSecret } from '../lookup.ts';
-import {
-  checkData,
-  checkObjectName,
-  inUse,
-  matchesNamed,
-  NAMED_FILTERS,
-  refuseDataChange,
-} from '../named-object.ts';
+import { inUse, matchesNamed, NAMED_FILTERS, refuseDataChange } from '../named-object.ts';
 import { jsonBody, pathParameter, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { renderSecret } from '../wire/secret.ts';
-
-const SECRET_BYTES_MAX = 500 * 1024;
 
 export function secretRoutes(app: FastifyInstance, context: ClusterContext): void {
   app.get('/secrets', async (request, reply) => {
@@ -40,8 +32,7 @@ export function secretRoutes(app: FastifyInstance, context: ClusterContext): voi
 
   app.post('/secrets/create', async (request, reply) => {
     const spec = jsonBody<SecretSpec>(request);
-    checkObjectName(spec.Name);
-    if (!spec.Driver) checkData('secret', spec.Data, SECRET_BYTES_MAX);
+    validateSecretSpec(spec);
     const id = newObjectId(context.random) as SecretId;
     await context.cluster.store.update((draft) => {
       const now = context.cluster.store.now();

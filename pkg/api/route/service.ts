@@ -11,6 +11,7 @@ import {
   type ServiceId,
   type ServiceSpec,
   serviceMode,
+  validateServiceSpec,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { nameConflict } from '../failure.ts';
@@ -65,6 +66,7 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
 async function create(context: ClusterContext, sent: ServiceSpec): Promise<Service> {
   const id = newObjectId(context.random) as ServiceId;
   const named = sent.Name ? sent : { ...sent, Name: randomName(context.random) };
+  validateServiceSpec(named);
   return await transact(context, (draft) => {
     const spec = resolveReferences(draft, named);
     if (draft.byName('service', named.Name ?? '')) throw nameConflict('service', named.Name ?? '');
@@ -80,6 +82,7 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
   const version = versionParameter(request);
   const rollback = queryText(request, 'rollback') === 'previous';
   const sent = rollback ? {} : jsonBody<ServiceSpec>(request);
+  if (!rollback) validateServiceSpec(sent);
   await transact(context, (draft) => {
     const service = findService(draft, asked);
     checkReadVersion(service, version);

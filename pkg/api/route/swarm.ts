@@ -18,7 +18,7 @@ import { renderClusterInfo, renderSwarm } from '../wire/swarm.ts';
 export function swarmRoutes(app: FastifyInstance, context: ClusterContext): void {
   app.get('/swarm', async (_request, reply) => {
     const cluster = theCluster(await freshView(context));
-    return sendJson(reply, renderSwarm(cluster, context.cluster.tlsInfo(cluster)));
+    return sendJson(reply, renderSwarm(cluster));
   });
 
   app.post('/swarm/update', async (request, reply) => {
@@ -63,13 +63,13 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
 }
 
 /** The part of `GET /info` that only a manager knows. */
-export function clusterSummary(view: View, context: ClusterContext): DockerJson {
+export function clusterSummary(view: View): DockerJson {
   const cluster = view.cluster;
   let managers = 0;
   for (const node of view.list('node')) if (node.spec.Role === 'manager') managers += 1;
   return {
     Nodes: view.count('node'),
     Managers: managers,
-    ...(cluster && { Cluster: renderClusterInfo(cluster, context.cluster.tlsInfo(cluster)) }),
+    ...(cluster && { Cluster: renderClusterInfo(cluster) }),
   };
 }

@@ -1,12 +1,11 @@
 import type { Node } from '../../model/index.ts';
 import type { MemberStatus } from '../../store/index.ts';
-import type { TlsInfo } from '../cluster-api.ts';
 import type { DockerJson } from '../engine.ts';
 import { timeText } from './time.ts';
 
 export interface NodeRendering {
   readonly members: readonly MemberStatus[];
-  readonly tlsInfo: TlsInfo | undefined;
+  readonly tlsInfo: DockerJson | undefined;
 }
 
 /** The Engine API's Node. */
@@ -28,7 +27,7 @@ export function renderNode(node: Node, { members, tlsInfo }: NodeRendering): Doc
   };
 }
 
-function renderDescription(node: Node, tlsInfo: TlsInfo | undefined): DockerJson {
+function renderDescription(node: Node, tlsInfo: DockerJson | undefined): DockerJson {
   const { description } = node;
   return {
     Hostname: description?.hostname ?? '',

@@ -1,21 +1,21 @@
 import type { Cluster } from '../../model/index.ts';
 import { taskHistoryLimit } from '../../model/index.ts';
-import type { TlsInfo } from '../cluster-api.ts';
 import type { DockerJson } from '../engine.ts';
 import { timeText } from './time.ts';
+import { renderTlsInfo } from './tls-info.ts';
 
 const HEARTBEAT_DEFAULT_NS = 5_000_000_000;
 const NODE_CERT_EXPIRY_NS = 7_776_000_000_000_000;
 
 /** The Engine API's ClusterInfo, as `GET /info` carries it. */
-export function renderClusterInfo(cluster: Cluster, tlsInfo: TlsInfo): DockerJson {
+export function renderClusterInfo(cluster: Cluster): DockerJson {
   return {
     ID: cluster.id,
     Version: { Index: cluster.version },
     CreatedAt: timeText(cluster.createdAt),
     UpdatedAt: timeText(cluster.updatedAt),
     Spec: renderClusterSpec(cluster),
-    TLSInfo: tlsInfo,
+    TLSInfo: renderTlsInfo(cluster.ca.certificatePem),
     RootRotationInProgress: false,
     DefaultAddrPool: cluster.addressPools,
     SubnetSize: cluster.subnetSize,
@@ -24,9 +24,9 @@ export function renderClusterInfo(cluster: Cluster, tlsInfo: TlsInfo): DockerJso
 }
 
 /** The Engine API's Swarm: with the join tokens. */
-export function renderSwarm(cluster: Cluster, tlsInfo: TlsInfo): DockerJson {
+export function renderSwarm(cluster: Cluster): DockerJson {
   return {
-    ...renderClusterInfo(cluster, tlsInfo),
+    ...renderClusterInfo(cluster),
     JoinTokens: { Worker: cluster.joinTokens.worker, Manager: cluster.joinTokens.manager },
   };
 }
