@@ -125,7 +125,10 @@ export interface MountSpec {
     readonly NoCopy?: Maybe<boolean>;
     readonly Labels?: Maybe<TextMap>;
     readonly Subpath?: Maybe<string>;
-    readonly DriverConfig?: Maybe<{ readonly Name?: string | undefined; readonly Options?: Maybe<TextMap> }>;
+    readonly DriverConfig?: Maybe<{
+      readonly Name?: string | undefined;
+      readonly Options?: Maybe<TextMap>;
+    }>;
   }>;
   readonly TmpfsOptions?: Maybe<{
     readonly SizeBytes?: Maybe<number>;

@@ -12,7 +12,17 @@ export function canonicalJson(value: unknown): string {
 
 /** Would a task made from `before` have to be replaced to match `after`? Labels, replicas and policies do not count. */
 export function taskSpecChanged(before: ServiceSpec, after: ServiceSpec): boolean {
-  return before !== after && taskDependencies(before) !== taskDependencies(after);
+  if (before === after || sameText(before, after)) return false;
+  return taskDependencies(before) !== taskDependencies(after);
+}
+
+/** The cheap way to find that nothing changed: the parts that count are the same text. */
+function sameText(before: ServiceSpec, after: ServiceSpec): boolean {
+  return (
+    JSON.stringify(before.TaskTemplate) === JSON.stringify(after.TaskTemplate) &&
+    JSON.stringify(before.EndpointSpec) === JSON.stringify(after.EndpointSpec) &&
+    JSON.stringify(before.Networks) === JSON.stringify(after.Networks)
+  );
 }
 
 /** True when the specs' tasks differ in nothing but the placement constraints. */

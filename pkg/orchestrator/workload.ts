@@ -19,6 +19,9 @@ import {
 /** The number of a replicated service's slot, the node id of a global service's. */
 export type SlotKey = string;
 
+/** How the tasks of two specs differ. */
+type Difference = 'none' | 'constraints' | 'other';
+
 /**
  * One service with its tasks while a pass decides about it: what was decided so far is seen by the next step, and
  * every touched object becomes one change at the end.
@@ -28,7 +31,7 @@ export class Workload {
   readonly now: InstantMs;
   readonly #slots = new Map<SlotKey, Task[]>();
   readonly #touched = new Map<TaskId, Task | undefined>();
-  readonly #changed = new Map<number, boolean>();
+  readonly #changed = new Map<number, Difference>();
   readonly #before: Service;
   readonly #perNode: boolean;
   #service: Service;
@@ -93,8 +96,8 @@ export class Workload {
   }
 
   setService(change: Partial<Service>): void {
+    if (change.spec && change.spec !== this.#service.spec) this.#changed.clear();
     this.#service = { ...this.#service, ...change };
-    this.#changed.clear();
   }
 
   /** Ask to be called again at `instant` at the latest. */
@@ -112,10 +115,11 @@ export class Workload {
   isDirty(task: Task): boolean {
     const { specVersion, spec } = this.#service;
     if (task.specVersion === specVersion) return false;
-    const known = this.#changed.get(task.specVersion);
-    const changed = known ?? taskSpecChanged(this.specOf(task), spec);
-    this.#changed.set(task.specVersion, changed);
-    return changed && !this.#onlyConstraintsMoved(task);
+    const known = this.#changed.get(task.specVersion) ?? difference(this.specOf(task), spec);
+    this.#changed.set(task.specVersion, known);
+    if (known !== 'constraints') return known === 'other';
+    const node = this.nodeOf(task);
+    return !node || !nodeSatisfies(node, spec.TaskTemplate?.Placement?.Constraints ?? []);
   }
 
   /** Numbered for replicated services; one slot per node for global ones. */
@@ -146,19 +150,17 @@ export class Workload {
     return result;
   }
 
-  #onlyConstraintsMoved(task: Task): boolean {
-    const node = this.nodeOf(task);
-    const constraints = this.spec.TaskTemplate?.Placement?.Constraints ?? [];
-    if (!node || !nodeSatisfies(node, constraints)) return false;
-    return onlyConstraintsChanged(this.specOf(task), this.spec);
-  }
-
   #tasksOfSlot(task: Task): Task[] {
     const key = this.slotOf(task);
     const tasks = this.#slots.get(key) ?? [];
     this.#slots.set(key, tasks);
     return tasks;
   }
+}
+
+function difference(before: ServiceSpec, after: ServiceSpec): Difference {
+  if (!taskSpecChanged(before, after)) return 'none';
+  return onlyConstraintsChanged(before, after) ? 'constraints' : 'other';
 }
 
 function byCreation(left: Task, right: Task): number {

@@ -4,6 +4,7 @@
  */
 import { decideAllocation } from '../../pkg/allocator/index.ts';
 import {
+  type AppliedChange,
   applyServiceUpdate,
   type Change,
   type Cluster,
@@ -67,8 +68,10 @@ export class DecideCluster {
   readonly tables = new Tables();
   now = 1_000_000 as InstantMs;
   wakeAt: InstantMs | undefined;
-  /** Called with every batch that was applied, before and after. */
-  onApplied: ((applied: ReturnType<Tables['apply']>) => void) | undefined;
+  /** Called with every batch that was applied. */
+  onApplied: ((applied: readonly AppliedChange[]) => void) | undefined;
+  /** Called with what a pass decided, once it is applied. */
+  onPass: ((applied: readonly AppliedChange[]) => void) | undefined;
   #dirty = emptyDirty();
   #ids = 0;
 
@@ -83,8 +86,8 @@ export class DecideCluster {
     return `${prefix}${String(this.#ids).padStart(6, '0')}`;
   }
 
-  apply(changes: readonly Change[]): void {
-    if (changes.length === 0) return;
+  apply(changes: readonly Change[]): readonly AppliedChange[] {
+    if (changes.length === 0) return [];
     const refusal = this.tables.check(changes);
     if (refusal) throw new Error(`refused: ${JSON.stringify(refusal)}`);
     const index = (this.tables.index + 1) as Version;
@@ -94,6 +97,7 @@ export class DecideCluster {
       if (object) this.#mark(kind, object.id);
     }
     this.onApplied?.(applied);
+    return applied;
   }
 
   #mark(kind: ObjectKind, id: string): void {
@@ -129,7 +133,8 @@ export class DecideCluster {
         this.wakeAt = wakeAt;
       }
     }
-    this.apply(draft.changes);
+    const applied = this.apply(draft.changes);
+    if (applied.length > 0) this.onPass?.(applied);
     return draft.changes;
   }
 
