@@ -20,7 +20,7 @@ import type {
   RepairReport,
   SandboxSpec,
 } from './network.ts';
-import { Overlay } from './overlay.ts';
+import { Overlay, type TableChange } from './overlay.ts';
 import { Records, type SandboxRecord } from './record.ts';
 import { Sandbox } from './sandbox.ts';
 import {
@@ -38,6 +38,7 @@ const DEFAULT_MTU = 1500;
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
 const VXLAN_OVERHEAD = 50;
 const PROTOCOL_UDP = 17;
+const NEW_TABLE: TableChange = { removed: new Set(), moved: true };
 
 /**
  * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
@@ -92,11 +93,11 @@ class KernelHostNetwork implements HostNetwork {
     this.#removeUnwanted();
     for (const table of tables) {
       const known = this.#overlays.get(table.networkId);
-      const removed = known === undefined ? new Set<string>() : known.update(table);
-      if (removed === undefined) continue;
+      const change = known === undefined ? NEW_TABLE : known.update(table);
+      if (change === undefined) continue;
       const overlay = known ?? new Overlay(this.#kernel, this.#options.runDir, table);
       this.#overlays.set(table.networkId, overlay);
-      this.#settleOverlay(overlay, removed);
+      this.#settleOverlay(overlay, change);
     }
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
@@ -181,7 +182,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#sandboxes.delete(containerId);
     for (const { networkId } of sandbox.attachments) {
       const overlay = this.#overlays.get(networkId);
-      if (overlay !== undefined) overlay.reconcile(this.#hubContext(overlay));
+      if (overlay !== undefined) overlay.reconcilePorts(this.#hubContext(overlay));
     }
     this.#removeUnwanted();
     this.#settleHost();
@@ -257,9 +258,9 @@ class KernelHostNetwork implements HostNetwork {
     rmSync(join(this.#options.runDir, 'netns'), { recursive: true, force: true });
   }
 
-  #settleOverlay(overlay: Overlay, removed: ReadonlySet<string>): void {
+  #settleOverlay(overlay: Overlay, { removed, moved }: TableChange): void {
     // Ways first, then the maps that send traffic there.
-    overlay.reconcile(this.#hubContext(overlay));
+    if (moved) overlay.reconcile(this.#hubContext(overlay));
     if (overlay.table.ingress) this.#settleHost();
     const { networkId } = overlay.table;
     const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
@@ -267,20 +268,38 @@ class KernelHostNetwork implements HostNetwork {
       if (overlay.table.ingress) this.#settleSandbox(sandbox);
       else sandbox.rulesets.apply(overlay.virtualIps);
     }
-    if (removed.size === 0) return;
-    // TCP drains; a UDP flow would stick to the old backend for as long as it talks.
-    for (const { namespace } of affected) {
-      namespace.forgetConnections(
-        ({ protocol, replySource }) => protocol === PROTOCOL_UDP && removed.has(replySource),
-      );
-    }
-    if (overlay.table.ingress) this.#host.forgetConnections(removed, PROTOCOL_UDP);
+    if (removed.size > 0) this.#forgetDatagrams(affected, removed, overlay.table.ingress);
+  }
+
+  /**
+   * TCP drains; a UDP flow would stick to the old backend for as long as it talks. Reading the tracked connections takes
+   * some 10 ms per namespace, so each has a turn of the event loop of its own.
+   */
+  #forgetDatagrams(
+    sandboxes: readonly Sandbox[],
+    addresses: ReadonlySet<string>,
+    ingress: boolean,
+  ): void {
+    const [sandbox, ...others] = sandboxes;
+    setImmediate(() => {
+      if (this.#closed) return;
+      if (sandbox === undefined) {
+        if (ingress) this.#host.forgetConnections(addresses, PROTOCOL_UDP);
+        return;
+      }
+      if (this.#sandboxes.get(sandbox.id) === sandbox) {
+        sandbox.namespace.forgetConnections(
+          ({ protocol, replySource }) => protocol === PROTOCOL_UDP && addresses.has(replySource),
+        );
+      }
+      this.#forgetDatagrams(others, addresses, ingress);
+    });
   }
 
   #wire(sandbox: Sandbox): void {
     for (const { networkId } of sandbox.attachments) {
       const overlay = this.#overlays.get(networkId);
-      if (overlay !== undefined) overlay.reconcile(this.#hubContext(overlay));
+      if (overlay !== undefined) overlay.reconcilePorts(this.#hubContext(overlay));
     }
     this.#settleHost();
     this.#settleSandbox(sandbox);

@@ -4,7 +4,8 @@ import { desiredHub, type HubContext } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
-import { ensureSysctls, reconcile } from './reconcile.ts';
+import { TUNNEL } from './name.ts';
+import { ensureSysctls, reconcile, reconcileLinks } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import { inService, virtualIpRuleset } from './vip.ts';
 
@@ -13,6 +14,13 @@ const HUB_SYSCTLS = {
   'net/ipv6/conf/all/disable_ipv6': '1',
   'net/ipv6/conf/default/disable_ipv6': '1',
 } as const;
+
+export interface TableChange {
+  /** Addresses that took connections before and do not any more. */
+  readonly removed: ReadonlySet<string>;
+  /** Whether any address came, went or changed its node, so that the hub's static entries differ. */
+  readonly moved: boolean;
+}
 
 /** One overlay network on this host: its hidden namespace and everything derived from its table. */
 export class Overlay {
@@ -56,22 +64,30 @@ export class Overlay {
     return this.#return;
   }
 
-  /** @returns addresses that took connections before and do not any more; undefined when nothing changed at all */
-  update(table: NetworkTable): ReadonlySet<string> | undefined {
+  /** Takes the next table over; undefined when it is the same. The kernel is not told yet. */
+  update(table: NetworkTable): TableChange | undefined {
     const text = JSON.stringify(table);
     if (text === this.#text) return undefined;
-    const before = serving(this.#table);
+    const removed = serving(this.#table);
+    const moved = waysOf(this.#table) !== waysOf(table);
     this.#table = table;
     this.#text = text;
     this.#directory = directoryOfTable(table);
     this.#virtualIps = virtualIpRuleset(table);
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
-    for (const address of serving(table)) before.delete(address);
-    return before;
+    for (const address of serving(table)) removed.delete(address);
+    return { removed, moved };
   }
 
   reconcile(context: HubContext): number {
     return reconcile(this.#namespace, desiredHub(this.#table, context));
+  }
+
+  /** Plugs and unplugs containers of this host; its cost does not grow with the network. */
+  reconcilePorts(context: HubContext): number {
+    const desired = desiredHub(this.#table, context);
+    const fdb = desired.fdb.filter(({ link }) => link !== TUNNEL);
+    return reconcileLinks(this.#namespace, { ...desired, fdb, neighbours: [] });
   }
 
   close(): void {
@@ -83,6 +99,11 @@ export class Overlay {
     this.close();
     this.#kernel.removeNamespace(this.#pin);
   }
+}
+
+function waysOf({ endpoints, services: _, revision: __, ...rest }: NetworkTable): string {
+  const holders = endpoints.map(({ nodeId, addresses }) => [nodeId, addresses]);
+  return JSON.stringify([rest, holders]);
 }
 
 function serving(table: NetworkTable): Set<string> {

@@ -8,6 +8,13 @@ export function reconcile(namespace: Namespace, desired: DesiredNamespace): numb
   return operations.length;
 }
 
+/** The same for links, addresses, routes and rules alone: static tables are neither read nor pruned. */
+export function reconcileLinks(namespace: Namespace, desired: DesiredNamespace): number {
+  const operations = planNamespace(desired, namespace.observe('links'));
+  namespace.apply(operations);
+  return operations.length;
+}
+
 /** Sets what differs; keys that this kernel does not have are passed over. Returns the values before. */
 export function ensureSysctls(
   namespace: Namespace,

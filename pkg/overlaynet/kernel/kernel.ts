@@ -12,7 +12,8 @@ export interface Kernel {
 
 /** An open network namespace. Every call is synchronous and leaves the calling thread where it was. */
 export interface Namespace extends Disposable {
-  observe(): ObservedNamespace;
+  /** @param tables `links`: without neighbours and FDB, which grow with the cluster */
+  observe(tables?: 'all' | 'links'): ObservedNamespace;
   /** In order; stops at the first refusal. */
   apply(operations: readonly Operation[]): void;
   /** Value of `/proc/sys/<key>` without the line end; undefined when the kernel has no such key. */
@@ -30,7 +31,7 @@ export interface Namespace extends Disposable {
     address: string,
     port: number,
   ): { readonly fd: number; readonly port: number };
-  /** Returns how many tracked connections were forgotten. */
+  /** Returns how many tracked connections were forgotten. Milliseconds, where anything is tracked at all. */
   forgetConnections(matches: (connection: Connection) => boolean): number;
 }
 
