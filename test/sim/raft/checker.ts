@@ -61,6 +61,18 @@ export class Checker {
     }
   }
 
+  /** A leader wrote a configuration change: it must have applied the one before. */
+  proposedConfChange({ id, term, applied }: Status, disk: Disk): void {
+    const from = Math.max(applied + 1, disk.view.firstIndex());
+    const open = disk.view
+      .entries(from, disk.view.lastIndex() + 1, Number.POSITIVE_INFINITY)
+      .filter((entry) => entry.type !== 'EntryNormal' && entry.term === term);
+    this.#require(
+      open.length <= 1,
+      `${id} proposed ${open.length} configuration changes at a time`,
+    );
+  }
+
   /** A node is about to make a commit index known. */
   commits(commit: Index, disk: Disk): void {
     const { view } = disk;
@@ -128,6 +140,8 @@ export class Checker {
     const { id, term } = status;
     if (!this.#leaderOf.has(term)) {
       this.counts.leaders++;
+      this.#same(this.#voteOf, `${id} ${term}`, id, `vote of ${id} in term ${term}`);
+      this.#wasElected(status);
       for (let i = this.committed; i >= disk.view.firstIndex(); i--) {
         const committedTerm = this.#committedTerm.get(i);
         const has = committedTerm === undefined || holds(disk.view, i, committedTerm);
@@ -135,9 +149,16 @@ export class Checker {
       }
     }
     this.#same(this.#leaderOf, term, id, `leader of term ${term}`);
-    this.#same(this.#voteOf, `${id} ${term}`, id, `vote of ${id} in term ${term}`);
     for (const [member, { match, next }] of status.progress) {
       this.#require(match < next, `match ${match}, next ${next} of ${member} at ${id}`);
+    }
+  }
+
+  #wasElected({ id, term, config }: Status): void {
+    for (const half of [config.voters, config.votersOutgoing]) {
+      const votes = half.filter((voter) => this.#voteOf.get(`${voter} ${term}`) === id).length;
+      const enough = half.length === 0 || votes > half.length / 2;
+      this.#require(enough, `${id} leads term ${term} with ${votes} votes of ${half.join()}`);
     }
   }
 

@@ -180,6 +180,10 @@ export class Member implements Endpoint {
       this.#world.checker.written(work.entries, this.disk.view.term(first.index - 1));
     }
     this.disk.write({ ...work, snapshot: null });
+    const status = this.node?.status();
+    if (status?.raftState === 'StateLeader' && work.entries.some((e) => e.type !== 'EntryNormal')) {
+      this.#world.checker.proposedConfChange(status, this.disk);
+    }
     if (work.snapshot !== null) this.#install(work.snapshot);
     if (work.hardState !== null) this.#world.checker.commits(work.hardState.commit, this.disk);
   }

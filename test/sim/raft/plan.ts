@@ -41,7 +41,7 @@ export function drawPlan(seed: number, random: Random): Plan {
   const members = random.pick([1, 2, 3, 3, 3, 4, 5]);
   const lease = random.chance(0.1);
   const rare = (mean: number): number =>
-    random.chance(0.3) ? NEVER : random.between(0.3, 3) * mean;
+    random.chance(0.3) ? NEVER : random.between(0.15, 3) * mean;
   return {
     seed,
     nodes: members + random.below(3),
@@ -51,15 +51,15 @@ export function drawPlan(seed: number, random: Random): Plan {
     dropRate: random.pick([0, 0.01, 0.05, 0.2]),
     duplicateRate: random.pick([0, 0.02, 0.2]),
     delayMax: random.pick([2, 10, 40]),
-    diskDelayMax: random.pick([1, 10, 80]),
-    applyDelayMax: random.pick([1, 10, 150]),
+    diskDelayMax: random.pick([1, 5, 10, 80, 250]),
+    applyDelayMax: random.pick([1, 5, 10, 150, 400]),
     crashEvery: rare(800),
     crashInWrite: random.pick([0, 0, 0.002]),
     partitionEvery: rare(600),
     pauseEvery: lease ? NEVER : rare(1500),
     snapshotEvery: rare(400),
     proposeEvery: random.between(5, 60),
-    readEvery: random.between(20, 100),
+    readEvery: random.between(4, 40),
     confChangeEvery: rare(300),
     transferEvery: rare(600),
   };
