@@ -122,11 +122,16 @@ export interface Store {
    */
   barrier(options?: CallOptions): Promise<View>;
   /**
-   * Run `work` on a draft of the local view and commit what it added. `work` must be synchronous and may run again.
+   * Run `work` on a draft of the local view and commit what it added, as one entry. `work` must be synchronous and may
+   * run again. Unlike a decider's, this draft throws the ClusterError when a change does not fit, so `work` need not look
+   * at what `add` returns.
    * Resolves when this manager has applied it; applied exactly once even if leaders change meanwhile.
    */
   update<T>(work: (draft: DraftTables) => T, options?: UpdateOptions): Promise<Committed<T>>;
-  /** Commit `changes` as they are; conflicts are thrown. */
+  /**
+   * Commit `changes` as they are; conflicts are thrown. More than 200 become several entries, in order and each only if
+   * the one before took effect; the index is that of the last.
+   */
   propose(changes: readonly Change[], options?: CallOptions): Promise<Committed<void>>;
   /** Called synchronously after each applied entry, in order, before any promise of `update` for it resolves. */
   watch(listener: (batch: Batch) => void): Disposable;

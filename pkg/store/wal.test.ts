@@ -46,7 +46,7 @@ const segments = (): readonly string[] =>
 /** Write COUNT commits and return the only segment, as a kill or as an orderly end leaves it. */
 async function sample(end: 'killed' | 'closed'): Promise<{ file: string; whole: Buffer }> {
   const { wal } = await open();
-  for (let index = 1; index <= COUNT; index++) await wal.commit(commitOf(entry(index)), true);
+  for (let index = 1; index <= COUNT; index++) await wal.commit(commitOf(entry(index)));
   const [file = ''] = segments();
   const killed = readFileSync(join(folder, file));
   await wal.close();
@@ -69,7 +69,7 @@ const upTo = (count: number): readonly number[] => Array.from({ length: count },
 
 test('what was committed is there again, over several segments, with the newest hard state', async () => {
   const { wal } = await open();
-  for (let index = 1; index <= 200; index++) await wal.commit(commitOf(entry(index)), true);
+  for (let index = 1; index <= 200; index++) await wal.commit(commitOf(entry(index)));
   await wal.close();
   expect(segments().length).toBeGreaterThan(3);
   const again = await open();
@@ -81,8 +81,8 @@ test('what was committed is there again, over several segments, with the newest 
 
 test('an entry that is written again replaces everything from there on', async () => {
   const { wal } = await open();
-  await wal.commit(commitOf(entry(1), entry(2), entry(3), entry(4)), true);
-  await wal.commit([{ kind: 'entries', entries: [entry(2, 2)] }], true);
+  await wal.commit(commitOf(entry(1), entry(2), entry(3), entry(4)));
+  await wal.commit([{ kind: 'entries', entries: [entry(2, 2)] }]);
   await wal.close();
   const { wal: again, records } = await open();
   await again.close();
@@ -113,7 +113,7 @@ test('a received snapshot voids the log before it', () => {
 
 test('segments without needed entries are forgotten, the rest still opens', async () => {
   const { wal } = await open();
-  for (let index = 1; index <= 200; index++) await wal.commit(commitOf(entry(index)), true);
+  for (let index = 1; index <= 200; index++) await wal.commit(commitOf(entry(index)));
   const before = segments().length;
   await wal.release(150);
   expect(segments().length).toBeLessThan(before);
@@ -201,7 +201,7 @@ test('what an unfinished write left is erased, kept beside, and never read later
   expect(readdirSync(folder)).toContain(`${file}.broken`);
   expect(indexes(records)).toEqual(found);
   const next = found.length + 1;
-  await wal.commit(commitOf(entry(next, 2)), true);
+  await wal.commit(commitOf(entry(next, 2)));
   await wal.close();
   const again = await open();
   await again.wal.close();

@@ -73,11 +73,8 @@ export class Wal {
     return { wal, records };
   }
 
-  /**
-   * Append `records` as one unit and, with `sync`, make it and everything before it durable. Without, it becomes
-   * durable with the next one that is.
-   */
-  async commit(records: readonly WalRecord[], sync: boolean): Promise<void> {
+  /** Append `records` as one unit: one write, one fdatasync, durable when this resolves. */
+  async commit(records: readonly WalRecord[]): Promise<void> {
     const payload = this.#codec.encode(encodeRecords(records));
     let frame = encodeFrame('commit', payload, this.#crc);
     if (this.#end + frame.bytes.length > this.#size) {
@@ -89,7 +86,7 @@ export class Wal {
     this.#end += frame.bytes.length;
     this.#crc = frame.crc;
     this.#note(records);
-    if (sync) await file.fdatasync();
+    await file.fdatasync();
   }
 
   /** Forget segments that hold no entry above `index`. */
@@ -154,8 +151,6 @@ export class Wal {
     const { disk, folder, segmentBytes } = this.#options;
     const head = encodeFrame('commit', this.#codec.encode(encodeRecords(this.#head())), this.#crc);
     const size = Math.max(segmentBytes, head.bytes.length + room);
-    // Whatever was written without a sync must not be overtaken by the new segment.
-    await this.#file?.fdatasync();
     const file = (await this.#takePrepared()) ?? (await this.#prepare());
     if (size > segmentBytes) await file.allocate(size);
     await file.pwrite(0, head.bytes);
@@ -177,7 +172,10 @@ export class Wal {
     return [
       { kind: 'identity', identity: this.#options.identity },
       { kind: 'hardState', hardState: this.#hardState },
-      ...this.#refs.map((ref): WalRecord => ({ kind: 'snapshot', ref })),
+      // Not as installed: what that one voided is in older segments, this one's log is not to be voided again.
+      ...this.#refs.map(
+        (ref): WalRecord => ({ kind: 'snapshot', ref: { ...ref, installed: false } }),
+      ),
     ];
   }
 

@@ -1,0 +1,64 @@
+import { type Change, ClusterError, type ObjectIds, type ObjectKind } from '../model/index.ts';
+
+/** As many changes fit into one log entry (swarmkit's limit) … */
+export const CHANGES_PER_ENTRY_MAX = 200;
+/** … and as many bytes. */
+export const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024;
+
+/**
+ * The same changes with each object only once, so that they can be written in several entries: the version an entry
+ * gives to an object would refuse a second change made against the one before.
+ */
+export function mergeChanges(changes: readonly Change[]): readonly Change[] {
+  const merged = new Map<string, Change>();
+  for (const change of changes) {
+    const id = change.action === 'remove' ? change.id : change.object.id;
+    const key = `${change.kind}/${id}`;
+    const before = merged.get(key);
+    const now = before ? join(before, change) : change;
+    if (now) merged.set(key, now);
+    else merged.delete(key);
+  }
+  return [...merged.values()];
+}
+
+/** Undefined when nothing remains: made and removed again. */
+function join(before: Change, change: Change): Change | undefined {
+  if (change.action === 'remove') {
+    if (before.action === 'create') return undefined;
+    return { ...change, seen: before.seen } as Change;
+  }
+  if (before.action === 'create') return { ...before, object: change.object } as Change;
+  if (before.action === 'update') return { ...before, object: change.object } as Change;
+  // Removed, then made anew under the same id: an update of what was there.
+  const { kind, seen } = before;
+  return { action: 'update', kind, object: change.object, seen } as Change;
+}
+
+/** Pieces of at most `max` changes and about a megabyte. */
+export function splitChanges(
+  changes: readonly Change[],
+  max = CHANGES_PER_ENTRY_MAX,
+): readonly (readonly Change[])[] {
+  const pieces: Change[][] = [];
+  let piece: Change[] = [];
+  let bytes = 0;
+  for (const change of changes) {
+    const size = JSON.stringify(change).length;
+    if (size > ENTRY_BYTES_MAX) throw tooLarge(change.kind, change);
+    if (piece.length >= max || bytes + size > ENTRY_BYTES_MAX / 2) {
+      if (piece.length > 0) pieces.push(piece);
+      piece = [];
+      bytes = 0;
+    }
+    piece.push(change);
+    bytes += size;
+  }
+  if (piece.length > 0) pieces.push(piece);
+  return pieces;
+}
+
+function tooLarge<K extends ObjectKind>(kind: K, change: Change): ClusterError {
+  const id = (change.action === 'remove' ? change.id : change.object.id) as ObjectIds[K];
+  return new ClusterError('invalid', `${kind} ${id} is larger than ${ENTRY_BYTES_MAX} bytes`);
+}

@@ -1,0 +1,65 @@
+import type { Change, InstantMs, Version } from '../model/index.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+
+/** 128 random bits as hexadecimal text: names one attempt to write, however often it is sent. */
+export type RequestId = string;
+
+/** What a normal log entry holds: a whole transaction, with the time it takes place at. */
+export interface Command {
+  readonly id: RequestId;
+  /** The proposer's clock; applied as the larger of it and the newest stamp so far. */
+  readonly now: InstantMs;
+  /** What the proposer had applied when it first sent this: if it was applied before, then behind here. */
+  readonly base: Version;
+  /** Only if that request was applied and not refused. */
+  readonly after?: RequestId | undefined;
+  readonly changes: readonly Change[];
+}
+
+/** What a configuration change carries for the store. */
+export interface MemberCommand {
+  readonly id: RequestId;
+  readonly now: InstantMs;
+  readonly base: Version;
+  /** The member that is added; absent when one is removed. */
+  readonly member?: { readonly raftId: number; readonly nodeId: string; readonly address: string };
+  /** A learner that shall become a voter when it has caught up. */
+  readonly promote?: boolean | undefined;
+}
+
+const FORMAT_VERSION = 1;
+const ID_BYTES = 16;
+
+/** Version, id, predecessor (zeros: none), time and base in binary; the changes as JSON (docs/adr/0002). */
+export function encodeCommand(command: Command): Uint8Array {
+  const writer = new ByteWriter(1024).u8(FORMAT_VERSION).raw(Buffer.from(command.id, 'hex'));
+  writer.raw(command.after ? Buffer.from(command.after, 'hex') : new Uint8Array(ID_BYTES));
+  writer
+    .uint(command.now)
+    .uint(command.base)
+    .raw(Buffer.from(JSON.stringify(command.changes)));
+  return writer.finish();
+}
+
+/** @throws RangeError or SyntaxError when `data` is no command of a known version */
+export function decodeCommand(data: Uint8Array): Command {
+  const reader = new ByteReader(data);
+  const version = reader.u8();
+  if (version !== FORMAT_VERSION) throw new RangeError(`command format ${version} is not known`);
+  const id = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
+  const after = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
+  const now = reader.uint() as InstantMs;
+  const base = reader.uint() as Version;
+  const changes = JSON.parse(Buffer.from(reader.rest()).toString()) as readonly Change[];
+  return { id, now, base, after: /^0+$/.test(after) ? undefined : after, changes };
+}
+
+export function encodeMemberCommand(command: MemberCommand): Uint8Array {
+  return Buffer.from(JSON.stringify(command));
+}
+
+/** Undefined for the changes that raft makes by itself. */
+export function decodeMemberCommand(context: Uint8Array | undefined): MemberCommand | undefined {
+  if (context === undefined || context.length === 0) return undefined;
+  return JSON.parse(Buffer.from(context).toString()) as MemberCommand;
+}

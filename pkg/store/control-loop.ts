@@ -1,0 +1,168 @@
+import {
+  type Clock,
+  type Logger,
+  newObjectId,
+  type Random,
+  sleep,
+  type Timer,
+} from '../io/index.ts';
+import {
+  ClusterError,
+  type Decider,
+  DraftTables,
+  type InstantMs,
+  type TaskId,
+} from '../model/index.ts';
+import { mergeChanges } from './batch.ts';
+import type { Batch, Store } from './contract.ts';
+import { DirtySet } from './dirty.ts';
+
+export interface ControlLoopOptions {
+  readonly store: Store;
+  /** Run in this order over one draft; a later one sees what an earlier one decided. */
+  readonly deciders: readonly Decider[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** A pass that decided for longer held up heartbeats. */
+const PASS_BUDGET_MS = 50;
+const WAKE_MIN_MS = 10;
+const WAKE_MAX_MS = 60 * 60 * 1000;
+const PAUSE_MS = 500;
+
+/**
+ * Turn decisions into writes for as long as this manager leads: what changed, asked of all deciders, proposed as one.
+ * When an object changed under a decision the whole decision is dropped and made again. Resolves when `signal` aborts.
+ */
+export async function runControlLoop(options: ControlLoopOptions): Promise<void> {
+  const { store, signal, clock, logger } = options;
+  const loop = new ControlLoop(options);
+  using _watch = store.watch((batch) => loop.changed(batch));
+  using _leadership = store.onLeadership((leading) => loop.leads(leading));
+  const onAbort = (): void => loop.wake();
+  signal.addEventListener('abort', onAbort, { once: true });
+  while (!signal.aborted) {
+    await loop.work();
+    if (signal.aborted) break;
+    try {
+      await loop.pass();
+    } catch (error) {
+      logger.error('decisions could not be made or written', { error });
+      await sleep(clock, PAUSE_MS, signal).catch(() => undefined);
+    }
+  }
+  signal.removeEventListener('abort', onAbort);
+  loop.leads(false);
+}
+
+class ControlLoop {
+  readonly #options: ControlLoopOptions;
+  #leading = false;
+  #dirty = new DirtySet();
+  /** A decider asked to be called again by now. */
+  #due = false;
+  #timer: Timer | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: ControlLoopOptions) {
+    this.#options = options;
+  }
+
+  leads(leading: boolean): void {
+    this.#leading = leading;
+    this.#timer?.cancel();
+    this.#dirty = leading ? DirtySet.everything(this.#options.store.view) : new DirtySet();
+    this.#due = leading;
+    this.wake();
+  }
+
+  changed(batch: Batch): void {
+    if (!this.#leading) return;
+    if (batch.reset) this.#dirty = DirtySet.everything(this.#options.store.view);
+    else this.#dirty.add(batch.changes);
+    if (!this.#dirty.empty) this.wake();
+  }
+
+  wake(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** Resolves when there is something to decide, or the loop has to end; in a turn of its own. */
+  async work(): Promise<void> {
+    for (;;) {
+      // What changes in this turn of the event loop is decided about together.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      const { signal } = this.#options;
+      if (signal.aborted || (this.#leading && (this.#due || !this.#dirty.empty))) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async pass(): Promise<void> {
+    const { store, clock, logger, signal } = this.#options;
+    const dirty = this.#dirty;
+    this.#dirty = new DirtySet();
+    this.#due = false;
+    const startedAt = clock.monotonicMs();
+    const draft = this.#decide(dirty);
+    const tookMs = clock.monotonicMs() - startedAt;
+    if (tookMs > PASS_BUDGET_MS) logger.warn('a pass of decisions took long', { tookMs });
+    if (draft.changes.length === 0) return;
+    try {
+      await store.propose(mergeChanges(draft.changes), { signal });
+    } catch (error) {
+      if (!this.#leading || signal.aborted) return;
+      this.#dirty.merge(dirty);
+      this.#due = true;
+      const stale =
+        error instanceof ClusterError && error.kind !== 'unavailable' && error.kind !== 'deadline';
+      if (!stale) throw error;
+      logger.debug('decided on what had changed meanwhile; deciding again', { error });
+    }
+  }
+
+  #decide(dirty: DirtySet): DraftTables {
+    const { store, deciders, random } = this.#options;
+    const draft = new DraftTables(store.view);
+    const now = store.now();
+    const newTaskId = (): TaskId => newObjectId(random) as TaskId;
+    let wakeAt: InstantMs | undefined;
+    for (const decide of deciders) {
+      const decision = decide({ view: draft, dirty, now, newTaskId });
+      for (const change of decision.changes) {
+        const refusal = draft.add(change);
+        if (refusal) {
+          const { reason, kind } = refusal;
+          throw new ClusterError(
+            'system',
+            `${decide.name} decided a change of ${kind} that does not fit: ${reason}`,
+          );
+        }
+      }
+      if (decision.wakeAt !== undefined) wakeAt = earlier(wakeAt, decision.wakeAt);
+    }
+    this.#wakeAt(wakeAt, now);
+    return draft;
+  }
+
+  #wakeAt(instant: InstantMs | undefined, now: InstantMs): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (instant === undefined) return;
+    const delayMs = Math.min(Math.max(instant - now, WAKE_MIN_MS), WAKE_MAX_MS);
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      this.#due = true;
+      this.wake();
+    });
+  }
+}
+
+function earlier(left: InstantMs | undefined, right: InstantMs): InstantMs {
+  return left === undefined || right < left ? right : left;
+}

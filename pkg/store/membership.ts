@@ -1,0 +1,179 @@
+import type { ConfChangeType } from 'raft-js';
+import type { Clock, Logger } from '../io/index.ts';
+import { sleep } from '../io/index.ts';
+import { ClusterError, type Version } from '../model/index.ts';
+import { encodeMemberCommand, type MemberCommand, type RequestId } from './command.ts';
+import type { CallOptions, Member, MemberStatus, Tuning } from './contract.ts';
+import type { Leadership } from './leadership.ts';
+import type { Peers } from './peers.ts';
+import { asError, type Proposals } from './proposals.ts';
+import type { Replica } from './replica.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export interface MembershipOptions {
+  readonly self: Member;
+  readonly machine: StateMachine;
+  readonly replica: () => Replica;
+  readonly leadership: Leadership;
+  readonly peers: Peers;
+  readonly proposals: Proposals;
+  readonly tuning: Tuning;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly newRequest: () => Pick<MemberCommand, 'id' | 'now' | 'base'>;
+}
+
+const TIMEOUT_MS = 20_000;
+const TRANSFER_MS = 5000;
+/** A learner that lacks no more than this becomes a voter. */
+const CAUGHT_UP_ENTRIES = 64;
+
+/** The managers as members of the raft group: one change at a time, never to a group without a quorum. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  #promotingUntil = 0;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  list(): readonly MemberStatus[] {
+    const { machine, replica, leadership, self } = this.#options;
+    const { voters, votersOutgoing } = replica().confState;
+    return [...machine.members.values()].map((member) => ({
+      raftId: member.raftId,
+      nodeId: member.nodeId,
+      address: member.address,
+      role: [...voters, ...votersOutgoing].includes(member.raftId) ? 'voter' : 'learner',
+      leader: member.raftId === leadership.lead,
+      reachable: member.raftId === self.raftId || this.#reachable(member.raftId),
+    }));
+  }
+
+  /** What a caller is told while nothing can be decided. */
+  noLeader(): ClusterError {
+    const voters = this.list().filter((member) => member.role === 'voter');
+    const reachable = voters.filter((member) => member.reachable).length;
+    const count = `${reachable} of ${voters.length} managers are reachable`;
+    return new ClusterError(
+      'unavailable',
+      `rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online. (${count})`,
+      { code: 'ERR_NO_LEADER' },
+    );
+  }
+
+  async add(member: Member, options: CallOptions = {}): Promise<void> {
+    if (this.#options.machine.members.has(member.raftId)) return;
+    const request = { ...this.#options.newRequest(), member, promote: true };
+    await this.#change('addLearner', member.raftId, request, options);
+  }
+
+  async remove(raftId: number, options: CallOptions = {}): Promise<void> {
+    const { machine, leadership } = this.#options;
+    if (machine.removedMembers.has(raftId)) return;
+    if (!machine.members.has(raftId)) {
+      throw new ClusterError('not-found', `manager ${raftId} is not a member`);
+    }
+    this.#checkQuorumWithout(raftId);
+    if (leadership.lead === raftId) await this.transfer(undefined, options);
+    await this.#change('removeNode', raftId, this.#options.newRequest(), options);
+  }
+
+  /** Resolves when another member leads. @throws ClusterError when there is none to take over */
+  async transfer(to: number | undefined, options: CallOptions = {}): Promise<void> {
+    const { leadership, clock, replica, tuning } = this.#options;
+    const from = leadership.lead;
+    const target = to ?? this.#mostAdvanced(from);
+    if (target === undefined) {
+      throw new ClusterError('conflict', 'no other manager is there to take over leadership');
+    }
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? TRANSFER_MS);
+    let askedAt = Number.NEGATIVE_INFINITY;
+    const done = (): boolean =>
+      leadership.lead !== 0 &&
+      (to === undefined ? leadership.lead !== from : leadership.lead === to);
+    while (!done()) {
+      if (options.signal?.aborted) throw asError(options.signal.reason);
+      const now = clock.monotonicMs();
+      if (now >= deadline) throw this.noLeader();
+      if (now - askedAt >= tuning.tickMs * tuning.electionTicks && leadership.lead !== 0) {
+        replica().transferLeader(target);
+        askedAt = now;
+      }
+      await sleep(clock, tuning.tickMs / 2, options.signal);
+    }
+  }
+
+  /** To be called at short intervals: the leader makes voters of learners that have caught up. */
+  tick(): void {
+    const { leadership, machine, clock, replica, newRequest, logger } = this.#options;
+    const now = clock.monotonicMs();
+    if (!leadership.leading || now < this.#promotingUntil) return;
+    const candidates = [...machine.members.values()].filter((member) => member.promote);
+    if (candidates.length === 0) return;
+    const { progress, commit } = replica().status();
+    for (const { raftId, nodeId, address } of candidates) {
+      const view = progress.get(raftId);
+      const near = view?.state === 'StateReplicate' && view.match + CAUGHT_UP_ENTRIES >= commit;
+      if (!near) continue;
+      const command = { ...newRequest(), member: { raftId, nodeId, address } };
+      const changes = [{ type: 'addNode', nodeId: raftId }] as const;
+      replica().proposeConfChange({ changes, context: encodeMemberCommand(command) });
+      logger.info('manager caught up and becomes a voter', { member: raftId });
+      this.#promotingUntil = now + 1000;
+      return;
+    }
+  }
+
+  async #change(
+    type: ConfChangeType,
+    raftId: number,
+    command: MemberCommand,
+    options: CallOptions,
+  ): Promise<void> {
+    const { proposals, replica } = this.#options;
+    const change = { changes: [{ type, nodeId: raftId }], context: encodeMemberCommand(command) };
+    const outcome = await proposals.submit({
+      id: command.id as RequestId,
+      send: (): boolean => replica().proposeConfChange(change),
+      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+      signal: options.signal,
+    });
+    if (outcome.refusal) {
+      throw new ClusterError(
+        'conflict',
+        `member ${raftId} cannot be changed: it was removed before`,
+      );
+    }
+    // Others may act on it now, so a restart must not forget that it is committed.
+    await replica().writer.flush();
+  }
+
+  #reachable(raftId: number): boolean {
+    const { peers, tuning } = this.#options;
+    return peers.heardWithin(raftId, 2 * tuning.tickMs * tuning.electionTicks);
+  }
+
+  #checkQuorumWithout(raftId: number): void {
+    const rest = this.list().filter(
+      (member) => member.role === 'voter' && member.raftId !== raftId,
+    );
+    const reachable = rest.filter((member) => member.reachable).length;
+    if (rest.length > 0 && reachable > rest.length / 2) return;
+    throw new ClusterError(
+      'conflict',
+      'rpc error: code = FailedPrecondition desc = raft: member cannot be removed, because removing it may result in loss of quorum',
+      { code: 'ERR_QUORUM_LOSS', status: 412 },
+    );
+  }
+
+  /** Among reachable voters other than `from`, the one that has most of the log (known on the leader only). */
+  #mostAdvanced(from: number): number | undefined {
+    const { progress } = this.#options.replica().status();
+    const candidates = this.list().filter(
+      (member) => member.role === 'voter' && member.reachable && member.raftId !== from,
+    );
+    const match = (member: Member): Version => (progress.get(member.raftId)?.match ?? 0) as Version;
+    return candidates.sort((left, right) => match(right) - match(left))[0]?.raftId;
+  }
+}

@@ -1,0 +1,67 @@
+import type { Message } from 'raft-js';
+import type { Logger } from '../io/index.ts';
+import { type Envelope, encodeEnvelope } from './message-codec.ts';
+import type { Peers } from './peers.ts';
+import type { SnapshotFolder } from './snapshot.ts';
+import type { Transport } from './transport.ts';
+
+export interface OutboxOptions {
+  readonly clusterId: string;
+  readonly transport: Transport;
+  readonly peers: Peers;
+  readonly snapshots: SnapshotFolder;
+  readonly logger: Logger;
+  readonly onUnreachable: (raftId: number) => void;
+  /** Must follow every snapshot sent, or its receiver gets nothing any more. */
+  readonly onSnapshotSent: (raftId: number, ok: boolean) => void;
+}
+
+/** Collects what goes to each member during one turn and sends it as one payload. */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #waiting = new Map<number, Message[]>();
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  add(message: Message): void {
+    if (message.type === 'MsgSnap') {
+      void this.#sendSnapshot(message);
+      return;
+    }
+    const queue = this.#waiting.get(message.to);
+    if (queue) queue.push(message);
+    else this.#waiting.set(message.to, [message]);
+  }
+
+  flush(): void {
+    if (this.#waiting.size === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = new Map();
+    for (const [raftId, messages] of waiting) this.send(raftId, { kind: 'messages', messages });
+  }
+
+  send(raftId: number, envelope: Envelope): void {
+    const { transport, peers, clusterId, onUnreachable } = this.#options;
+    const to = peers.get(raftId);
+    if (to === undefined) onUnreachable(raftId);
+    else transport.send(to, encodeEnvelope(clusterId, envelope));
+  }
+
+  async #sendSnapshot(message: Message): Promise<void> {
+    const { transport, peers, clusterId, snapshots, logger, onSnapshotSent } = this.#options;
+    const { index = 0, term = 0 } = message.snapshot ?? {};
+    try {
+      const to = peers.get(message.to);
+      if (to === undefined) throw new Error(`no address of member ${message.to}`);
+      const file = await snapshots.content({ index, term });
+      const payload = encodeEnvelope(clusterId, { kind: 'snapshot', message, file });
+      await transport.sendSnapshot(to, payload);
+      onSnapshotSent(message.to, true);
+    } catch (error) {
+      logger.warn('log snapshot not delivered', { member: message.to, index, error });
+      onSnapshotSent(message.to, false);
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import type { Clock } from '../io/index.ts';
+import { ClusterError } from '../model/index.ts';
+import type { RequestId } from './command.ts';
+import type { Outcome } from './request-table.ts';
+
+export interface ProposalsOptions {
+  readonly clock: Clock;
+  /** The recorded outcome, for requests whose entry was skipped over by a snapshot. */
+  readonly outcomeOf: (id: RequestId) => Outcome | undefined;
+  /** Whether the group has a leader, as far as this member knows. */
+  readonly hasLeader: () => boolean;
+  readonly noLeader: () => ClusterError;
+}
+
+export interface Attempt {
+  readonly id: RequestId;
+  /** Hand it to raft; false when there is nobody to take it. Called again, with the same id, until it has an outcome. */
+  readonly send: () => boolean;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Pending extends Attempt {
+  readonly startedAt: number;
+  sent: boolean;
+  /** When to send it again, and how long to wait the time after. */
+  retryAt: number;
+  retryMs: number;
+  /** When this member last knew a leader. */
+  leaderAt: number;
+  readonly settle: (result: Outcome | Error) => void;
+}
+
+const RETRY_FIRST_MS = 500;
+const RETRY_MAX_MS = 4000;
+const RETRY_UNSENT_MS = 50;
+/** Without a leader nothing was sent; waiting for an election is worth this long. */
+const NO_LEADER_MS = 5000;
+
+/**
+ * Requests on their way through the log. One that was sent may be applied at any time, so it is repeated under its id
+ * until this member sees what became of it; the replicated outcomes make that harmless.
+ */
+export class Proposals {
+  readonly #options: ProposalsOptions;
+  readonly #pending = new Map<RequestId, Pending>();
+
+  constructor(options: ProposalsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @throws ClusterError unavailable when nothing can have been written, deadline when the outcome stays unknown; the
+   * signal's reason when aborted (the write may still happen)
+   */
+  submit(attempt: Attempt): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const { signal } = attempt;
+      const onAbort = (): void => settle(asError(signal?.reason));
+      const settle = (result: Outcome | Error): void => {
+        if (!this.#pending.delete(attempt.id)) return;
+        signal?.removeEventListener('abort', onAbort);
+        if (result instanceof Error) reject(result);
+        else resolve(result);
+      };
+      const now = this.#options.clock.monotonicMs();
+      const times = { startedAt: now, retryAt: now, retryMs: RETRY_FIRST_MS, leaderAt: now };
+      const pending: Pending = { ...attempt, ...times, sent: false, settle };
+      this.#pending.set(attempt.id, pending);
+      if (signal?.aborted) {
+        onAbort();
+        return;
+      }
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#send(pending, now);
+    });
+  }
+
+  /** An entry with this id was applied here. */
+  applied(id: RequestId, outcome: Outcome): void {
+    this.#pending.get(id)?.settle(outcome);
+  }
+
+  /** Entries were replaced by a snapshot: some of them may have been ours. */
+  checkAll(): void {
+    for (const pending of [...this.#pending.values()]) {
+      const outcome = this.#options.outcomeOf(pending.id);
+      if (outcome) pending.settle(outcome);
+    }
+  }
+
+  /** There is a new leader: what the old one did not commit may be lost. */
+  resendAll(): void {
+    const now = this.#options.clock.monotonicMs();
+    for (const pending of [...this.#pending.values()]) this.#send(pending, now);
+  }
+
+  /** To be called at short intervals. */
+  tick(): void {
+    const now = this.#options.clock.monotonicMs();
+    const hasLeader = this.#options.hasLeader();
+    for (const pending of [...this.#pending.values()]) {
+      if (hasLeader) pending.leaderAt = now;
+      const failure = this.#failure(pending, now);
+      if (failure) pending.settle(failure);
+      else if (now >= pending.retryAt) this.#send(pending, now);
+    }
+  }
+
+  failAll(error: Error): void {
+    for (const pending of [...this.#pending.values()]) pending.settle(error);
+  }
+
+  #send(pending: Pending, now: number): void {
+    if (pending.send()) {
+      pending.sent = true;
+      pending.retryAt = now + pending.retryMs;
+      pending.retryMs = Math.min(pending.retryMs * 2, RETRY_MAX_MS);
+    } else {
+      pending.retryAt = now + RETRY_UNSENT_MS;
+    }
+  }
+
+  #failure(pending: Pending, now: number): ClusterError | undefined {
+    const late = now - pending.startedAt >= pending.timeoutMs;
+    if (!pending.sent) {
+      const leaderless = now - pending.leaderAt >= NO_LEADER_MS;
+      return late || leaderless ? this.#options.noLeader() : undefined;
+    }
+    if (!late) return undefined;
+    return new ClusterError(
+      'deadline',
+      `the write was not confirmed within ${pending.timeoutMs} ms and may still take effect`,
+      { code: 'ERR_OUTCOME_UNKNOWN' },
+    );
+  }
+}
+
+export function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new ClusterError('cancelled', String(reason));
+}

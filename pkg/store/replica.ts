@@ -1,0 +1,260 @@
+import {
+  type ConfChange,
+  type ConfState,
+  decodeConfChange,
+  type Entry,
+  hasCode,
+  LOCAL_APPEND,
+  LOCAL_APPLY,
+  type Message,
+  RawNode,
+  type Ready,
+  type SoftState,
+  type Status,
+} from 'raft-js';
+import type { Clock, Logger, Random } from '../io/index.ts';
+import type { Version } from '../model/index.ts';
+import { decodeCommand } from './command.ts';
+import type { Tuning } from './contract.ts';
+import { LogWriter } from './log-writer.ts';
+import type { Outbox } from './outbox.ts';
+import type { Recovered } from './recovery.ts';
+import type { Applied } from './state-machine.ts';
+
+export interface ReplicaOptions {
+  readonly raftId: number;
+  readonly recovered: Recovered;
+  readonly outbox: Outbox;
+  readonly tuning: Tuning;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly hooks: ReplicaHooks;
+}
+
+/** All are called synchronously, between two inputs of the core. */
+export interface ReplicaHooks {
+  /** After each entry. `applied` is undefined for entries without a command. */
+  readonly applied: (entry: Entry, applied: Applied | undefined) => void;
+  /** A snapshot replaced everything. */
+  readonly reset: (index: Version) => void;
+  readonly readIndex: (context: Uint8Array, index: number) => void;
+  readonly roleChanged: (soft: SoftState, term: number) => void;
+  /** Go on is not possible. */
+  readonly fatal: (error: Error) => void;
+}
+
+/** Time one turn may take before other work of the process gets its chance. */
+const TURN_BUDGET_MS = 5;
+
+/**
+ * The loop around the core: inputs step it, `ready` says what to do, and the order of durability is kept here and in
+ * LogWriter only:
+ *
+ *   1. MsgApp, heartbeats, vote requests leave at once: a leader replicates while its own disk works.
+ *   2. entries and hard state go to the writer; what promises them (MsgAppResp, votes, the own acknowledgement) is
+ *      released when the fdatasync that covers them returned.
+ *   3. committed entries that are durable here are applied, in order, synchronously.
+ */
+export class Replica {
+  readonly #options: ReplicaOptions;
+  readonly #node: RawNode;
+  readonly #writer: LogWriter;
+  #confState: ConfState;
+  #turn: NodeJS.Immediate | undefined;
+  #stopped = false;
+
+  constructor(options: ReplicaOptions) {
+    const { recovered, tuning, random, logger } = options;
+    this.#options = options;
+    this.#confState = recovered.confState;
+    this.#node = new RawNode({
+      id: options.raftId,
+      storage: recovered.storage,
+      random: (): number => random.float(),
+      electionTick: tuning.electionTicks,
+      heartbeatTick: tuning.heartbeatTicks,
+      applied: recovered.snapshotIndex,
+      asyncStorageWrites: true,
+      maxSizePerMsg: 512 * 1024,
+      maxCommittedSizePerReady: 128 * 1024,
+      maxUncommittedEntriesSize: 32 * 1024 * 1024,
+      maxInflightMsgs: 256,
+      checkQuorum: true,
+      preVote: true,
+      logger: {
+        debug: (text): void => logger.debug('raft', { text }),
+        info: (text): void => logger.debug('raft', { text }),
+        warn: (text): void => logger.warn('raft', { text }),
+        error: (text): void => logger.error('raft', { text }),
+        fatal: (text): void => logger.error('raft', { text }),
+      },
+    });
+    this.#writer = new LogWriter({
+      recovered,
+      onDone: (responses): void => this.#release(responses),
+      onInstalled: (confState, index): void => {
+        this.#confState = confState;
+        options.hooks.reset(index);
+      },
+      onFatal: (error): void => this.#fail(error),
+    });
+  }
+
+  get writer(): LogWriter {
+    return this.#writer;
+  }
+
+  /** Membership as of the last applied entry. */
+  get confState(): ConfState {
+    return this.#confState;
+  }
+
+  status(): Status {
+    return this.#node.status();
+  }
+
+  /** Apply what is known to be committed. The only voter need not wait for anybody: it campaigns. */
+  start(): void {
+    this.#run();
+    const { voters } = this.#node.status().config;
+    if (voters.length === 1 && voters[0] === this.#options.raftId) this.#node.campaign();
+    this.#wake();
+  }
+
+  /** Finish what is being written and close the log. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearImmediate(this.#turn);
+    await this.#writer.close();
+  }
+
+  tick(): void {
+    this.#input((node) => node.tick());
+  }
+
+  step(message: Message): void {
+    this.#input((node) => node.step(message));
+  }
+
+  /** False when there is no leader to take it. True promises nothing. */
+  propose(data: Uint8Array): boolean {
+    return this.#input((node) => node.propose(data));
+  }
+
+  proposeConfChange(change: ConfChange): boolean {
+    return this.#input((node) => node.proposeConfChange(change));
+  }
+
+  readIndex(context: Uint8Array): void {
+    this.#input((node) => node.readIndex(context));
+  }
+
+  transferLeader(to: number): void {
+    this.#input((node) => node.transferLeader(to));
+  }
+
+  reportUnreachable(raftId: number): void {
+    this.#input((node) => node.reportUnreachable(raftId));
+  }
+
+  reportSnapshot(raftId: number, ok: boolean): void {
+    this.#input((node) => node.reportSnapshot(raftId, ok));
+  }
+
+  #input(act: (node: RawNode) => void): boolean {
+    if (this.#stopped) return false;
+    try {
+      act(this.#node);
+    } catch (error) {
+      if (hasCode(error, 'ErrProposalDropped') || hasCode(error, 'ErrStepPeerNotFound')) {
+        return false;
+      }
+      this.#fail(error);
+      return false;
+    }
+    this.#wake();
+    return true;
+  }
+
+  /** Everything that arrives in one turn of the event loop is handled as one batch. */
+  #wake(): void {
+    if (this.#stopped) return;
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    const { clock, outbox } = this.#options;
+    const until = clock.monotonicMs() + TURN_BUDGET_MS;
+    try {
+      while (!this.#stopped && this.#node.hasReady()) {
+        this.#handle(this.#node.ready());
+        if (clock.monotonicMs() < until) continue;
+        this.#wake();
+        break;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    outbox.flush();
+  }
+
+  #handle(ready: Ready): void {
+    const { hooks, outbox } = this.#options;
+    if (ready.softState) hooks.roleChanged(ready.softState, this.#node.status().term);
+    for (const { requestCtx, index } of ready.readStates) hooks.readIndex(requestCtx, index);
+    for (const message of ready.messages) {
+      if (message.to === LOCAL_APPEND) this.#writer.add(message);
+      else if (message.to === LOCAL_APPLY) this.#apply(message);
+      else outbox.add(message);
+    }
+  }
+
+  #apply(work: Message): void {
+    const { machine } = this.#options.recovered;
+    for (const entry of work.entries ?? []) {
+      if (entry.index <= machine.view.index) continue;
+      this.#options.hooks.applied(entry, this.#applyEntry(entry));
+    }
+    for (const response of work.responses ?? []) this.#node.step(response);
+  }
+
+  #applyEntry(entry: Entry): Applied | undefined {
+    const { machine } = this.#options.recovered;
+    const index = entry.index as Version;
+    if (entry.type !== 'EntryNormal') {
+      const change = decodeConfChange(entry);
+      return machine.applyMember(change, index, () => this.#configure(change, entry.index));
+    }
+    if (entry.data !== null && entry.data.length > 0) {
+      return machine.apply(decodeCommand(entry.data), index);
+    }
+    machine.advance(index);
+    return undefined;
+  }
+
+  #configure(change: ConfChange, index: number): void {
+    const confState = this.#node.applyConfChange(change, index);
+    if (confState !== null) this.#confState = confState;
+  }
+
+  /** What had to wait for the disk may leave now. */
+  #release(responses: readonly Message[]): void {
+    if (this.#stopped) return;
+    for (const response of responses) {
+      if (response.to === this.#options.raftId) this.#node.step(response);
+      else this.#options.outbox.add(response);
+    }
+    this.#run();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearImmediate(this.#turn);
+    this.#options.hooks.fatal(error instanceof Error ? error : new Error(String(error)));
+  }
+}

@@ -1,0 +1,195 @@
+import type { ConfState } from 'raft-js';
+import type { Disk, DiskFile } from '../io/index.ts';
+import { ClusterError } from '../model/index.ts';
+import { decodeFrame, decodeHeader, encodeFrame, FRAME_HEADER_BYTES, type Frame } from './frame.ts';
+import { hex16 } from './wal-read.ts';
+import type { Identity } from './wal-record.ts';
+
+export interface SnapshotHead {
+  readonly clusterId: string;
+  readonly index: number;
+  readonly term: number;
+  readonly confState: ConfState;
+}
+
+interface Foot {
+  readonly chunks: number;
+}
+
+const NAME = /^([0-9a-f]{16})-([0-9a-f]{16})\.snap$/;
+const KEPT = 2;
+
+/**
+ * Snapshot files: a head, the content in chunks, a foot, each a frame of one CRC chain. A file has its name only when
+ * it is complete and durable; what was damaged afterwards is noticed when it is read.
+ */
+export class SnapshotFolder {
+  readonly #disk: Disk;
+  readonly #folder: string;
+  readonly #identity: Identity;
+
+  constructor(disk: Disk, folder: string, identity: Identity) {
+    this.#disk = disk;
+    this.#folder = folder;
+    this.#identity = identity;
+  }
+
+  /** Make the folder and clear away what was not finished. */
+  async open(): Promise<void> {
+    await this.#disk.mkdir(this.#folder);
+    for (const file of await this.#disk.readdir(this.#folder)) {
+      if (file.endsWith('.tmp')) await this.#disk.unlink(`${this.#folder}/${file}`);
+    }
+  }
+
+  /** Write a snapshot, letting other work run between chunks. Durable under its name when this resolves. */
+  async write(head: Omit<SnapshotHead, 'clusterId'>, chunks: Iterable<Uint8Array>): Promise<void> {
+    const full: SnapshotHead = { clusterId: this.#identity.clusterId, ...head };
+    await this.#create(head, async (file) => {
+      let at = 0;
+      let crc = 0;
+      const put = async (type: Frame['type'], payload: Uint8Array): Promise<void> => {
+        const frame = encodeFrame(type, payload, crc);
+        await file.pwrite(at, frame.bytes);
+        at += frame.bytes.length;
+        crc = frame.crc;
+      };
+      await put('snapshotHead', Buffer.from(JSON.stringify(full)));
+      let count = 0;
+      for (const chunk of chunks) {
+        await put('snapshotChunk', chunk);
+        count++;
+      }
+      await put('snapshotFoot', Buffer.from(JSON.stringify({ chunks: count } satisfies Foot)));
+    });
+  }
+
+  /**
+   * Keep a snapshot that another member sent.
+   * @throws ClusterError system when it is not whole, or not the one announced
+   */
+  async receive(
+    expected: { readonly index: number; readonly term: number },
+    content: Uint8Array,
+  ): Promise<void> {
+    await this.#create(expected, async (file) => {
+      await file.pwrite(0, content);
+      const found = await readFrames(file, () => undefined);
+      const same = found.index === expected.index && found.term === expected.term;
+      if (!same || found.clusterId !== this.#identity.clusterId)
+        throw broken('received', 'it is another one');
+    });
+  }
+
+  /**
+   * Hand the chunks of a snapshot to `onChunk`, in order. All were verified only when this resolves.
+   * @throws ClusterError system when the file is missing, damaged or of another cluster
+   */
+  async read(
+    ref: { readonly index: number; readonly term: number },
+    onChunk: (chunk: Uint8Array) => void,
+  ): Promise<SnapshotHead> {
+    const file = await this.#openFile(ref);
+    try {
+      const head = await readFrames(file, onChunk);
+      if (head.clusterId !== this.#identity.clusterId)
+        throw broken(fileName(ref), 'of another cluster');
+      return head;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** The whole file, to be sent to another member. */
+  async content(ref: { readonly index: number; readonly term: number }): Promise<Uint8Array> {
+    const file = await this.#openFile(ref);
+    try {
+      return await file.pread(0, await file.size());
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Remove all but the newest two up to `index`; newer ones may be on their way in. */
+  async prune(index: number): Promise<void> {
+    const files = await this.#disk.readdir(this.#folder);
+    const old = files
+      .flatMap((file) => parseName(file) ?? [])
+      .filter((each) => each.index <= index)
+      .sort((left, right) => right.index - left.index)
+      .slice(KEPT);
+    for (const each of old) await this.#disk.unlink(`${this.#folder}/${fileName(each)}`);
+  }
+
+  async #create(
+    ref: { readonly index: number; readonly term: number },
+    fill: (file: DiskFile) => Promise<void>,
+  ): Promise<void> {
+    const path = `${this.#folder}/${fileName(ref)}`;
+    const temporary = `${path}.tmp`;
+    await this.#disk.unlink(temporary).catch(() => undefined);
+    const file = await this.#disk.open(temporary, 'create');
+    try {
+      await fill(file);
+      await file.fdatasync();
+    } finally {
+      await file.close();
+    }
+    await this.#disk.rename(temporary, path);
+    await this.#disk.fsyncDir(this.#folder);
+  }
+
+  async #openFile(ref: { readonly index: number; readonly term: number }): Promise<DiskFile> {
+    try {
+      return await this.#disk.open(`${this.#folder}/${fileName(ref)}`, 'read');
+    } catch (cause) {
+      throw broken(fileName(ref), 'it cannot be opened', cause);
+    }
+  }
+}
+
+async function readFrames(
+  file: DiskFile,
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<SnapshotHead> {
+  let head: SnapshotHead | undefined;
+  let [at, previous, chunks] = [0, 0, 0];
+  for (;;) {
+    const frame = await readFrame(file, at);
+    if (frame === undefined || frame.previous !== previous)
+      throw broken('file', `damaged at offset ${at}`);
+    at += frame.end;
+    previous = frame.crc;
+    if (frame.type === 'snapshotHead') {
+      head = JSON.parse(Buffer.from(frame.payload).toString()) as SnapshotHead;
+    } else if (frame.type === 'snapshotChunk') {
+      chunks++;
+      onChunk(frame.payload);
+    } else {
+      const foot = JSON.parse(Buffer.from(frame.payload).toString()) as Foot;
+      if (head === undefined || foot.chunks !== chunks) throw broken('file', 'chunks are missing');
+      return head;
+    }
+  }
+}
+
+async function readFrame(file: DiskFile, at: number): Promise<Frame | undefined> {
+  const header = decodeHeader(await file.pread(at, FRAME_HEADER_BYTES));
+  if (header === undefined) return undefined;
+  return decodeFrame(await file.pread(at, header.totalBytes), 0);
+}
+
+function fileName(ref: { readonly index: number; readonly term: number }): string {
+  return `${hex16(ref.term)}-${hex16(ref.index)}.snap`;
+}
+
+function parseName(file: string): { readonly index: number; readonly term: number } | undefined {
+  const [, term, index] = NAME.exec(file) ?? [];
+  if (term === undefined || index === undefined) return undefined;
+  return { term: Number.parseInt(term, 16), index: Number.parseInt(index, 16) };
+}
+
+function broken(what: string, why: string, cause?: unknown): ClusterError {
+  const options = { code: 'ERR_SNAPSHOT_DAMAGED', cause };
+  return new ClusterError('system', `cannot use snapshot ${what}: ${why}`, options);
+}

@@ -1,0 +1,64 @@
+import type {
+  Cluster,
+  NamedKind,
+  NetworkId,
+  NodeId,
+  ObjectIds,
+  ObjectKind,
+  ObjectTypes,
+  Revision,
+  ServiceId,
+  Tables,
+  Task,
+  Version,
+  View,
+} from '../model/index.ts';
+
+/** Always the newest tables, also after a snapshot replaced them: what readers hold on to. */
+export class StoreView implements View {
+  readonly #current: () => Tables;
+
+  constructor(current: () => Tables) {
+    this.#current = current;
+  }
+
+  get index(): Version {
+    return this.#current().index;
+  }
+
+  get cluster(): Cluster | undefined {
+    return this.#current().cluster;
+  }
+
+  get<K extends ObjectKind>(kind: K, id: ObjectIds[K]): ObjectTypes[K] | undefined {
+    return this.#current().get(kind, id);
+  }
+
+  list<K extends ObjectKind>(kind: K): Iterable<ObjectTypes[K]> {
+    return this.#current().list(kind);
+  }
+
+  count(kind: ObjectKind): number {
+    return this.#current().count(kind);
+  }
+
+  byName<K extends NamedKind>(kind: K, name: string): ObjectTypes[K] | undefined {
+    return this.#current().byName(kind, name);
+  }
+
+  tasksOfService(id: ServiceId): Iterable<Task> {
+    return this.#current().tasksOfService(id);
+  }
+
+  tasksOfNode(id: NodeId): Iterable<Task> {
+    return this.#current().tasksOfNode(id);
+  }
+
+  tasksOfNetwork(id: NetworkId): Iterable<Task> {
+    return this.#current().tasksOfNetwork(id);
+  }
+
+  revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
+    return this.#current().revision(serviceId, specVersion);
+  }
+}
