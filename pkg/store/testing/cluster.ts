@@ -1,0 +1,168 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLogger, systemClock, systemRandom } from '../../io/index.ts';
+import type { ClusterId, Config, ConfigId, InstantMs, NodeId } from '../../model/index.ts';
+import { createObject, VERSION_NONE } from '../../model/index.ts';
+import type { Member, Store, StoreOptions, Tuning } from '../contract.ts';
+import { LOCK_FILE } from '../directory-lock.ts';
+import { createStore } from '../store.ts';
+import { CrashDisk } from './crash-disk.ts';
+import { MemoryNetwork } from './memory-network.ts';
+
+export interface Manager {
+  readonly member: Member;
+  readonly store: Store;
+  readonly directory: string;
+  readonly disk: CrashDisk;
+  readonly fatal: Error[];
+  removed: boolean;
+}
+
+const FAST: Partial<Tuning> = {
+  tickMs: 20,
+  electionTicks: 10,
+  segmentBytes: 64 * 1024,
+};
+
+/** Managers with real files in a temporary folder and a network in memory. */
+export class TestCluster implements AsyncDisposable {
+  readonly network = new MemoryNetwork();
+  readonly managers = new Map<number, Manager>();
+  readonly #root = mkdtempSync(join(tmpdir(), 'muster-store-'));
+  readonly #tuning: Partial<Tuning>;
+
+  constructor(tuning: Partial<Tuning> = {}) {
+    this.#tuning = { ...FAST, ...tuning };
+  }
+
+  /** Start `count` managers as one group and wait until all are voters. */
+  static async of(count: number, tuning: Partial<Tuning> = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(tuning);
+    const first = await cluster.start(1, { kind: 'bootstrap' });
+    await until(() => first.store.isLeader());
+    for (let raftId = 2; raftId <= count; raftId++) await cluster.join(raftId);
+    return cluster;
+  }
+
+  async start(raftId: number, begin: StoreOptions['begin']): Promise<Manager> {
+    const member: Member = { raftId, nodeId: `node${raftId}` as NodeId, address: `m${raftId}:1` };
+    const directory = join(this.#root, String(raftId));
+    const disk = new CrashDisk();
+    const fatal: Error[] = [];
+    const store = createStore({
+      directory,
+      clusterId: 'cluster1' as ClusterId,
+      self: member,
+      begin,
+      transport: this.network.transport(raftId),
+      clock: systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+      onFatal: (error) => fatal.push(error),
+      onRemoved: () => {
+        manager.removed = true;
+      },
+      disk,
+      tuning: this.#tuning,
+    });
+    const manager: Manager = { member, store, directory, disk, fatal, removed: false };
+    this.managers.set(raftId, manager);
+    this.network.heal(raftId);
+    await store.start();
+    return manager;
+  }
+
+  /** Add a new manager and wait until it is a voter everywhere. */
+  async join(raftId: number): Promise<Manager> {
+    const leader = await this.leader();
+    const members = leader.store.members();
+    const manager = await this.start(raftId, { kind: 'join', members });
+    await leader.store.addMember(manager.member);
+    await until(() =>
+      [...this.managers.values()].every(({ store }) =>
+        store.members().some((each) => each.raftId === raftId && each.role === 'voter'),
+      ),
+    );
+    return manager;
+  }
+
+  /** As kill -9 together with a power failure: unsynced writes are gone. */
+  async kill(raftId: number): Promise<void> {
+    const manager = this.get(raftId);
+    this.network.isolate(raftId);
+    this.managers.delete(raftId);
+    await manager.disk.crash();
+    rmSync(join(manager.directory, LOCK_FILE), { force: true });
+    this.#dead.push(manager);
+  }
+  readonly #dead: Manager[] = [];
+
+  async restart(raftId: number): Promise<Manager> {
+    return this.start(raftId, { kind: 'join', members: [] });
+  }
+
+  wipe(raftId: number): void {
+    rmSync(join(this.#root, String(raftId)), { recursive: true, force: true });
+  }
+
+  get(raftId: number): Manager {
+    const manager = this.managers.get(raftId);
+    if (!manager) throw new Error(`manager ${raftId} does not run`);
+    return manager;
+  }
+
+  async leader(): Promise<Manager> {
+    let found: Manager | undefined;
+    await until(() => {
+      found = [...this.managers.values()].find(({ store }) => store.isLeader());
+      return found !== undefined;
+    });
+    if (!found) throw new Error('no leader');
+    return found;
+  }
+
+  async follower(): Promise<Manager> {
+    const leader = await this.leader();
+    for (const manager of this.managers.values()) if (manager !== leader) return manager;
+    throw new Error('no follower');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The last one has nobody to hand over to: all at once is quicker.
+    for (const { member } of this.managers.values()) this.network.isolate(member.raftId);
+    await Promise.all([...this.managers.values()].map(({ store }) => store.stop()));
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** Wait for a condition that other events bring about. */
+export async function until(condition: () => boolean, limitMs = 10_000): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`did not happen: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A small object with a unique name. */
+export function config(name: string, text = ''): Config {
+  return {
+    id: `id-${name}` as ConfigId,
+    version: VERSION_NONE,
+    createdAt: 0 as InstantMs,
+    updatedAt: 0 as InstantMs,
+    spec: { Name: name, Data: text },
+  } as Config;
+}
+
+export async function write(store: Store, name: string, text = ''): Promise<number> {
+  const { index } = await store.update((draft) =>
+    draft.add(createObject('config', config(name, text))),
+  );
+  return index;
+}
+
+export function names(store: Store): readonly string[] {
+  return [...store.view.list('config')].map((each) => each.spec.Name);
+}

@@ -1,0 +1,50 @@
+import type { PeerAddress, Transport, TransportReceiver } from '../transport.ts';
+
+/** Transports of several members in one process. Delivery is asynchronous and in order; links can be cut. */
+export class MemoryNetwork {
+  readonly #receivers = new Map<number, TransportReceiver>();
+  readonly #cut = new Set<number>();
+  /** Asked for every payload; false loses it. */
+  filter: (from: number, to: number) => boolean = () => true;
+  sent = 0;
+
+  transport(self: number): Transport {
+    return {
+      send: (to, payload): void => {
+        this.sent++;
+        setImmediate(() => {
+          if (!this.#deliver(self, to, payload)) this.#receivers.get(self)?.unreachable(to.raftId);
+        });
+      },
+      sendSnapshot: async (to, payload): Promise<void> => {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        if (!this.#deliver(self, to, payload)) throw new Error(`${to.address} is unreachable`);
+      },
+      listen: (receiver): Disposable => {
+        this.#receivers.set(self, receiver);
+        return {
+          [Symbol.dispose]: (): void => {
+            if (this.#receivers.get(self) === receiver) this.#receivers.delete(self);
+          },
+        };
+      },
+    };
+  }
+
+  /** Nothing reaches or leaves it any more. */
+  isolate(raftId: number): void {
+    this.#cut.add(raftId);
+  }
+
+  heal(raftId: number): void {
+    this.#cut.delete(raftId);
+  }
+
+  #deliver(from: number, to: PeerAddress, payload: Uint8Array): boolean {
+    const receiver = this.#receivers.get(to.raftId);
+    const cut = this.#cut.has(from) || this.#cut.has(to.raftId) || !this.filter(from, to.raftId);
+    if (cut || receiver === undefined) return false;
+    receiver.receive(from, payload);
+    return true;
+  }
+}
