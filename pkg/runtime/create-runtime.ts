@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Clock, type Logger, silentLogger, sleep, systemClock } from '../io/index.ts';
 import { ShimAttachment } from './attachment.ts';
 import { checkResources } from './cgroup/resources.ts';
@@ -49,6 +50,8 @@ const LOST_CODE = 137;
 /** How often a cgroup is tried that the kernel still calls busy, and for how long. */
 const REMOVE_RETRY_MS = 10;
 const REMOVE_GIVE_UP_MS = 10_000;
+/** Pause before asking again when a shim lives and does not listen. */
+const SETTLE_MS = 20;
 
 class LinuxRuntime implements Runtime {
   readonly #initPath: string;
@@ -90,6 +93,9 @@ class LinuxRuntime implements Runtime {
     this.#dirs.make(dir);
     try {
       mkdirSync(`${dir}/root`);
+      mkdirSync(dirname(logPath), { recursive: true });
+      // A cgroup of an earlier life must go first: once killed through, it kills whatever is born into it.
+      await this.#removeCgroup(record);
       this.#machine.cgroups.create(cgroup, spec.resources ?? {}, rules);
       this.#dirs.write(spec.id, record);
       const status = await launch(this.#initPath, 'run', dir, plan);
@@ -134,6 +140,7 @@ class LinuxRuntime implements Runtime {
       const { exit } = await this.state(id);
       if (exit) return exit;
       await shimEnded(this.#dirs.path(id));
+      if (!(await this.state(id)).exit) await sleep(this.#clock, SETTLE_MS);
     }
   }
 

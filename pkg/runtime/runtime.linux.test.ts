@@ -1,4 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestHost } from './test-host.ts';
 
@@ -134,7 +141,6 @@ describe('what a container sees', () => {
       mounts: [{ type: 'bind', source: `${host.dir}/secret`, target: '/leak/here' }],
     });
     const { upperDir } = spec.rootfs as { upperDir: string };
-    const { symlinkSync } = await import('node:fs');
     symlinkSync(`../../../../../../../..${host.dir}/evil`, `${upperDir}/leak`);
     await host.runtime.create(spec).catch(() => undefined);
     expect(existsSync(`${host.dir}/evil/here`)).toBe(false);
@@ -149,6 +155,35 @@ describe('what a container sees', () => {
     );
     expect(out).toBe('0\n0\n');
     expect(err).toContain('Read-only file system');
+  });
+});
+
+describe('namespaces', () => {
+  it('are its own, joined by path, or the host’s', async () => {
+    const command = 'echo ready; readlink /proc/self/ns/net; readlink /proc/self/ns/pid; sleep 100';
+    const id = await host.running(command);
+    const { pid } = await host.runtime.state(id);
+    const own = readlinkSync('/proc/self/ns/net');
+    const theirs = readlinkSync(`/proc/${pid}/ns/net`);
+    expect(theirs).not.toBe(own);
+    const joined = await host.run('readlink /proc/self/ns/net', {
+      namespaces: { network: { path: `/proc/${pid}/ns/net` } },
+    });
+    expect(joined.out).toBe(`${theirs}\n`);
+    const shared = await host.run('readlink /proc/self/ns/net; test $$ -gt 1 && echo seen', {
+      namespaces: { network: 'host', pid: 'host' },
+    });
+    expect(shared.out).toBe(`${own}\nseen\n`);
+    await host.runtime.delete(id, { force: true });
+  });
+
+  it('need no layers: a directory can be the root', async () => {
+    const { out } = await host.run('ls /bin/busybox; echo no >/x', {
+      rootfs: { path: `${host.dir}/image` },
+      readonlyRootfs: true,
+    });
+    expect(out).toBe('/bin/busybox\n');
+    expect(existsSync(`${host.dir}/image/x`)).toBe(false);
   });
 });
 

@@ -38,9 +38,12 @@ export class StateDir {
     return `${this.#root}/${id}/exec/${execId}`;
   }
 
-  /** Throws `exists`. */
+  /** Throws `exists`. Takes over a directory whose maker died before it wrote the record: nothing runs there. */
   make(dir: string): void {
     mkdirSync(dirname(dir), { recursive: true, mode: 0o700 });
+    if (existsSync(dir) && !existsSync(`${dir}/${RECORD}`) && !existsSync(`${dir}/plan`)) {
+      this.remove(dir);
+    }
     try {
       mkdirSync(dir, { mode: 0o700 });
     } catch (error) {
