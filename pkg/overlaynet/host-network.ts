@@ -12,6 +12,7 @@ import { LocalNetworks } from './local-networks.ts';
 import type {
   AttachedInterface,
   AttachedSandbox,
+  HostIdentity,
   HostNetwork,
   HostNetworkOptions,
   LocalAttachment,
@@ -59,7 +60,8 @@ class KernelHostNetwork implements HostNetwork {
   readonly #records: Records;
   readonly #host: HostSide;
   readonly #gatewaySubnet: string;
-  readonly #underlayMtu: number;
+  #underlayMtu: number;
+  #self: HostIdentity;
   readonly #forwarder = new DnsForwarder();
   readonly #overlays = new Map<string, Overlay>();
   /** Networks in the tables given last; others stay only until their last container leaves. */
@@ -84,8 +86,15 @@ class KernelHostNetwork implements HostNetwork {
       ingressMode: options.ingressMode ?? 'preserve',
       sysctlsBefore: record.sysctlsBefore,
     });
+    this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
     this.#underlayMtu = this.#host.mtuOf(options.underlayAddress) ?? DEFAULT_MTU;
     this.#locals = new LocalNetworks(record.localNetworks, this.#gatewaySubnet, this.#underlayMtu);
+  }
+
+  become(self: HostIdentity): void {
+    this.#self = self;
+    this.#host.nodeId = self.nodeId;
+    this.#underlayMtu = this.#host.mtuOf(self.underlayAddress) ?? DEFAULT_MTU;
   }
 
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
@@ -401,8 +410,7 @@ class KernelHostNetwork implements HostNetwork {
 
   #hubContext(overlay: Overlay): Parameters<Overlay['reconcile']>[0] {
     return {
-      nodeId: this.#options.nodeId,
-      underlayAddress: this.#options.underlayAddress,
+      ...this.#self,
       host: this.#host.namespace,
       mtu: this.#mtuOf(overlay),
       sandboxes: [...this.#sandboxes.values()],

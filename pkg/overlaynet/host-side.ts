@@ -28,7 +28,8 @@ export interface HostState {
 export class HostSide {
   readonly namespace: Namespace;
   readonly rulesets: AppliedRulesets;
-  readonly #nodeId: string;
+  /** Whose foot in the ingress network this is; changes when the host joins a cluster. */
+  nodeId: string;
   readonly #gatewaySubnet: string;
   readonly #ingressMode: 'preserve' | 'masquerade';
   #sysctlsBefore: Readonly<Record<string, string>>;
@@ -43,7 +44,7 @@ export class HostSide {
   }) {
     this.namespace = options.namespace;
     this.rulesets = new AppliedRulesets(options.namespace);
-    this.#nodeId = options.nodeId;
+    this.nodeId = options.nodeId;
     this.#gatewaySubnet = options.gatewaySubnet;
     this.#ingressMode = options.ingressMode;
     this.#sysctlsBefore = options.sysctlsBefore;
@@ -68,7 +69,7 @@ export class HostSide {
     );
     const gateway = gatewayOf(this.#gatewaySubnet);
     const prefix = this.#gatewaySubnet.split('/')[1];
-    const foot = ingress && gatewayAddress(ingress.table, this.#nodeId);
+    const foot = ingress && gatewayAddress(ingress.table, this.nodeId);
     const operations = reconcile(
       this.namespace,
       desiredHost({

@@ -3,6 +3,7 @@ export { createHostNetwork } from './host-network.ts';
 export type {
   AttachedInterface,
   AttachedSandbox,
+  HostIdentity,
   HostNetwork,
   HostNetworkOptions,
   HostPort,

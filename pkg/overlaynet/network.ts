@@ -1,12 +1,16 @@
 import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
 
-export interface HostNetworkOptions {
+/** Who this host is in its cluster; both empty while it is in none. */
+export interface HostIdentity {
   readonly nodeId: string;
-  /** Network namespace pins, sandbox records and local networks live here; must survive an agent restart, not a reboot. */
-  readonly runDir: string;
   /** This host's IPv4 address: source of VXLAN packets. */
   readonly underlayAddress: string;
+}
+
+export interface HostNetworkOptions extends HostIdentity {
+  /** Network namespace pins, sandbox records and local networks live here; must survive an agent restart, not a reboot. */
+  readonly runDir: string;
   /** Path of the host's network namespace; the one this process runs in when absent. */
   readonly netns?: string | undefined;
   /** Resolvers for names that are not ours, `address` or `address:port`; asked from the host's namespace, in order. */
@@ -127,6 +131,8 @@ export interface RepairReport {
  * and may be repeated. Kernel failures throw `SyscallError`; refusals are `ClusterError`.
  */
 export interface HostNetwork {
+  /** The host joined a cluster, under this name: said before the first tables of it are applied. */
+  become(self: HostIdentity): void;
   /**
    * Makes the kernel hold exactly these networks. When it returns, new connections follow the tables: an endpoint that
    * is not `in-service`, or gone, gets none. Synchronous.
