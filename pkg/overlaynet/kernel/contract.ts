@@ -1,0 +1,185 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { TABLE_MAIN } from 'vxlan-netlink';
+import { type DesiredNamespace, planNamespace } from '../plan.ts';
+import type { Kernel, Namespace } from './kernel.ts';
+
+interface Given {
+  readonly kernel: Kernel;
+  /** Paths for namespaces. */
+  readonly place: (name: string) => string;
+  readonly left: Namespace;
+  readonly right: Namespace;
+}
+
+/** What every kernel must do, the real one and the fake alike. */
+export function describeKernel(kernel: Kernel, place: (name: string) => string): void {
+  let given: Given;
+
+  beforeEach(() => {
+    for (const name of ['left', 'right']) kernel.createNamespace(place(name));
+    given = { kernel, place, left: kernel.open(place('left')), right: kernel.open(place('right')) };
+  });
+
+  afterEach(() => {
+    for (const namespace of [given.left, given.right]) namespace[Symbol.dispose]();
+    for (const name of ['left', 'right']) kernel.removeNamespace(place(name));
+  });
+
+  test.each(CASES)('%s', (_, check) => check(given));
+}
+
+const hub = ({ right }: Given): DesiredNamespace => ({
+  links: [
+    { kind: 'bridge', name: 'br0', mtu: 1450, mac: '02:42:0a:00:00:01' },
+    {
+      kind: 'vxlan',
+      name: 'vx0',
+      mtu: 1450,
+      master: 'br0',
+      vni: 4100,
+      local: '192.0.2.1',
+      port: 4789,
+      underlay: right,
+    },
+    {
+      kind: 'veth',
+      name: 'v-one',
+      mtu: 1450,
+      master: 'br0',
+      peer: { name: 'eth0', mac: '02:42:0a:00:00:02', mtu: 1450, namespace: right },
+    },
+  ],
+  addresses: [{ link: 'br0', address: '10.0.0.1/24' }],
+  routes: [
+    {
+      destination: 'default',
+      link: 'br0',
+      gateway: '10.0.0.9',
+      table: TABLE_MAIN,
+      onLink: false,
+    },
+    { destination: 'default', link: 'br0', gateway: '10.0.0.8', table: 1000, onLink: false },
+  ],
+  rules: [{ mark: 7, mask: 0xff, table: 1000, priority: 100 }],
+  neighbours: [{ link: 'vx0', address: '10.0.0.3', mac: '02:42:0a:00:00:03' }],
+  fdb: [
+    { link: 'vx0', mac: '02:42:0a:00:00:03', tunnel: '192.0.2.3' },
+    { link: 'vx0', mac: '02:42:0a:00:00:03' },
+    { link: 'v-one', mac: '02:42:0a:00:00:02' },
+  ],
+  ownedLinkPrefix: 'v',
+  ownedRulePriority: 100,
+  prune: true,
+});
+
+function settle({ left }: Given, desired: DesiredNamespace): number {
+  const operations = planNamespace(desired, left.observe());
+  left.apply(operations);
+  return operations.length;
+}
+
+const CASES: readonly (readonly [string, (given: Given) => void])[] = [
+  [
+    'a pin is made once and an unknown path is not opened',
+    (given): void => {
+      const { kernel, place } = given;
+      expect(kernel.createNamespace(place('left'))).toBe(false);
+      expect(() => kernel.open(place('nowhere'))).toThrow(/ENOENT/);
+    },
+  ],
+
+  [
+    'a plan applied leaves nothing to do, and both ends of a veth exist',
+    (given): void => {
+      const { left, right } = given;
+      expect(settle(given, hub(given))).toBeGreaterThan(10);
+      expect(planNamespace(hub(given), left.observe())).toEqual([]);
+      const eth0 = right.observe().links.find(({ name }) => name === 'eth0');
+      expect(eth0).toMatchObject({ kind: 'veth', mtu: 1450, mac: '02:42:0a:00:00:02', up: false });
+    },
+  ],
+
+  [
+    'pruning takes away what is not desired, and the other end with it',
+    (given): void => {
+      const { left, right } = given;
+      settle(given, hub(given));
+      const { links, ...rest } = hub(given);
+      const fewer = { ...rest, links: links.slice(0, 2), rules: [], neighbours: [], fdb: [] };
+      settle(given, { ...fewer, routes: [] });
+      const observed = left.observe();
+      expect(observed.links.map(({ name }) => name)).toEqual(['lo', 'br0', 'vx0']);
+      expect([observed.rules, observed.neighbours, observed.fdb]).toEqual([[], [], []]);
+      expect(right.observe().links.map(({ name }) => name)).not.toContain('eth0');
+    },
+  ],
+
+  [
+    'a link of other properties is changed in place or made anew',
+    (given): void => {
+      const { left } = given;
+      settle(given, hub(given));
+      const [bridge, tunnel, port] = hub(given).links;
+      if (tunnel?.kind !== 'vxlan' || bridge === undefined || port === undefined) throw new Error();
+      const links = [{ ...bridge, mtu: 1400 }, { ...tunnel, vni: 4200 }, port];
+      settle(given, { ...hub(given), links });
+      const observed = left.observe().links;
+      expect(observed.find(({ name }) => name === 'br0')?.mtu).toBe(1400);
+      expect(observed.find(({ name }) => name === 'vx0')?.vxlan?.vni).toBe(4200);
+    },
+  ],
+
+  [
+    'removing what is gone already is no error, using it is',
+    (given): void => {
+      const { left } = given;
+      left.apply([
+        { do: 'delete-link', name: 'gone' },
+        { do: 'delete-rule', rule: { mark: 1, mask: 1, table: 5, priority: 100 } },
+      ]);
+      const address = { link: 'gone', address: '10.0.0.1/24' };
+      expect(() => left.apply([{ do: 'add-address', address }])).toThrow(/ENODEV/);
+    },
+  ],
+
+  [
+    'settings are read, written and told apart from unknown ones',
+    (given): void => {
+      const { left, right } = given;
+      expect(left.readSysctl('net/ipv4/no_such_key')).toBeUndefined();
+      left.writeSysctl('net/ipv4/ip_forward', '1');
+      expect([left, right].map((ns) => ns.readSysctl('net/ipv4/ip_forward'))).toEqual(['1', '0']);
+    },
+  ],
+
+  [
+    'a transaction is whole or not at all, and counted',
+    (given): void => {
+      const { left, right } = given;
+      const before = left.generation();
+      const table = 't';
+      const key = Buffer.from([10, 0, 0, 1]);
+      const verdict = { verdict: 'goto', chain: 'c' } as const;
+      left.commit([
+        { do: 'add-table', table },
+        { do: 'add-set', table, set: 's', shape: { key: ['ipv4'], value: 'verdict' } },
+        { do: 'add-chain', table, chain: 'c' },
+        { do: 'add-rule', table, chain: 'c', expressions: [{ kind: 'masquerade' }] },
+        { do: 'add-elements', table, set: 's', elements: [{ key, verdict }] },
+      ]);
+      const listing = left.listTable(table);
+      expect(listing?.chains).toEqual(['c']);
+      expect(listing?.ruleCounts.get('c')).toBe(1);
+      expect(listing?.sets.get('s')).toEqual([{ key: '0a000001', value: '', chain: 'c' }]);
+      expect(left.generation()).toBeGreaterThan(before);
+      expect(() =>
+        left.commit([
+          { do: 'delete-elements', table, set: 's', elements: [{ key }] },
+          { do: 'delete-chain', table, chain: 'missing' },
+        ]),
+      ).toThrow(/ENOENT/);
+      expect(left.listTable(table)?.digest).toBe(listing?.digest);
+      expect([left.tables(), right.tables()]).toEqual([['t'], []]);
+    },
+  ],
+];
