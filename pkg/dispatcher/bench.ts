@@ -20,13 +20,13 @@ import {
   type AgentMessage,
   Credentials,
   type Identity,
+  ItemQueue,
   type ManagerMessage,
   type ManagerSession,
 } from '../rpc/index.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FakeStore } from './fake-store.ts';
 import { recordNewNode } from './node-record.ts';
-import { RecordQueue } from './record-queue.ts';
 
 /** Time stands still until `advance`. */
 class VirtualClock implements Clock {
@@ -85,7 +85,7 @@ const BASE = { version: VERSION_NONE, createdAt: AT, updatedAt: AT };
 export class Agent {
   readonly nodeId: NodeId;
   readonly received: ManagerMessage[] = [];
-  readonly #toManager = new RecordQueue<AgentMessage>(1_000);
+  readonly #toManager = new ItemQueue<AgentMessage>(1_000);
   done = false;
   failure: unknown;
 

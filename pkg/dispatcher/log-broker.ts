@@ -6,14 +6,14 @@ import {
   type TaskId,
   type View,
 } from '../model/index.ts';
-import type {
-  LogReadRequest,
-  LogRecord,
-  LogTaskRequest,
-  ManagerMessage,
-  PublishedLogs,
+import {
+  ItemQueue,
+  type LogReadRequest,
+  type LogRecord,
+  type LogTaskRequest,
+  type ManagerMessage,
+  type PublishedLogs,
 } from '../rpc/index.ts';
-import { RecordQueue } from './record-queue.ts';
 
 /** How the broker reaches agents. */
 export interface LogBrokerOptions {
@@ -26,7 +26,7 @@ export interface LogBrokerOptions {
 interface Subscription {
   readonly id: string;
   readonly request: LogReadRequest;
-  readonly queue: RecordQueue<LogRecord>;
+  readonly queue: ItemQueue<LogRecord>;
   /** Tasks that were asked for. */
   readonly asked: Set<TaskId>;
   /** One per message sent; emptied as agents finish. */
@@ -54,7 +54,7 @@ export class LogBroker {
     const subscription: Subscription = {
       id: this.#options.newId(),
       request,
-      queue: new RecordQueue(QUEUED_RECORDS_MAX),
+      queue: new ItemQueue(QUEUED_RECORDS_MAX),
       asked: new Set(),
       open: new Map(),
       problems: [],

@@ -1,5 +1,5 @@
 /** Hands items from several writers to one reader; writers wait while `max` items are unread. */
-export class RecordQueue<T> implements AsyncIterable<T> {
+export class ItemQueue<T> implements AsyncIterable<T> {
   readonly #max: number;
   readonly #items: T[] = [];
   #error: Error | undefined;
@@ -35,11 +35,18 @@ export class RecordQueue<T> implements AsyncIterable<T> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for await (const items of this.batches()) yield* items;
+  }
+
+  /** Everything that is queued, at once. */
+  async *batches(): AsyncGenerator<readonly T[]> {
     for (;;) {
-      const ready = this.#items.splice(0);
+      const items = this.#items.splice(0);
       this.#releaseWriters();
-      yield* ready;
-      if (this.#items.length > 0) continue;
+      if (items.length > 0) {
+        yield items;
+        continue;
+      }
       if (this.#closed) break;
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;

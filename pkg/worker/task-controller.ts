@@ -1,0 +1,216 @@
+import type { TaskContainer, TaskEngine } from '../engine/index.ts';
+import type { Clock, Logger } from '../io/index.ts';
+import { compareTaskState, errorMessage, type TaskStatus, unreachable } from '../model/index.ts';
+import type { TaskAssignment } from '../rpc/index.ts';
+import { nextStep, type Step } from './next-step.ts';
+import { dependenciesOf, type TaskSurroundings, taskContainerSpec } from './task-spec.ts';
+
+export interface TaskControllerOptions {
+  readonly engine: TaskEngine;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly surroundings: () => TaskSurroundings;
+  /** The task's status changed. */
+  readonly onStatus: (status: TaskStatus) => void;
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * Drives one task: looks at what there is, takes the next step, and again. The loop ends with the task's removal; it
+ * waits whenever there is nothing to do.
+ */
+export class TaskController {
+  readonly #options: TaskControllerOptions;
+  #assignment: TaskAssignment;
+  #status: TaskStatus;
+  #failure: string | undefined;
+  #removed = false;
+  #ended = false;
+  #abort = new AbortController();
+  #changed = false;
+  #wake: () => void = () => undefined;
+  readonly #over: Promise<void>;
+
+  /** `status`: where the task had come to, from this machine's records or the manager's. */
+  constructor(assignment: TaskAssignment, status: TaskStatus, options: TaskControllerOptions) {
+    this.#assignment = assignment;
+    this.#status = status;
+    this.#options = options;
+    this.#over = this.#run();
+  }
+
+  get assignment(): TaskAssignment {
+    return this.#assignment;
+  }
+
+  get status(): TaskStatus {
+    return this.#status;
+  }
+
+  /** A newer assignment: what is going on is given up if it is not wanted any more. */
+  update(assignment: TaskAssignment): void {
+    const before = this.#assignment.task.desiredState;
+    this.#assignment = assignment;
+    if (assignment.task.desiredState !== before) this.#interrupt();
+    this.look();
+  }
+
+  /** Look again: the container changed, or something the task needs came. */
+  look(): void {
+    this.#changed = true;
+    this.#wake();
+  }
+
+  /** Stops the container with its grace period and removes it. Resolves when nothing of it is left. */
+  async remove(): Promise<void> {
+    this.#removed = true;
+    this.#interrupt();
+    this.look();
+    await this.#over;
+  }
+
+  /** Ends the loop and leaves the container as it is: the agent restarts. */
+  leave(): void {
+    this.#ended = true;
+    this.#interrupt();
+    this.look();
+  }
+
+  #interrupt(): void {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#ended && !this.#removed) {
+      this.#changed = false;
+      const step = nextStep(this.#assignment.task.desiredState, this.#observe());
+      await this.#take(step);
+    }
+    if (this.#removed) await this.#discard();
+  }
+
+  #container(): TaskContainer | undefined {
+    return this.#options.engine.task(this.#assignment.task.id);
+  }
+
+  #observe(): Parameters<typeof nextStep>[1] {
+    const { tables, secrets, configs } = this.#options.surroundings();
+    const { task, spec } = this.#assignment;
+    const needs = dependenciesOf(spec);
+    const hasNeeds =
+      task.networks.every(({ networkId }) => tables.has(networkId)) &&
+      needs.secrets.every((id) => secrets.has(id)) &&
+      needs.configs.every((id) => configs.has(id));
+    return {
+      state: this.#status.state,
+      container: this.#container(),
+      hasNeeds,
+      failure: this.#failure,
+    };
+  }
+
+  async #take(step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'report':
+        this.#report(step);
+        break;
+      case 'create':
+        await this.#attempt('rejected', (signal) => this.#create(signal));
+        break;
+      case 'start':
+        await this.#attempt('failed', () => this.#start());
+        break;
+      case 'stop':
+        await this.#stop();
+        break;
+      case 'fail':
+        this.#failure = step.error;
+        break;
+      case 'wait':
+        await this.#waitForChange();
+        break;
+      default:
+        unreachable(step);
+    }
+  }
+
+  async #create(signal: AbortSignal): Promise<void> {
+    const { engine, surroundings } = this.#options;
+    const spec = taskContainerSpec(this.#assignment, surroundings());
+    await engine.prepareImage(spec.container.Image, { signal });
+    if (signal.aborted) return;
+    await engine.createTask(spec);
+  }
+
+  async #start(): Promise<void> {
+    await this.#options.engine.startTask(this.#assignment.task.id);
+  }
+
+  /** A step that may fail: its error ends the task, unless the step was given up. */
+  async #attempt(
+    state: 'rejected' | 'failed',
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const { signal } = this.#abort;
+    try {
+      await work(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const message = state === 'rejected' ? 'preparing' : 'starting';
+      this.#report({ kind: 'report', state, message, error: errorMessage(error) });
+    }
+  }
+
+  async #stop(): Promise<void> {
+    const { engine, clock, log } = this.#options;
+    const { id } = this.#assignment.task;
+    try {
+      await engine.stopTask(id);
+      await engine.waitTask(id);
+    } catch (error) {
+      if (this.#container()?.state !== 'running') return;
+      log.warn('task does not stop', { task: id, error: errorMessage(error) });
+      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+    }
+  }
+
+  async #discard(): Promise<void> {
+    const { engine, clock, log } = this.#options;
+    const { id } = this.#assignment.task;
+    while (!this.#ended) {
+      try {
+        if (this.#container()?.state === 'running') await engine.stopTask(id);
+        await engine.removeTask(id);
+        return;
+      } catch (error) {
+        log.warn('task is not removed yet', { task: id, error: errorMessage(error) });
+        await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+      }
+    }
+  }
+
+  #report({ state, message, error }: Extract<Step, { kind: 'report' }>): void {
+    if (compareTaskState(state, this.#status.state) <= 0) return;
+    const container = this.#container();
+    this.#status = {
+      state,
+      at: this.#options.clock.now(),
+      message,
+      error,
+      containerId: container?.containerId ?? this.#status.containerId,
+      pid: container?.pid || undefined,
+      exitCode: container?.state === 'exited' ? container.exitCode : undefined,
+      hostPorts: container?.hostPorts.length ? container.hostPorts : undefined,
+    };
+    this.#options.onStatus(this.#status);
+  }
+
+  async #waitForChange(): Promise<void> {
+    if (this.#changed) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

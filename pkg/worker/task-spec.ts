@@ -1,0 +1,81 @@
+import type { TaskContainerSpec } from '../engine/index.ts';
+import {
+  ClusterError,
+  type NetworkId,
+  type NetworkTable,
+  portsAsked,
+  type ServiceSpec,
+  taskName,
+} from '../model/index.ts';
+import type { TaskAssignment } from '../rpc/index.ts';
+
+/** What a task takes from the node besides its own assignment. */
+export interface TaskSurroundings {
+  readonly nodeId: string;
+  readonly hostname: string;
+  readonly tables: ReadonlyMap<NetworkId, NetworkTable>;
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly configs: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Ids of the secrets and configs that the spec names. */
+export function dependenciesOf(spec: ServiceSpec): {
+  readonly secrets: readonly string[];
+  readonly configs: readonly string[];
+} {
+  const container = spec.TaskTemplate?.ContainerSpec;
+  return {
+    secrets: (container?.Secrets ?? []).map(({ SecretID }) => SecretID),
+    configs: (container?.Configs ?? []).map(({ ConfigID }) => ConfigID),
+  };
+}
+
+/** The task in the engine's words. Throws `invalid` when the spec has no container. */
+export function taskContainerSpec(
+  { task, spec }: TaskAssignment,
+  surroundings: TaskSurroundings,
+): TaskContainerSpec {
+  const template = spec.TaskTemplate;
+  const container = template?.ContainerSpec;
+  if (!container)
+    throw new ClusterError('invalid', 'ContainerSpec: image reference must be provided');
+  const { secrets, configs } = dependenciesOf(spec);
+  const driver = template.LogDriver;
+  return {
+    taskId: task.id,
+    taskName: taskName(task),
+    serviceId: task.serviceId,
+    serviceName: task.serviceName,
+    serviceLabels: spec.Labels ?? undefined,
+    slot: task.slot,
+    nodeId: surroundings.nodeId,
+    nodeHostname: surroundings.hostname,
+    container,
+    limits: template.Resources?.Limits ?? undefined,
+    reservations: template.Resources?.Reservations ?? undefined,
+    logDriver: driver?.Name ? { name: driver.Name, options: driver.Options ?? {} } : undefined,
+    networks: task.networks.map(({ networkId, addresses, aliases }) => ({
+      networkId,
+      networkName: surroundings.tables.get(networkId)?.name ?? networkId,
+      addresses,
+      aliases,
+    })),
+    hostPorts: portsAsked(spec)
+      .filter(({ publishMode }) => publishMode === 'host')
+      .map(({ protocol, targetPort, publishedPort }) => ({ protocol, targetPort, publishedPort })),
+    secrets: picked(secrets, surroundings.secrets),
+    configs: picked(configs, surroundings.configs),
+  };
+}
+
+function picked(
+  ids: readonly string[],
+  values: ReadonlyMap<string, Uint8Array>,
+): ReadonlyMap<string, Uint8Array> {
+  return new Map(
+    ids.flatMap((id): [string, Uint8Array][] => {
+      const value = values.get(id);
+      return value ? [[id, value]] : [];
+    }),
+  );
+}

@@ -1,0 +1,307 @@
+import type { TaskEngine } from '../engine/index.ts';
+import type { Clock, Logger, Random } from '../io/index.ts';
+import {
+  compareTaskState,
+  errorMessage,
+  type NetworkId,
+  type NetworkTable,
+  type NodeDescription,
+  type TaskId,
+  type TaskStatus,
+} from '../model/index.ts';
+import type { HostNetwork } from '../overlaynet/index.ts';
+import type {
+  AgentSession,
+  AssignmentChanges,
+  Credentials,
+  ManagerMessage,
+  RpcClient,
+  TaskAssignment,
+} from '../rpc/index.ts';
+import { Dependencies } from './dependencies.ts';
+import { LogPublisher } from './log-publisher.ts';
+import { Reporter } from './reporter.ts';
+import { keepSession } from './session.ts';
+import { TaskController } from './task-controller.ts';
+import { TaskDb, type TaskRecords } from './task-db.ts';
+import type { TaskSurroundings } from './task-spec.ts';
+
+export interface WorkerOptions {
+  readonly credentials: Credentials;
+  readonly engine: TaskEngine;
+  readonly network: Pick<HostNetwork, 'applyTables'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Assignments are kept here; survives reboots. */
+  readonly directory: string;
+  /** host:port of managers to begin with; newer ones that the leader names are used and remembered. */
+  readonly managers: readonly string[];
+  readonly description: () => NodeDescription;
+  /** Underlay address of this node; empty: as the manager sees it. */
+  readonly address: string;
+  /** The leader named the managers. */
+  readonly onManagers?: ((addresses: readonly string[]) => void) | undefined;
+}
+
+const RETRY_MS = 500;
+
+/** What the cluster wants of this machine, carried out: one controller per task, one session with the leader. */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #controllers = new Map<TaskId, TaskController>();
+  readonly #removing = new Map<TaskId, Promise<void>>();
+  readonly #dependencies = new Dependencies();
+  readonly #db: TaskDb;
+  readonly #reporter: Reporter;
+  readonly #logs: LogPublisher;
+  #tables: ReadonlyMap<NetworkId, NetworkTable> = new Map();
+  /** The kernel holds `#tables`. */
+  #tablesApplied = true;
+  #managers: readonly string[];
+  #session: AgentSession | undefined;
+  #client: RpcClient | undefined;
+
+  constructor(options: WorkerOptions) {
+    const { engine, log, credentials } = options;
+    this.#options = options;
+    this.#managers = options.managers;
+    this.#db = new TaskDb(options.directory);
+    this.#reporter = new Reporter(() => this.#statuses());
+    this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
+  }
+
+  /** Managers heard of last, for `docker info`. */
+  get managers(): readonly string[] {
+    return this.#managers;
+  }
+
+  /** A leader knows this node at present. */
+  get isConnected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /**
+   * Takes up the tasks of before, then follows the leader until the signal. Containers keep running when it returns.
+   * The engine must have found its containers already.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { engine } = this.#options;
+    this.#readopt();
+    const unsubscribe = engine.onTaskEvent(({ taskId }) => {
+      this.#controllers.get(taskId as TaskId)?.look();
+    });
+    try {
+      await keepSession(
+        {
+          ...this.#options,
+          managers: () => this.#managers,
+          handlers: {
+            began: (session, client) => this.#began(session, client),
+            ended: () => this.#ended(),
+            message: (message, session) => this.#message(message, session),
+          },
+        },
+        signal,
+      );
+    } finally {
+      unsubscribe();
+      for (const controller of this.#controllers.values()) controller.leave();
+      this.#db.save(this.#records());
+    }
+  }
+
+  /** This host leaves the cluster: stops and removes every task's container and forgets everything. After `run`. */
+  async removeEverything(): Promise<void> {
+    const { engine, network } = this.#options;
+    await Promise.all(
+      engine.tasks().map(async ({ taskId }) => {
+        await engine.stopTask(taskId);
+        await engine.removeTask(taskId);
+      }),
+    );
+    network.applyTables([]);
+    this.#controllers.clear();
+    this.#dependencies.clear();
+    this.#tables = new Map();
+    this.#db.save(this.#records());
+  }
+
+  #readopt(): void {
+    const { tasks, networks, managers } = this.#db.load();
+    this.#managers = [...new Set([...managers, ...this.#managers])];
+    if (networks.length > 0) {
+      this.#tables = new Map(networks.map((table) => [table.networkId, table]));
+      this.#applyTables();
+    }
+    for (const { task, spec, status } of tasks) this.#control({ task, spec }, status);
+  }
+
+  #began(session: AgentSession, client: RpcClient): void {
+    this.#session = session;
+    this.#client = client;
+    this.#reporter.attach(session);
+  }
+
+  #ended(): void {
+    this.#session = undefined;
+    this.#client = undefined;
+    this.#reporter.detach();
+    this.#logs.endAll();
+  }
+
+  #message(message: ManagerMessage, session: AgentSession): void {
+    switch (message.kind) {
+      case 'assignments':
+        this.#assign(message, session);
+        break;
+      case 'reported':
+        this.#reporter.reported(message.number);
+        break;
+      case 'managers':
+        this.#managers = message.addresses;
+        this.#options.onManagers?.(message.addresses);
+        this.#saveSoon();
+        break;
+      case 'log-request':
+        if (this.#client) this.#logs.start(message.subscription, message.request, this.#client);
+        break;
+      case 'log-end':
+        this.#logs.end(message.subscription);
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** Order matters: what tasks need, then the networks and their acknowledgement, then the tasks. */
+  #assign(
+    { sequence, complete, changes }: Extract<ManagerMessage, { kind: 'assignments' }>,
+    session: AgentSession,
+  ): void {
+    this.#dependencies.apply(changes, complete);
+    if (this.#updateTables(changes, complete)) session.send({ kind: 'acknowledge', sequence });
+    else this.#applyLater(sequence, session);
+    for (const assignment of changes.tasks) this.#task(assignment);
+    for (const taskId of changes.removedTasks) this.#remove(taskId);
+    if (complete) this.#removeUnknown(new Set(changes.tasks.map(({ task }) => task.id)));
+    for (const controller of this.#controllers.values()) controller.look();
+    this.#saveSoon();
+  }
+
+  #updateTables(changes: AssignmentChanges, complete: boolean): boolean {
+    const nothing = changes.networks.length === 0 && changes.removedNetworks.length === 0;
+    if (nothing && !complete && this.#tablesApplied) return true;
+    const tables = new Map(complete ? [] : this.#tables);
+    for (const id of changes.removedNetworks) tables.delete(id);
+    for (const table of changes.networks) tables.set(table.networkId, table);
+    this.#tables = tables;
+    return this.#applyTables();
+  }
+
+  #applyTables(): boolean {
+    try {
+      this.#options.network.applyTables([...this.#tables.values()]);
+      this.#tablesApplied = true;
+      return true;
+    } catch (error) {
+      this.#tablesApplied = false;
+      this.#options.log.error('network tables not applied', { error });
+      return false;
+    }
+  }
+
+  /** The kernel refused: try again until it takes them or the session is another one. */
+  #applyLater(sequence: number, session: AgentSession): void {
+    this.#options.clock.after(RETRY_MS, () => {
+      if (this.#session !== session) return;
+      if (this.#applyTables()) session.send({ kind: 'acknowledge', sequence });
+      else this.#applyLater(sequence, session);
+    });
+  }
+
+  #task(assignment: TaskAssignment): void {
+    const { task } = assignment;
+    const known = this.#controllers.get(task.id);
+    if (known) known.update(assignment);
+    else if (!this.#removing.has(task.id)) this.#control(assignment, task.status);
+  }
+
+  #control(assignment: TaskAssignment, status: TaskStatus): void {
+    const { engine, clock, log } = this.#options;
+    const { id } = assignment.task;
+    const controller = new TaskController(assignment, status, {
+      engine,
+      clock,
+      log,
+      surroundings: (): TaskSurroundings => this.#surroundings(),
+      onStatus: (next): void => {
+        this.#reporter.report(id, next);
+        this.#saveSoon();
+      },
+    });
+    this.#controllers.set(id, controller);
+  }
+
+  #remove(taskId: TaskId): void {
+    const controller = this.#controllers.get(taskId);
+    if (!controller) return;
+    this.#controllers.delete(taskId);
+    this.#reporter.forget(taskId);
+    const removal = controller
+      .remove()
+      .catch((error: unknown) => {
+        this.#options.log.error('task not removed', { task: taskId, error: errorMessage(error) });
+      })
+      .finally(() => this.#removing.delete(taskId));
+    this.#removing.set(taskId, removal);
+  }
+
+  /** Everything that the cluster does not know goes: assignments and containers alike. */
+  #removeUnknown(wanted: ReadonlySet<string>): void {
+    const { engine, log } = this.#options;
+    for (const taskId of [...this.#controllers.keys()])
+      if (!wanted.has(taskId)) this.#remove(taskId);
+    for (const { taskId } of engine.tasks()) {
+      if (wanted.has(taskId) || this.#removing.has(taskId as TaskId)) continue;
+      engine
+        .stopTask(taskId)
+        .then(() => engine.removeTask(taskId))
+        .catch((error: unknown) => {
+          log.warn('stray container not removed', { task: taskId, error: errorMessage(error) });
+        });
+    }
+  }
+
+  *#statuses(): Iterable<readonly [TaskId, TaskStatus]> {
+    for (const [taskId, { status, assignment }] of this.#controllers) {
+      if (compareTaskState(status.state, assignment.task.status.state) >= 0) yield [taskId, status];
+    }
+  }
+
+  #surroundings(): TaskSurroundings {
+    const { credentials, description } = this.#options;
+    return {
+      nodeId: credentials.identity.nodeId,
+      hostname: description().hostname,
+      tables: this.#tables,
+      secrets: this.#dependencies.secrets,
+      configs: this.#dependencies.configs,
+    };
+  }
+
+  #saveSoon(): void {
+    this.#db.saveSoon(() => this.#records());
+  }
+
+  #records(): TaskRecords {
+    return {
+      tasks: [...this.#controllers.values()].map(({ assignment, status }) => ({
+        ...assignment,
+        status,
+      })),
+      networks: [...this.#tables.values()],
+      managers: this.#managers,
+    };
+  }
+}
