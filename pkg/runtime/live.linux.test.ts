@@ -160,6 +160,21 @@ describe('attach', () => {
     await host.runtime.delete(spec.id);
   });
 
+  it('delivers everything to a reader that begins when the program has long ended', async () => {
+    const spec = host.spec('head -c 250000 /dev/zero');
+    await host.runtime.create(spec);
+    const stdio = await host.runtime.attach(spec.id);
+    await host.runtime.start(spec.id);
+    expect(await host.runtime.wait(spec.id)).toMatchObject({ code: 0 });
+    await host.runtime.delete(spec.id);
+    expect(await text(stdio.stdout)).toHaveLength(250_000);
+  });
+
+  it('lets a program that is not root reopen its stdout', async () => {
+    const { out } = await host.run('echo again >/dev/stdout', { user: { uid: 33, gid: 33 } });
+    expect(out).toBe('again\n');
+  });
+
   it('survives a client that sends nonsense', async () => {
     const id = await host.running('echo ready; sleep 100');
     const rude = connect(`${host.dir}/state/${id}/shim.sock`);

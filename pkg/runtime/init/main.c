@@ -84,12 +84,16 @@ static _Noreturn void container(bool is_exec) {
   if (!is_exec) rootfs_build(console);
   else if (plan_option(O_TTY)) console[0] = terminal_open(open("/", O_PATH | O_CLOEXEC), &console[1]);
   if (console[1] >= 0) {
-    const struct rec *w = plan_next(T_WINSIZE, NULL), *user = plan_next(T_USER, NULL);
+    const struct rec *w = plan_next(T_WINSIZE, NULL);
     struct winsize size = {0};
     if (w) size.ws_row = (unsigned short)w->num[0], size.ws_col = (unsigned short)w->num[1], ioctl(console[1], TIOCSWINSZ, &size);
-    if (fchown(console[1], (uid_t)user->num[0], (gid_t)-1) < 0 || ioctl(console[1], TIOCSCTTY, 0) < 0) die("controlling terminal");
+    if (ioctl(console[1], TIOCSCTTY, 0) < 0) die("controlling terminal");
     in[0] = out[1] = err[1] = console[1];
   }
+  uid_t owner = (uid_t)plan_next(T_USER, NULL)->num[0]; /* so that the user may reopen /dev/stdout */
+  if ((in[0] >= 0 && fchown(in[0], owner, (gid_t)-1) < 0) || fchown(out[1], owner, (gid_t)-1) < 0 ||
+      fchown(err[1], owner, (gid_t)-1) < 0)
+    die("stdio owner");
   if (in[0] >= 0 && dup2(in[0], 0) < 0) die("stdin");
   if (dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) die("stdout");
   send_ready(console[0]);
@@ -112,6 +116,7 @@ static void attach_device_filter(int cgroup) {
 /* Enters cgroups and namespaces (a single thread writing itself avoids the kernel's slow path for moving
  * others) and makes the container's process as a child of the shim. */
 static _Noreturn void intermediate(bool is_exec) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* until execve, others in the container cannot look into this process */
   close(3); /* the report is the shim's: its reader waits for the end of it */
   const struct rec *v2 = plan_next(T_CGROUP_V2, NULL), *target = plan_next(T_TARGET, NULL);
   struct clone_args a = {.flags = CLONE_PARENT};

@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 /* A frame is Docker's: type, three zero bytes, length big endian, payload. Types 1 and 2 are stdout and stderr. */
-enum { CLIENTS = 64, FRAME_MAX = 8192, OUT_ROOM = 256 << 10, READ_MAX = 16 << 10, LINE_MAX = 16 << 10, LINGER_MS = 10000 };
+enum { CLIENTS = 64, FRAME_MAX = 8192, OUT_ROOM = 384 << 10, READ_MAX = 16 << 10, LINE_MAX = 16 << 10 };
+/* Patience after the end: with clients that hold back output still in the pipes, with clients that are behind. */
+static const uint64_t DRAIN_NS = 10 * 1000000000ull, LINGER_NS = 600 * 1000000000ull;
 
 struct client {
   int fd;
@@ -248,9 +250,10 @@ static void accept_client(int listener) {
   if (fd >= 0) close(fd);
 }
 
-static bool crowded(void) {
+/* Whether a client is so far behind that no more should be read for it. */
+static bool crowded(size_t limit) {
   for (int i = 0; i < CLIENTS; i++)
-    if (clients[i] && clients[i]->attached && clients[i]->out_len > OUT_ROOM / 2) return true;
+    if (clients[i] && clients[i]->attached && clients[i]->out_len > limit) return true;
   return false;
 }
 
@@ -271,7 +274,7 @@ static bool pump(int stream) {
 
 static int wait_events(int listener, int timeout) {
   struct pollfd p[5 + CLIENTS];
-  bool full = crowded();
+  bool full = crowded(OUT_ROOM / 2); /* the other half takes what a pipe still holds at the end */
   p[0] = (struct pollfd){S.pidfd, POLLIN, 0};
   p[1] = (struct pollfd){listener, POLLIN, 0};
   p[2] = (struct pollfd){full ? -1 : S.out[0], POLLIN, 0};
@@ -329,10 +332,10 @@ void shim_serve(const struct shim *s, int listener) {
   shim_status("created", "");
   if (write(3, "ok", 2) == 2) close(3);
   while (!wait_events(listener, -1)) {}
-  uint64_t deadline = now_ns() + LINGER_MS * 1000000ull;
+  uint64_t deadline = now_ns() + DRAIN_NS;
   for (int s1 = 1; s1 <= 2; s1++)
     while (S.out[s1 - 1] >= 0) { /* what it wrote before it ended */
-      if (crowded() && now_ns() < deadline) {
+      if (crowded(OUT_ROOM - READ_MAX - 8) && now_ns() < deadline) {
         int pidfd = S.pidfd;
         S.pidfd = -1;
         wait_events(listener, 100);
@@ -348,6 +351,7 @@ void shim_serve(const struct shim *s, int listener) {
   S.out[0] = S.out[1] = S.pidfd = -1;
   for (int i = 0; i < CLIENTS; i++)
     if (clients[i]) frame(i, 'x', "", 0);
+  deadline = now_ns() + LINGER_NS;
   for (bool waiting = true; waiting && now_ns() < deadline;) {
     waiting = false;
     for (int i = 0; i < CLIENTS; i++) waiting |= clients[i] && clients[i]->out_len;
