@@ -1,9 +1,8 @@
-import { X509Certificate } from 'node:crypto';
-import type { ClusterApi, ClusterLogRequest, TlsInfo } from '../../pkg/api/index.ts';
+import type { ClusterApi, ClusterLogRequest } from '../../pkg/api/index.ts';
 import { createJoinToken } from '../../pkg/ca/index.ts';
 import type { Dispatcher } from '../../pkg/dispatcher/index.ts';
 import { newObjectId, type Random } from '../../pkg/io/index.ts';
-import type { Cluster, NodeId, ServiceId } from '../../pkg/model/index.ts';
+import type { NodeId, ServiceId } from '../../pkg/model/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
 
 /** What the API's cluster routes work with, made of the parts of this manager. */
@@ -23,7 +22,6 @@ export function clusterApi(parts: {
     },
     logs: (request) => dispatcher.logs(logRequest(request), request.signal),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),
-    tlsInfo,
   };
 }
 
@@ -41,15 +39,5 @@ function logRequest(request: ClusterLogRequest): Parameters<Dispatcher['logs']>[
       tail,
       sinceMs: sinceNs === undefined ? undefined : Number(sinceNs / 1_000_000n),
     },
-  };
-}
-
-function tlsInfo(cluster: Cluster): TlsInfo {
-  const certificate = new X509Certificate(cluster.ca.certificatePem);
-  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
-  return {
-    TrustRoot: cluster.ca.certificatePem,
-    CertIssuerSubject: Buffer.from(certificate.subject).toString('base64'),
-    CertIssuerPublicKey: key.toString('base64'),
   };
 }

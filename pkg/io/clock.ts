@@ -6,7 +6,7 @@ export interface Clock {
   now(): InstantMs;
   /** Milliseconds that never run backwards, from an arbitrary start. */
   monotonicMs(): number;
-  /** Call `action` once after `delayMs`; disposing the timer cancels it. Does not keep the process alive. */
+  /** Call `action` once after `delayMs`; disposing the timer cancels it. */
   after(delayMs: number, action: () => void): Timer;
 }
 
@@ -19,7 +19,6 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   after: (delayMs, action) => {
     const handle = setTimeout(action, Math.max(0, delayMs));
-    handle.unref();
     const cancel = (): void => clearTimeout(handle);
     return { cancel, [Symbol.dispose]: cancel };
   },

@@ -1,0 +1,168 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createApiServer } from '../../pkg/api/index.ts';
+import { createEngine } from '../../pkg/engine/index.ts';
+import {
+  jsonLogger,
+  type Logger,
+  type LogLevel,
+  sleep,
+  systemClock,
+  systemRandom,
+  writeFileAtomic,
+} from '../../pkg/io/index.ts';
+import { errorMessage } from '../../pkg/model/index.ts';
+import { createHostNetwork, type HostNetwork } from '../../pkg/overlaynet/index.ts';
+import { createRuntime } from '../../pkg/runtime/index.ts';
+import { HostWork } from './cluster-work.ts';
+import { type AgentConfig, agentConfig, HELP } from './config.ts';
+import { Member } from './node-control.ts';
+import { hostResolvers } from './resolvers.ts';
+import { ManagerSupervisor } from './supervise-manager.ts';
+
+const VERSION = '0.1.0';
+/** From dist/, where the bundles are. */
+const INIT = resolve(import.meta.dirname, '../pkg/runtime/init/build/muster-init');
+const MANAGER = resolve(import.meta.dirname, 'manager.js');
+const REPAIR_MS = 10_000;
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes('--help')) {
+    process.stdout.write(`${HELP}\n`);
+    return;
+  }
+  const config = agentConfig(args);
+  const log = jsonLogger({
+    level: config['log-level'] as LogLevel,
+    now: Date.now,
+    write: (line) => void process.stdout.write(line),
+  });
+  const abort = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => abort.abort());
+  mkdirSync(config['data-dir'], { recursive: true, mode: 0o711 });
+  mkdirSync(config['run-dir'], { recursive: true, mode: 0o711 });
+  writeFileAtomic(join(config['run-dir'], 'agent.pid'), `${process.pid}\n`);
+  await serve(config, log, abort.signal);
+}
+
+/** Wires the parts and runs them until the signal. Containers and the manager go on without the agent. */
+async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const resolvers = hostResolvers();
+  const network = await createHostNetwork({
+    nodeId: '',
+    underlayAddress: config['advertise-address'],
+    runDir: join(config['run-dir'], 'network'),
+    resolvers: resolvers.servers,
+    searchDomains: resolvers.search,
+    log,
+  });
+  const engine = await openEngine(config, network, log);
+  const supervisor = superviseManager(config, log);
+  const work = new HostWork({
+    dataDir: config['data-dir'],
+    hostname: config.hostname,
+    labels: list(config['engine-label']),
+    version: VERSION,
+    engine,
+    network,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onManagers: (addresses): void => member.heardOf(addresses),
+  });
+  const member = new Member({
+    dataDir: config['data-dir'],
+    advertise: config['advertise-address'],
+    listenPort: Number(config['listen-port']),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    supervisor,
+    work,
+  });
+  await member.resume();
+  const api = await createApiServer({
+    engine,
+    node: member,
+    clusterSocket: () => (supervisor.wanted ? supervisor.socket : undefined),
+    log,
+    version: VERSION,
+  });
+  await api.listen({ path: config.socket });
+  log.info('agent serves', { socket: config.socket });
+  await repairUntil(network, log, signal);
+  await api.close();
+  supervisor.release();
+  await work.stop({ forget: false });
+  await network.dispose();
+  rmSync(config.socket, { force: true });
+}
+
+function openEngine(
+  config: AgentConfig,
+  network: HostNetwork,
+  log: Logger,
+): ReturnType<typeof createEngine> {
+  return createEngine({
+    dataDir: config['data-dir'],
+    runDir: join(config['run-dir'], 'engine'),
+    runtime: createRuntime({
+      initPath: INIT,
+      stateDir: join(config['run-dir'], 'containers'),
+      logger: log,
+    }),
+    network,
+    log,
+    cgroupParent: config['cgroup-parent'],
+    hostname: config.hostname,
+    version: VERSION,
+    labels: list(config['engine-label']),
+    registry: { insecure: list(config['insecure-registry']) },
+  });
+}
+
+function superviseManager(config: AgentConfig, log: Logger): ManagerSupervisor {
+  return new ManagerSupervisor({
+    program: MANAGER,
+    args: [
+      '--data-dir',
+      config['data-dir'],
+      '--run-dir',
+      config['run-dir'],
+      '--log-level',
+      config['log-level'],
+    ],
+    runDir: config['run-dir'],
+    logFile: join(config['data-dir'], 'manager.log'),
+    clock: systemClock,
+    log,
+  });
+}
+
+/** Kernel state is level-triggered: read it back and repair it, for as long as the agent lives. */
+async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    for (;;) {
+      await sleep(systemClock, REPAIR_MS, signal);
+      const report = network.repair();
+      if (report.repairs > 0) log.warn('network repaired', { ...report });
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+function list(text: string): readonly string[] {
+  return text.split(',').filter((item) => item !== '');
+}
+
+main(process.argv.slice(2)).then(
+  () => process.exit(0),
+  (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    process.stdout.write(
+      `${JSON.stringify({ level: 'error', message: `agent ended: ${errorMessage(error)}`, stack })}\n`,
+    );
+    process.exit(1);
+  },
+);
