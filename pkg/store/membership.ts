@@ -106,7 +106,7 @@ export class Membership {
 
   /** To be called at short intervals: the leader makes voters of learners that have caught up. */
   tick(): void {
-    const { leadership, machine, clock, replica, newRequest, logger } = this.#options;
+    const { leadership, machine, clock, replica, newRequest, logger, tuning } = this.#options;
     const now = clock.monotonicMs();
     if (!leadership.leading || now < this.#promotingUntil) return;
     const candidates = [...machine.members.values()].filter((member) => member.promote);
@@ -120,7 +120,7 @@ export class Membership {
       const changes = [{ type: 'addNode', nodeId: raftId }] as const;
       replica().proposeConfChange({ changes, context: encodeMemberCommand(command) });
       logger.info('manager caught up and becomes a voter', { member: raftId });
-      this.#promotingUntil = now + 1000;
+      this.#promotingUntil = now + tuning.tickMs * tuning.electionTicks;
       return;
     }
   }
