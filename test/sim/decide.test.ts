@@ -62,7 +62,11 @@ class Simulation {
   constructor(seed: number) {
     this.#dice = new Dice(seed);
     this.cluster = new DecideCluster({ nodes: 2 + this.#dice.below(4) });
-    this.#networks = [0, 1].map((n) => this.cluster.addNetwork({ Name: `net${n}` }).id);
+    this.#networks = [0, 1].map((n) => {
+      // Small enough that addresses are given a second time.
+      const IPAM = { Config: [{ Subnet: `10.99.${n}.0/27` }] };
+      return this.cluster.addNetwork({ Name: `net${n}`, IPAM }).id;
+    });
     const { tables } = this.cluster;
     this.cluster.onApplied = (applied): void => {
       this.#check([...checkTaskMoves(applied), ...checkKeepsServing(tables, applied)]);
@@ -118,7 +122,7 @@ class Simulation {
     this.#names += 1;
     const policy = {
       Parallelism: dice.below(4),
-      Delay: dice.below(3) * 2e9,
+      Delay: dice.below(3) * 6e9,
       Order: dice.chance(50) ? 'start-first' : 'stop-first',
       FailureAction: dice.pick(['pause', 'continue', 'rollback']),
       MaxFailureRatio: dice.pick([0, 0.3, 0.5]),
@@ -252,7 +256,10 @@ class Simulation {
     const found: string[] = [];
     const capacity = nodes * 4;
     const reserved = [...this.cluster.tables.list('task')].filter(isReserving(this.cluster)).length;
-    const full = reserved >= capacity - 4;
+    const noAddress = [...this.cluster.tables.list('task')].some((task) =>
+      task.status.error?.startsWith('no address left'),
+    );
+    const full = noAddress || reserved >= capacity - 4;
     if (running.length !== wanted && !full) {
       found.push(`service ${id} runs ${running.length} of ${wanted}`);
     }

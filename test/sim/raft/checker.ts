@@ -1,4 +1,4 @@
-import type { ConfState, Entry, Index, Message, NodeId, Status } from 'raft-js';
+import type { ConfState, Entry, HardState, Index, Message, NodeId, Status } from 'raft-js';
 import { type Disk, holds } from './disk.ts';
 
 /** Entries behind the commit index that are compared again each time. */
@@ -20,6 +20,8 @@ export class Checker {
   /** The highest index that any node knows to be committed. */
   committed: Index = 0;
   readonly #committedTerm = new Map<Index, number>();
+  /** The term in which an entry was first known to be committed, which may be later than the entry's own. */
+  readonly #committedIn = new Map<Index, number>();
   readonly #entryAt = new Map<string, string>();
   readonly #leaderOf = new Map<number, NodeId>();
   readonly #voteOf = new Map<string, NodeId>();
@@ -74,12 +76,13 @@ export class Checker {
   }
 
   /** A node is about to make a commit index known. */
-  commits(commit: Index, disk: Disk): void {
+  commits({ term, commit }: HardState, disk: Disk): void {
     const { view } = disk;
     this.#require(commit <= view.lastIndex(), `commit ${commit} without the entry`);
     const from = Math.min(this.committed, commit - RECHECKED);
     for (let i = Math.max(from, view.firstIndex()); i <= commit; i++) {
       this.#same(this.#committedTerm, i, view.term(i), `committed entry ${i}`);
+      this.#committedIn.set(i, Math.min(term, this.#committedIn.get(i) ?? term));
     }
     if (commit > this.committed) this.counts.commits += commit - this.committed;
     this.committed = Math.max(this.committed, commit);
@@ -143,8 +146,9 @@ export class Checker {
       this.#same(this.#voteOf, `${id} ${term}`, id, `vote of ${id} in term ${term}`);
       this.#wasElected(status);
       for (let i = this.committed; i >= disk.view.firstIndex(); i--) {
-        const committedTerm = this.#committedTerm.get(i);
-        const has = committedTerm === undefined || holds(disk.view, i, committedTerm);
+        // An election may end after a later one has led to commits.
+        const later = (this.#committedIn.get(i) ?? term) >= term;
+        const has = later || holds(disk.view, i, this.#committedTerm.get(i) ?? 0);
         this.#require(has, `leader ${id} of term ${term} lacks committed entry ${i}`);
       }
     }

@@ -185,7 +185,7 @@ export class Member implements Endpoint {
       this.#world.checker.proposedConfChange(status, this.disk);
     }
     if (work.snapshot !== null) this.#install(work.snapshot);
-    if (work.hardState !== null) this.#world.checker.commits(work.hardState.commit, this.disk);
+    if (work.hardState !== null) this.#world.checker.commits(work.hardState, this.disk);
   }
 
   #checkCommit(node: RawNode): void {
