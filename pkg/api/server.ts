@@ -49,7 +49,6 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const versions = new WeakMap<IncomingMessage, string>();
   const app = Fastify({
     bodyLimit: BODY_BYTES_MAX,
-    disableRequestLogging: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
     rewriteUrl: (request) => {
       const { url, version } = splitVersion(request.url ?? '/');

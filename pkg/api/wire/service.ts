@@ -1,5 +1,6 @@
 import {
   compareTaskState,
+  isRunnable,
   type PublishedPort,
   type Service,
   type ServiceMode,
@@ -159,7 +160,7 @@ function serviceStatus(view: View, service: Service): DockerJson {
   const counts = { running: 0, wanted: 0, completed: 0 };
   for (const task of view.tasksOfService(service.id)) {
     if (runs(view, task)) counts.running += 1;
-    if (task.desiredState === 'running' || task.desiredState === 'complete') counts.wanted += 1;
+    if (isRunnable(task)) counts.wanted += 1;
     if (task.status.state === 'complete' && task.jobIteration === service.jobIteration) {
       counts.completed += 1;
     }

@@ -7,9 +7,9 @@ import {
   type NodeId,
   type Task,
   updateObject,
-  type Version,
+  type View,
 } from '../../../pkg/model/index.ts';
-import type { Batch } from '../../../pkg/store/index.ts';
+import type { Batch, Committed, MemberStatus } from '../../../pkg/store/index.ts';
 import { DecideCluster, nextState } from '../../sim/decide-cluster.ts';
 
 /** A cluster's first manager and two workers. */
@@ -49,14 +49,15 @@ export class LiveCluster implements Disposable {
       nodeId: this.nodeId,
       store: {
         view: this.inner.tables,
-        now: () => Date.now() as InstantMs,
-        barrier: async () => this.inner.tables,
-        update: async (work) => this.#update(work),
-        watch: (listener) => {
+        now: (): InstantMs => Date.now() as InstantMs,
+        barrier: async (): Promise<View> => this.inner.tables,
+        update: async <T>(work: (draft: DraftTables) => T): Promise<Committed<T>> =>
+          this.#update(work),
+        watch: (listener): Disposable => {
           this.#listeners.add(listener);
-          return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+          return disposable(() => this.#listeners.delete(listener));
         },
-        members: () => [
+        members: (): readonly MemberStatus[] => [
           {
             nodeId: this.nodeId,
             raftId: 1,
@@ -67,9 +68,9 @@ export class LiveCluster implements Disposable {
           },
         ],
       },
-      demote: async () => undefined,
-      newJoinToken: () => newToken(),
-      logs: (request) => this.#logs(request),
+      demote: async (): Promise<void> => undefined,
+      newJoinToken: newToken,
+      logs: (request): AsyncIterable<ClusterLogRecord> => this.#logs(request),
     };
     this.wake();
   }
@@ -128,7 +129,7 @@ export class LiveCluster implements Disposable {
     return node.id;
   }
 
-  #update<T>(work: (draft: DraftTables) => T): { value: T; index: Version } {
+  #update<T>(work: (draft: DraftTables) => T): Committed<T> {
     this.inner.now = Math.max(this.inner.now, Date.now()) as InstantMs;
     const draft = new DraftTables(this.inner.tables);
     const value = work(draft);
@@ -163,6 +164,10 @@ export class LiveCluster implements Disposable {
     const service = this.inner.tables.byName('service', name);
     if (service) this.inner.apply([updateObject('service', { ...service })]);
   }
+}
+
+function disposable(end: () => void): Disposable {
+  return { [Symbol.dispose]: end };
 }
 
 /** Tasks of this image fail as soon as they run. */

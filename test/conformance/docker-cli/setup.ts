@@ -55,10 +55,10 @@ export async function setUp(): Promise<Setup> {
     engine,
     socketPath,
     docker: new Docker(socketPath, directory),
-    become: (next) => {
+    become: (next): void => {
       state = next;
     },
-    [Symbol.asyncDispose]: async () => {
+    [Symbol.asyncDispose]: async (): Promise<void> => {
       cluster[Symbol.dispose]();
       await closeAll([agent, manager]);
       await rm(directory, { recursive: true, force: true });
