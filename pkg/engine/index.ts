@@ -1,3 +1,5 @@
+export { Engine } from './engine.ts';
+export type { EngineOptions } from './host.ts';
 export type {
   TaskContainer,
   TaskContainerSpec,

@@ -16,6 +16,7 @@ export {
   type PullOptions,
   pullImage,
 } from './pull.ts';
+export { pushImage } from './push.ts';
 export {
   familiarName,
   familiarRepository,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { ClusterError } from '../model/index.ts';
 import { type Digest, digestOf } from './content.ts';
 import { decompress } from './decompress.ts';
+import { LayeredView, type ViewLayer } from './layered-view.ts';
 import { unpackLayer } from './unpack.ts';
 
 /** Host paths for an overlay mount. */
@@ -21,6 +22,7 @@ export interface Snapshot {
 interface LayerRecord {
   readonly diffId: Digest;
   readonly bytes: number;
+  readonly opaque: readonly string[];
 }
 
 /** Chain ids of a stack of layers, lowest first. */
@@ -60,6 +62,11 @@ export class LayerStore {
     return (await this.#record(chainId)) !== undefined;
   }
 
+  /** Bytes of each layer, lowest first. */
+  sizes(diffIds: readonly Digest[]): Promise<readonly number[]> {
+    return Promise.all(chainIds(diffIds).map((chainId) => this.bytes(chainId)));
+  }
+
   /** Bytes of regular files; 0 when unknown. */
   async bytes(chainId: Digest): Promise<number> {
     return (await this.#record(chainId))?.bytes ?? 0;
@@ -97,7 +104,7 @@ export class LayerStore {
           yield chunk;
         }
       };
-      const { bytes } = await unpackLayer(plain(), root);
+      const { bytes, opaque } = await unpackLayer(plain(), root);
       const diffId = `sha256:${hash.digest('hex')}`;
       if (diffId !== layer.diffId) {
         throw new ClusterError(
@@ -105,7 +112,7 @@ export class LayerStore {
           `layer verification failed: got ${diffId}, want ${layer.diffId}`,
         );
       }
-      const record: LayerRecord = { diffId, bytes };
+      const record: LayerRecord = { diffId, bytes, opaque };
       await writeFile(join(temporary, 'layer.json'), JSON.stringify(record));
       await rename(temporary, join(this.#layers, hexOf(layer.chainId)));
     } finally {
@@ -118,6 +125,23 @@ export class LayerStore {
     return chainIds(diffIds)
       .map((chainId) => join(this.#layers, hexOf(chainId), 'diff'))
       .reverse();
+  }
+
+  /** The files of an image, and of the container on top of it when `containerId` is given. */
+  async view(diffIds: readonly Digest[], containerId?: string): Promise<LayeredView> {
+    const layers: ViewLayer[] = [];
+    for (const chainId of chainIds(diffIds)) {
+      const opaque = new Set((await this.#record(chainId))?.opaque ?? []);
+      layers.unshift({ directory: join(this.#layers, hexOf(chainId), 'diff'), opaque });
+    }
+    if (containerId !== undefined) {
+      // What the kernel made opaque since cannot be seen without getxattr(2); it only matters after a rm -r and mkdir.
+      layers.unshift({
+        directory: join(this.#containers, containerId, 'upper'),
+        opaque: new Set(),
+      });
+    }
+    return new LayeredView(layers);
   }
 
   /** The writable layer of a container; made when missing. An image without layers gets one empty layer. */

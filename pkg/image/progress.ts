@@ -7,6 +7,7 @@ export interface Progress {
     | undefined;
   readonly progress?: string | undefined;
   readonly stream?: string | undefined;
+  readonly aux?: object | undefined;
 }
 
 export type OnProgress = (progress: Progress) => void;

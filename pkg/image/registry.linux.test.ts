@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MEDIA } from './manifest.ts';
 import type { Progress } from './progress.ts';
 import { inspectDistribution, pullImage } from './pull.ts';
+import { pushImage } from './push.ts';
 import { ImageStore } from './store.ts';
 import { tarEnd, tarMember } from './tar-write.ts';
 
@@ -165,6 +166,25 @@ test('takes its own platform from an index', async () => {
   expect(await inspectDistribution(`${host}/multi`)).toMatchObject({
     Descriptor: { digest, mediaType: MEDIA.ociIndex },
     Platforms: [{ os: 'linux', architecture }],
+  });
+});
+
+test('pushes what it has, once', async () => {
+  await push('source', '1');
+  await withStore(async (store) => {
+    const image = await pullImage(store, `${host}/source:1`);
+    const name = `${host}/copy/of:2`;
+    await store.tag(image.id, name);
+    const said: Progress[] = [];
+    await pushImage(store, name, { onProgress: (each) => said.push(each) });
+    expect(said.at(-1)?.aux).toMatchObject({ Tag: '2', Digest: image.manifest });
+    expect(said.filter(({ status }) => status === 'Pushed')).toHaveLength(3);
+    said.length = 0;
+    await pushImage(store, name, { onProgress: (each) => said.push(each) });
+    expect(said.filter(({ status }) => status === 'Layer already exists')).toHaveLength(3);
+    await withStore(async (elsewhere) => {
+      expect((await pullImage(elsewhere, name)).id).toBe(image.id);
+    });
   });
 });
 

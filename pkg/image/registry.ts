@@ -24,6 +24,22 @@ export interface RegistryOptions {
   readonly mirrors?: readonly string[] | undefined;
 }
 
+interface RegistryRequest {
+  readonly method?: 'HEAD' | 'POST' | 'PUT' | undefined;
+  readonly accept: string;
+  readonly type?: string | undefined;
+  readonly length?: number | undefined;
+  readonly body?: (() => Readable | Uint8Array) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface SendInit {
+  readonly method?: string | undefined;
+  readonly body?: URLSearchParams | Uint8Array | Readable | undefined;
+  readonly headers?: Record<string, string> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface FetchedManifest {
   readonly bytes: Buffer;
   readonly digest: Digest;
@@ -43,7 +59,16 @@ export class RegistryClient {
   readonly #auth: RegistryAuth | undefined;
   #authorization: string | undefined;
 
-  constructor(reference: Reference, auth?: RegistryAuth, options: RegistryOptions = {}) {
+  readonly #actions: 'pull' | 'pull,push';
+
+  /** @param actions what a token is asked for */
+  constructor(
+    reference: Reference,
+    auth?: RegistryAuth,
+    options: RegistryOptions = {},
+    actions: 'pull' | 'pull,push' = 'pull',
+  ) {
+    this.#actions = actions;
     this.#reference = reference;
     this.#auth = auth;
     this.#bases = basesOf(reference.domain, options);
@@ -67,10 +92,52 @@ export class RegistryClient {
     return Readable.fromWeb(response.body as import('node:stream/web').ReadableStream);
   }
 
-  async #request(
-    path: string,
-    options: { readonly accept: string; readonly signal?: AbortSignal | undefined },
-  ): Promise<Response> {
+  async hasBlob(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#request(`blobs/${digest}`, { method: 'HEAD', accept: '*/*', signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ClusterError && error.kind === 'not-found') return false;
+      throw error;
+    }
+  }
+
+  /** Uploads in one piece. `open` may be asked twice: the first try may only bring a challenge. */
+  async putBlob(
+    blob: { readonly digest: Digest; readonly size: number },
+    open: () => Readable,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const begun = await this.#request('blobs/uploads/', { method: 'POST', accept: '*/*', signal });
+    const location = begun.headers.get('location');
+    if (location === null) throw new ClusterError('system', 'the registry gave no upload location');
+    const url = new URL(location, begun.url);
+    url.searchParams.set('digest', blob.digest);
+    await this.#authorized(url.href, {
+      method: 'PUT',
+      accept: '*/*',
+      type: 'application/octet-stream',
+      length: blob.size,
+      body: open,
+      signal,
+    });
+  }
+
+  async putManifest(
+    tag: string,
+    manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#request(`manifests/${tag}`, {
+      method: 'PUT',
+      accept: '*/*',
+      type: manifest.mediaType,
+      body: () => manifest.bytes,
+      signal,
+    });
+  }
+
+  async #request(path: string, options: RegistryRequest): Promise<Response> {
     let failure: unknown;
     for (const base of this.#bases) {
       try {
@@ -85,24 +152,13 @@ export class RegistryClient {
     throw failure;
   }
 
-  async #authorized(
-    url: string,
-    options: { readonly accept: string; readonly signal?: AbortSignal | undefined },
-  ): Promise<Response> {
-    const ask = (): Promise<Response> =>
-      send(url, {
-        headers: {
-          accept: options.accept,
-          ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
-        },
-        signal: options.signal,
-      });
-    let response = await ask();
+  async #authorized(url: string, options: RegistryRequest): Promise<Response> {
+    let response = await send(url, requestInit(options, this.#authorization));
     const challenge = response.headers.get('www-authenticate');
     if (response.status === 401 && challenge !== null) {
       await response.body?.cancel();
       this.#authorization = await this.#answer(challenge, options.signal);
-      response = await ask();
+      response = await send(url, requestInit(options, this.#authorization));
     }
     if (response.ok) return response;
     throw await this.#refusal(response);
@@ -120,7 +176,7 @@ export class RegistryClient {
       new RegExp(`${name}="([^"]*)"`, 'i').exec(challenge)?.[1];
     const realm = field('realm');
     if (realm === undefined) throw this.#denied('unusable authentication challenge');
-    const scope = field('scope') ?? `repository:${this.#reference.path}:pull`;
+    const scope = field('scope') ?? `repository:${this.#reference.path}:${this.#actions}`;
     const response = this.#auth?.identitytoken
       ? await refreshToken(realm, {
           service: field('service') ?? '',
@@ -179,6 +235,15 @@ export class RegistryClient {
   }
 }
 
+function requestInit(options: RegistryRequest, authorization: string | undefined): SendInit {
+  const headers: Record<string, string> = { accept: options.accept };
+  if (authorization !== undefined) headers['authorization'] = authorization;
+  if (options.type !== undefined) headers['content-type'] = options.type;
+  if (options.length !== undefined) headers['content-length'] = String(options.length);
+  const { method, signal } = options;
+  return { method, signal, headers, body: options.body?.() };
+}
+
 function basesOf(domain: string, options: RegistryOptions): readonly string[] {
   if (domain === 'docker.io') {
     const mirrors = (options.mirrors ?? []).map((mirror) => mirror.replace(/\/+$/, ''));
@@ -216,15 +281,7 @@ function refreshToken(
 }
 
 /** A request whose headers must arrive in time; the body may take as long as it likes. */
-async function send(
-  url: string,
-  init: {
-    method?: string;
-    body?: URLSearchParams;
-    headers?: Record<string, string>;
-    signal?: AbortSignal | undefined;
-  },
-): Promise<Response> {
+async function send(url: string, init: SendInit): Promise<Response> {
   const timeout = new AbortController();
   const timer = setTimeout(
     () => timeout.abort(new Error('timeout awaiting response headers')),
@@ -233,7 +290,8 @@ async function send(
   const { signal: outer, ...rest } = init;
   const signal = outer ? AbortSignal.any([outer, timeout.signal]) : timeout.signal;
   try {
-    return await fetch(url, { ...rest, signal });
+    // Node's fetch takes streams, and wants to be told that it sends before it reads.
+    return await fetch(url, { ...rest, signal, duplex: 'half' } as RequestInit);
   } catch (error) {
     throw outer?.aborted ? cancelled(error) : unreachableRegistry(url, error);
   } finally {

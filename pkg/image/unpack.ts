@@ -21,6 +21,14 @@ import { basename, dirname, join } from 'node:path';
 import { ClusterError } from '../model/index.ts';
 import { type SpecialFile, writeSpecialFiles } from './special-files.ts';
 import { readTar, type TarEntry } from './tar.ts';
+import { step } from './walk.ts';
+
+export interface Unpacked {
+  /** Of regular files. */
+  readonly bytes: number;
+  /** Directories that hide what lower layers have in them, relative to the root. */
+  readonly opaque: readonly string[];
+}
 
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
@@ -28,26 +36,23 @@ const LINKS_MAX = 40;
 
 /**
  * Unpacks a plain (not compressed) archive into the existing empty directory `root`.
- * @returns bytes of regular files
  */
 export async function unpackLayer(
   archive: AsyncIterable<Uint8Array>,
   root: string,
-): Promise<{ readonly bytes: number }> {
+): Promise<Unpacked> {
   const layer = new LayerWriter(root, { whiteouts: true });
   for await (const entry of readTar(archive)) await layer.add(entry);
   return layer.finish();
 }
 
-/**
- * Unpacks an archive over what is there, whiteouts meaning nothing special (`docker cp`, secrets, volumes).
- * @returns bytes of regular files
- */
+/** Unpacks an archive over what is in `directory` of `root`, whiteouts meaning nothing special (`docker cp`). */
 export async function unpackArchive(
   archive: AsyncIterable<Uint8Array>,
   root: string,
-): Promise<{ readonly bytes: number }> {
-  const layer = new LayerWriter(root, { whiteouts: false });
+  directory: string,
+): Promise<Unpacked> {
+  const layer = new LayerWriter(root, { whiteouts: false, directory });
   for await (const entry of readTar(archive)) await layer.add(entry);
   return layer.finish();
 }
@@ -55,23 +60,31 @@ export async function unpackArchive(
 class LayerWriter {
   readonly #root: string;
   readonly #whiteouts: boolean;
+  /** What names in the archive are relative to. */
+  readonly #base: string;
   /** Directories seen to be real, by path below the root. */
   readonly #directories = new Set<string>(['']);
   readonly #directoryTimes = new Map<string, number>();
   readonly #special = new Map<string, SpecialFile>();
   readonly #attributes = new Map<string, Map<string, Buffer>>();
   readonly #hardlinks = new Map<string, string>();
+  readonly #opaque = new Set<string>();
   #bytes = 0;
 
-  constructor(root: string, options: { readonly whiteouts: boolean }) {
+  constructor(
+    root: string,
+    options: { readonly whiteouts: boolean; readonly directory?: string | undefined },
+  ) {
     this.#root = root;
     this.#whiteouts = options.whiteouts;
+    this.#base = options.directory ?? '';
   }
 
   async add(entry: TarEntry): Promise<void> {
     const path = await this.#locate(entry.path);
     const name = basename(path);
     if (this.#whiteouts && name === OPAQUE) {
+      this.#opaque.add(dirname(path) === '.' ? '' : dirname(path));
       this.#attribute(dirname(path), 'trusted.overlay.opaque', Buffer.from('y'));
       return;
     }
@@ -87,7 +100,7 @@ class LayerWriter {
   }
 
   /** Device nodes, attributes, and the times of directories, which everything else disturbs. */
-  async finish(): Promise<{ readonly bytes: number }> {
+  async finish(): Promise<Unpacked> {
     const members = [...this.#special.values()];
     for (const [path, xattrs] of this.#attributes) {
       const member = await this.#described(path, xattrs);
@@ -102,7 +115,7 @@ class LayerWriter {
       const found = await lstat(join(this.#root, path)).catch(() => undefined);
       if (found?.isDirectory()) await utimes(join(this.#root, path), mtime, mtime);
     }
-    return { bytes: this.#bytes };
+    return { bytes: this.#bytes, opaque: [...this.#opaque] };
   }
 
   /** The path below the root that `text` means, its directories made. */
@@ -113,6 +126,7 @@ class LayerWriter {
     if (parts.includes('..')) {
       throw new ClusterError('invalid', `invalid tar archive: ${text} leaves its directory`);
     }
+    parts.unshift(...this.#base.split('/').filter(Boolean));
     const name = parts.pop();
     if (name === undefined) return '';
     return join(await this.#directory(parts), name);
@@ -264,11 +278,4 @@ class LayerWriter {
       xattrs,
     };
   }
-}
-
-/** One component further; `..` stops at the root. */
-function step(at: string, part: string): string {
-  if (part === '' || part === '.') return at;
-  if (part === '..') return dirname(at) === '.' ? '' : dirname(at);
-  return at === '' ? part : `${at}/${part}`;
 }

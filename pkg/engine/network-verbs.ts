@@ -1,0 +1,211 @@
+/** The verbs of `docker network` for the networks of this host, Docker-shaped. */
+import { ClusterError } from '../model/index.ts';
+import type { Container } from './container.ts';
+import type { DockerJson, EndpointConfig } from './docker-shape.ts';
+import type { Host } from './host.ts';
+import type { NetworkDefinition } from './local-networks.ts';
+import { networkPlan } from './network-plan.ts';
+
+interface CreateNetworkBody {
+  readonly Name?: string | undefined;
+  readonly Driver?: string | null | undefined;
+  readonly Internal?: boolean | null | undefined;
+  readonly Attachable?: boolean | null | undefined;
+  readonly Labels?: Readonly<Record<string, string>> | null | undefined;
+  readonly Options?: Readonly<Record<string, string>> | null | undefined;
+  readonly IPAM?:
+    | {
+        readonly Config?:
+          | readonly {
+              readonly Subnet?: string | undefined;
+              readonly Gateway?: string | undefined;
+            }[]
+          | null
+          | undefined;
+      }
+    | null
+    | undefined;
+}
+
+export class NetworkVerbs {
+  readonly #host: Host;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  async list(): Promise<readonly DockerJson[]> {
+    return this.#host.networks.list().map((definition) => this.#render(definition));
+  }
+
+  async inspect(text: string): Promise<DockerJson> {
+    return this.#render(this.#host.networks.get(text));
+  }
+
+  #render(definition: NetworkDefinition): DockerJson {
+    const live = this.#host.networks.live(definition);
+    const subnet = live?.subnet ?? definition.subnet;
+    const gateway = live?.gateway ?? definition.gateway;
+    const Config =
+      subnet === undefined ? [] : [{ Subnet: subnet, ...(gateway ? { Gateway: gateway } : {}) }];
+    return {
+      Name: definition.name,
+      Id: definition.id,
+      Created: definition.createdAt,
+      Scope: 'local',
+      Driver: definition.driver,
+      EnableIPv4: true,
+      EnableIPv6: false,
+      IPAM: { Driver: 'default', Options: null, Config },
+      Internal: definition.internal,
+      Attachable: definition.attachable,
+      Ingress: false,
+      ConfigFrom: { Network: '' },
+      ConfigOnly: false,
+      Containers: Object.fromEntries(this.#members(definition)),
+      Options: definition.options,
+      Labels: definition.labels,
+    };
+  }
+
+  #members(definition: NetworkDefinition): readonly (readonly [string, DockerJson])[] {
+    return this.#host.registry.list().flatMap((container) => {
+      const link = container.sandbox?.interfaces.find(
+        ({ networkId }) => networkId === definition.id,
+      );
+      if (!link) return [];
+      const EndpointID = `${definition.id}${link.mac.replaceAll(':', '')}`;
+      const { name: Name } = container;
+      const member = {
+        Name,
+        EndpointID,
+        MacAddress: link.mac,
+        IPv4Address: link.address,
+        IPv6Address: '',
+      };
+      return [[container.id, member] as const];
+    });
+  }
+
+  async create(body: DockerJson): Promise<{ readonly id: string; readonly warning: string }> {
+    const request = body as CreateNetworkBody;
+    if (!request.Name) throw new ClusterError('invalid', 'network name is required');
+    const driver = request.Driver || 'bridge';
+    if (driver !== 'bridge') {
+      throw new ClusterError(
+        'not-found',
+        `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
+      );
+    }
+    const ipam = request.IPAM?.Config?.[0];
+    const { id } = await this.#host.networks.create({
+      name: request.Name,
+      driver,
+      subnet: ipam?.Subnet || undefined,
+      gateway: ipam?.Gateway || undefined,
+      internal: request.Internal ?? false,
+      attachable: request.Attachable ?? false,
+      labels: request.Labels ?? {},
+      options: request.Options ?? {},
+    });
+    this.#emit('create', id, request.Name);
+    return { id, warning: '' };
+  }
+
+  async remove(text: string): Promise<void> {
+    const definition = this.#host.networks.get(text);
+    const users = this.#host.registry.list().filter((each) => this.#uses(each, definition));
+    const active = users.filter(({ running }) => running);
+    if (active.length > 0) {
+      throw new ClusterError(
+        'forbidden',
+        `error while removing network: network ${definition.name} has active endpoints (name:"${active[0]?.name}" id:"${active[0]?.id.slice(0, 12)}")`,
+      );
+    }
+    await this.#host.networks.remove(definition);
+    this.#emit('destroy', definition.id, definition.name);
+  }
+
+  #uses(container: Container, { name, id }: NetworkDefinition): boolean {
+    const plan = networkPlan(container.record);
+    return plan.kind === 'own' && (plan.local.has(name) || plan.local.has(id));
+  }
+
+  async connect(text: string, body: DockerJson): Promise<void> {
+    const definition = this.#host.networks.get(text);
+    const request = body as {
+      readonly Container?: string;
+      readonly EndpointConfig?: EndpointConfig | null;
+    };
+    const container = this.#host.registry.get(request.Container ?? '');
+    if (this.#uses(container, definition)) {
+      throw new ClusterError(
+        'forbidden',
+        `endpoint with name ${container.name} already exists in network ${definition.name}`,
+      );
+    }
+    const endpoint = request.EndpointConfig ?? {};
+    await this.#change(container, definition, endpoint);
+    this.#emit('connect', definition.id, definition.name);
+  }
+
+  async disconnect(text: string, body: DockerJson): Promise<void> {
+    const definition = this.#host.networks.get(text);
+    const container = this.#host.registry.get(
+      (body as { readonly Container?: string }).Container ?? '',
+    );
+    if (!this.#uses(container, definition)) {
+      throw new ClusterError(
+        'forbidden',
+        `container ${container.id} is not connected to the network ${definition.name}`,
+      );
+    }
+    await this.#change(container, definition, undefined);
+    this.#emit('disconnect', definition.id, definition.name);
+  }
+
+  /** `endpoint` undefined takes the network away. */
+  async #change(
+    container: Container,
+    definition: NetworkDefinition,
+    endpoint: EndpointConfig | undefined,
+  ): Promise<void> {
+    const { network, networks, records } = this.#host;
+    await container.exclusive(async () => {
+      const plan = networkPlan(container.record);
+      if (plan.kind !== 'own') {
+        throw new ClusterError(
+          'forbidden',
+          'container sharing network namespace with another container or host cannot be connected to any other network',
+        );
+      }
+      const endpoints = new Map(plan.local);
+      endpoints.delete(definition.id);
+      if (endpoint) endpoints.set(definition.name, endpoint);
+      else endpoints.delete(definition.name);
+      if (network && container.running) {
+        if (endpoint) network.connect(container.id, networks.attachment(definition.name, endpoint));
+        else network.disconnect(container.id, definition.id);
+        container.sandbox = network.inspect(container.id);
+      }
+      container.record = { ...container.record, endpoints: Object.fromEntries(endpoints) };
+      await records.save(container.record);
+    });
+  }
+
+  #emit(action: string, id: string, name: string): void {
+    this.#host.events.emit('network', action, { id, attributes: { name, type: 'bridge' } });
+  }
+
+  async prune(keep: (network: DockerJson) => boolean): Promise<readonly string[]> {
+    const deleted: string[] = [];
+    for (const definition of this.#host.networks.list()) {
+      if (['bridge', 'host', 'none'].includes(definition.name)) continue;
+      if (this.#host.registry.list().some((each) => this.#uses(each, definition))) continue;
+      if (keep(this.#render(definition))) continue;
+      await this.remove(definition.id);
+      deleted.push(definition.name);
+    }
+    return deleted;
+  }
+}
