@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  createCertificateRequest,
+  createRoot,
+  identityOf,
+  issueNodeCertificate,
+} from '../ca/index.ts';
+import type { NodeRole } from '../model/index.ts';
+import type { Identity } from '../rpc/index.ts';
+import { bench, cleanUp, FakeManager, type Identities, table, WORKER } from './bench.ts';
+
+let identities: Identities;
+beforeAll(async () => {
+  const [clusterId, now] = ['c'.repeat(25), Date.now()];
+  const root = await createRoot({ clusterId, now });
+  const identity = async (nodeId: string, role: NodeRole): Promise<Identity> => {
+    const { csrPem, keyPem } = await createCertificateRequest();
+    const request = { root, csrPem, nodeId, role, clusterId, now };
+    const certificatePem = await issueNodeCertificate(request);
+    return identityOf({ certificatePem, keyPem, rootPem: root.certificatePem });
+  };
+  identities = {
+    manager: await identity('m'.repeat(25), 'manager'),
+    worker: await identity(WORKER, 'worker'),
+  };
+});
+afterEach(cleanUp);
+
+describe('session', () => {
+  it('registers, says every period that it lives, and acknowledges what the kernel holds', async () => {
+    const { manager, applied } = await bench(identities);
+    expect(manager.heard[0]).toMatchObject({
+      kind: 'register',
+      description: { hostname: 'host' },
+      address: '192.0.2.1',
+    });
+    await vi.waitFor(() => {
+      expect(manager.heard.filter(({ kind }) => kind === 'heartbeat').length).toBeGreaterThan(2);
+    });
+    const sequence = manager.assign({ networks: [table] }, true);
+    await vi.waitFor(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
+    expect(applied).toEqual([[table]]);
+  });
+
+  it('follows a redirect to the leader', async () => {
+    const one = await bench(identities, { started: false });
+    const leader = new FakeManager(identities.manager);
+    await leader.listen();
+    one.manager.leader = leader.address;
+    one.start();
+    await leader.session();
+    expect(one.manager.sessions).toHaveLength(0);
+  });
+
+  it('looks for a manager until there is one, among those the leader named', async () => {
+    const one = await bench(identities);
+    const other = new FakeManager(identities.manager);
+    await other.listen();
+    one.manager.say({ kind: 'managers', addresses: [one.manager.address, other.address] });
+    await vi.waitFor(() => {
+      expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain(other.address);
+    });
+    one.manager.close();
+    await other.session();
+  });
+
+  it('gives a manager up that says nothing any more', async () => {
+    const { manager } = await bench(identities);
+    const [first] = manager.sessions;
+    if (first) first.send = (): boolean => true;
+    await manager.session(2);
+  });
+
+  it('does not acknowledge tables that the kernel refused until it takes them', async () => {
+    const one = await bench(identities);
+    one.breakNetwork(true);
+    one.manager.assign({ networks: [table] }, true);
+    const later = one.manager.assign({});
+    const beats = one.manager.heard.length;
+    await vi.waitFor(() => expect(one.manager.heard.length).toBeGreaterThan(beats + 3));
+    expect(one.manager.heard.some(({ kind }) => kind === 'acknowledge')).toBe(false);
+    one.breakNetwork(false);
+    await vi.waitFor(() => {
+      expect(one.manager.heard).toContainEqual({ kind: 'acknowledge', sequence: later });
+    }, 5_000);
+  });
+});

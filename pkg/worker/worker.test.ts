@@ -1,0 +1,208 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  createCertificateRequest,
+  createRoot,
+  identityOf,
+  issueNodeCertificate,
+} from '../ca/index.ts';
+import type { InstantMs, NodeRole, TaskId, TaskStatus } from '../model/index.ts';
+import type { Identity } from '../rpc/index.ts';
+import {
+  assignment,
+  bench,
+  cleanUp,
+  FakeManager,
+  type Identities,
+  NET,
+  onNet,
+  SECRET,
+  secretObject,
+  table,
+  WORKER,
+} from './bench.ts';
+
+let identities: Identities;
+beforeAll(async () => {
+  const [clusterId, now] = ['c'.repeat(25), Date.now()];
+  const root = await createRoot({ clusterId, now });
+  const identity = async (nodeId: string, role: NodeRole): Promise<Identity> => {
+    const { csrPem, keyPem } = await createCertificateRequest();
+    const request = { root, csrPem, nodeId, role, clusterId, now };
+    const certificatePem = await issueNodeCertificate(request);
+    return identityOf({ certificatePem, keyPem, rootPem: root.certificatePem });
+  };
+  identities = {
+    manager: await identity('m'.repeat(25), 'manager'),
+    worker: await identity(WORKER, 'worker'),
+  };
+});
+afterEach(cleanUp);
+
+describe('task', () => {
+  it('goes through all its states to running, with everything its container needs', async () => {
+    const { manager, engine } = await bench(identities);
+    const task = assignment('t1', onNet, true);
+    manager.assign({ tasks: [task], secrets: [secretObject], networks: [table] }, true);
+    const status = await manager.reaches('t1', 'running');
+    expect(status).toMatchObject({ message: 'started', containerId: 'c-t1', pid: 42 });
+    expect(engine.calls).toEqual(['pull nginx', 'create t1', 'start t1']);
+    const spec = engine.specs.get('t1');
+    expect(spec).toMatchObject({
+      taskName: 'web.3.t1',
+      slot: 3,
+      nodeHostname: 'host',
+      networks: [{ networkId: NET, networkName: 'front', addresses: ['10.0.1.5/24'] }],
+      hostPorts: [{ protocol: 'tcp', targetPort: 80, publishedPort: 8080 }],
+    });
+    expect(Buffer.from(spec?.secrets.get(SECRET) ?? []).toString()).toBe('secret');
+  });
+
+  it('is rejected when its image is nowhere', async () => {
+    const { manager, engine } = await bench(identities);
+    engine.missingImages.add('nginx');
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    expect(await manager.reaches('t1', 'rejected')).toMatchObject({
+      error: 'No such image: nginx',
+    });
+  });
+
+  it('fails with its exit code, and completes with 0', async () => {
+    const { manager, engine } = await bench(identities);
+    manager.assign({ tasks: [assignment('t1'), assignment('t2')] }, true);
+    await manager.reaches('t1', 'running');
+    await manager.reaches('t2', 'running');
+    engine.exit('t1', 2);
+    engine.exit('t2', 0);
+    expect(await manager.reaches('t1', 'failed')).toMatchObject({
+      error: 'task: non-zero exit (2)',
+      exitCode: 2,
+    });
+    expect(await manager.reaches('t2', 'complete')).toMatchObject({ exitCode: 0 });
+  });
+
+  it('fails when it cannot be started', async () => {
+    const { manager, engine } = await bench(identities);
+    engine.startError = 'no such program';
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    expect(await manager.reaches('t1', 'failed')).toMatchObject({ error: 'no such program' });
+  });
+
+  it('runs only once it is healthy and is stopped when it turns unhealthy', async () => {
+    const { manager, engine } = await bench(identities);
+    engine.startHealth = 'starting';
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    await manager.reaches('t1', 'starting');
+    await vi.waitFor(() => expect(engine.task('t1')?.state).toBe('running'));
+    engine.change('t1', { health: 'healthy' }, 'health');
+    await manager.reaches('t1', 'running');
+    engine.change('t1', { health: 'unhealthy' }, 'health');
+    expect(await manager.reaches('t1', 'failed')).toMatchObject({
+      error: 'dockerexec: unhealthy container',
+    });
+    expect(engine.calls.at(-1)).toBe('stop t1');
+  });
+});
+
+describe('assignment of a task', () => {
+  it('waits in ready, runs when told to, stops when told to, and goes when it is dropped', async () => {
+    const { manager, engine } = await bench(identities);
+    manager.assign({ tasks: [assignment('t1', { desiredState: 'ready' })] }, true);
+    await manager.reaches('t1', 'ready');
+    manager.assign({ tasks: [assignment('t1')] });
+    await manager.reaches('t1', 'running');
+    manager.assign({ tasks: [assignment('t1', { desiredState: 'shutdown' })] });
+    await manager.reaches('t1', 'shutdown');
+    expect(engine.task('t1')?.state).toBe('exited');
+    manager.assign({ removedTasks: ['t1' as TaskId] });
+    await vi.waitFor(() => expect(engine.task('t1')).toBeUndefined());
+  });
+
+  it('gives a pull up when it is not wanted any more', async () => {
+    const { manager, engine } = await bench(identities);
+    engine.holdPulls = true;
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    await manager.reaches('t1', 'preparing');
+    await vi.waitFor(() => expect(engine.calls).toEqual(['pull nginx']));
+    manager.assign({ tasks: [assignment('t1', { desiredState: 'shutdown' })] });
+    await manager.reaches('t1', 'shutdown');
+    expect(engine.tasks()).toEqual([]);
+  });
+
+  it('is not made before its secret is here', async () => {
+    const { manager, engine } = await bench(identities);
+    manager.assign({ tasks: [assignment('t1', {}, true)] }, true);
+    await manager.reaches('t1', 'preparing');
+    expect(engine.calls).toEqual([]);
+    manager.assign({ secrets: [secretObject] });
+    await manager.reaches('t1', 'running');
+  });
+});
+
+describe('restart of the agent', () => {
+  it('takes running tasks up again, without managers, and reports them to the next leader', async () => {
+    const one = await bench(identities);
+    one.manager.assign(
+      { tasks: [assignment('t1', onNet), assignment('t2')], networks: [table] },
+      true,
+    );
+    await one.manager.reaches('t1', 'running');
+    await one.manager.reaches('t2', 'running');
+    await one.stop();
+    expect(one.engine.task('t1')?.state).toBe('running');
+    one.engine.exit('t2', 7);
+    one.manager.close();
+    one.applied.length = 0;
+    one.start();
+    expect(one.applied).toEqual([[table]]);
+    const port = Number(one.manager.address.split(':')[1]);
+    const next = new FakeManager(identities.manager);
+    await next.listen(port);
+    await next.session();
+    await next.reaches('t1', 'running');
+    expect(await next.reaches('t2', 'failed')).toMatchObject({ exitCode: 7 });
+    expect(one.engine.calls.filter((call) => /^(start|stop|remove)/.test(call))).toEqual([
+      'start t1',
+      'start t2',
+    ]);
+  });
+
+  it('writes no secret to the disk', async () => {
+    const one = await bench(identities);
+    one.manager.assign({ tasks: [assignment('t1', {}, true)], secrets: [secretObject] }, true);
+    await one.manager.reaches('t1', 'running');
+    await one.stop();
+    const text = readFileSync(join(one.directory, 'tasks.json'), 'utf8');
+    expect(text).toContain('t1');
+    expect(text).not.toContain('c2VjcmV0');
+  });
+
+  it('removes containers that the cluster does not know', async () => {
+    const one = await bench(identities);
+    one.manager.assign({ tasks: [assignment('t1'), assignment('t2')] }, true);
+    await one.manager.reaches('t2', 'running');
+    await one.manager.reaches('t1', 'running');
+    await one.stop();
+    rmSync(join(one.directory, 'tasks.json'));
+    one.start();
+    await one.manager.session(2);
+    const running: TaskStatus = { state: 'running', at: 0 as InstantMs, message: 'started' };
+    one.manager.assign({ tasks: [assignment('t1', { status: running })] }, true);
+    await vi.waitFor(() => expect(one.engine.task('t2')).toBeUndefined());
+    expect(one.engine.task('t1')?.state).toBe('running');
+  });
+
+  it('leaves nothing behind when the host leaves the cluster', async () => {
+    const one = await bench(identities, { started: false });
+    const worker = one.start();
+    await one.manager.session();
+    one.manager.assign({ tasks: [assignment('t1', onNet)], networks: [table] }, true);
+    await one.manager.reaches('t1', 'running');
+    await one.stop();
+    await worker.removeEverything();
+    expect(one.engine.tasks()).toEqual([]);
+    expect(one.applied.at(-1)).toEqual([]);
+    expect(JSON.parse(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).tasks).toEqual([]);
+  });
+});
