@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually, TestCluster } from './cluster.ts';
+
+let cluster: TestCluster;
+const ALL = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'];
+
+beforeAll(async () => {
+  cluster = await TestCluster.start('failure');
+  await cluster.ctl(
+    'h1',
+    'service',
+    'create',
+    '--name',
+    'web',
+    '--replicas',
+    '6',
+    '--publish',
+    '8080:80',
+    'muster/web:1',
+  );
+});
+
+afterAll(async () => {
+  expect(await cluster?.stop()).toEqual([]);
+});
+
+test('the leader is killed: writes go on within seconds and what was written is there', async () => {
+  const leader = await cluster.leader('h1');
+  const survivor = ['h1', 'h2', 'h3'].find((host) => host !== leader) ?? '';
+  await cluster.api(survivor, 'POST', '/configs/create', { Name: 'before', Data: '' });
+  await cluster.host(leader).kill('manager');
+  const begun = performance.now();
+  await eventually('a write', async () => {
+    await cluster.api(survivor, 'POST', '/configs/create', { Name: 'after', Data: '' });
+    return true;
+  });
+  expect(performance.now() - begun).toBeLessThan(20_000);
+  expect(await cluster.ctl(survivor, 'config', 'ls')).toMatch(
+    /before[\s\S]*after|after[\s\S]*before/,
+  );
+  await eventually(`the manager of ${leader} to be back`, async () => {
+    const nodes = await cluster.nodes(survivor);
+    return nodes.filter((node) => node.ManagerStatus?.Reachability === 'reachable').length === 3;
+  });
+});
+
+test('an agent alone is killed: its containers keep running and are taken over', async () => {
+  const onHost = async (): Promise<string> => await cluster.docker('h5', 'ps', '-q', '--no-trunc');
+  const before = await onHost();
+  expect(before).not.toBe('');
+  await cluster.host('h5').kill('agent');
+  await cluster.host('h5').start();
+  expect(await onHost()).toBe(before);
+  await cluster.waitRunning('web', 6);
+  expect(await onHost()).toBe(before);
+});
+
+test('a worker loses its power: its tasks run elsewhere, and it is welcome back', async () => {
+  const tasks = await cluster.waitRunning('web', 6);
+  const node = (await cluster.nodes()).find((each) => each.Description.Hostname === 'h6');
+  expect(tasks.some((task) => task.NodeID === node?.ID)).toBe(true);
+  await cluster.host('h6').kill('all');
+  await eventually('six tasks on the other five', async () => {
+    const running = await cluster.running('web');
+    return running.length === 6 && running.every((task) => task.NodeID !== node?.ID);
+  });
+  await cluster.host('h6').start();
+  await eventually('h6 to be ready', async () =>
+    (await cluster.nodes()).every((each) => each.Status.State === 'ready'),
+  );
+  expect(await cluster.docker('h6', 'ps', '-q')).toBe('');
+});
+
+test('every host loses its power: after the start everything acknowledged is there and converges', async () => {
+  await cluster.ctl('h1', 'config', 'create', 'kept', '/etc/hostname');
+  await Promise.all(ALL.map((host) => cluster.host(host).kill('all')));
+  await Promise.all(ALL.map((host) => cluster.host(host).start()));
+  await eventually('an answer', async () =>
+    (await cluster.ctl('h1', 'config', 'ls')).includes('kept'),
+  );
+  await cluster.waitRunning('web', 6);
+  await eventually('an answer of the mesh', async () => {
+    const done = await cluster.inside(
+      'h1',
+      'wget',
+      '-q',
+      '-T',
+      '2',
+      '-O',
+      '-',
+      `http://${cluster.host('h2').address}:8080/`,
+    );
+    return done.out.includes('hello from');
+  });
+});
