@@ -63,7 +63,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     hostname: config.hostname,
     labels: list(config['engine-label']),
     version: VERSION,
-    engine,
+    engine: engine.tasks,
     network,
     clock: systemClock,
     random: systemRandom,

@@ -34,7 +34,8 @@ export class Engine {
   readonly tasks: Tasks;
   readonly #host: Host;
 
-  private constructor(host: Host, supervisor: Supervisor) {
+  /** Use `createEngine`. */
+  constructor(host: Host, supervisor: Supervisor) {
     this.#host = host;
     this.containers = new Containers(host, supervisor);
     this.execs = new Execs(host);
@@ -42,45 +43,6 @@ export class Engine {
     this.volumes = new VolumeVerbs(host);
     this.networks = new NetworkVerbs(host);
     this.tasks = new Tasks(host, supervisor);
-  }
-
-  /**
-   * Opens the engine of this host: finds running containers again, records what ended meanwhile, removes what was half
-   * made and starts what its restart policy wants up.
-   */
-  static async open(options: EngineOptions): Promise<Engine> {
-    const clock = options.clock ?? systemClock;
-    const random = options.random ?? systemRandom;
-    const log = options.log ?? silentLogger;
-    const { dataDir, runDir, runtime, network, bridgeSubnet } = options;
-    await mkdir(dataDir, { recursive: true, mode: 0o711 });
-    await ensureTmpfs(join(runDir, 'secrets'));
-    const volumes = new VolumeStore(join(dataDir, 'volumes'), random);
-    await volumes.open();
-    const file = join(dataDir, 'networks.json');
-    const networks = new LocalNetworks({ file, random, network, bridgeSubnet });
-    await networks.open();
-    const host: Host = {
-      options,
-      runtime,
-      network,
-      clock,
-      random,
-      log,
-      volumes,
-      networks,
-      images: await ImageStore.open(join(dataDir, 'images')),
-      records: new RecordStore(join(dataDir, 'containers'), log),
-      registry: new Registry(),
-      events: new EventLog(clock),
-    };
-    const supervisor: Supervisor = new Supervisor(host, (container) =>
-      removeContainer(host, supervisor, container, { force: false, volumes: true }),
-    );
-    await adoptContainers(host, supervisor);
-    const engine = new Engine(host, supervisor);
-    engine.tasks.open();
-    return engine;
   }
 
   events(options: EventOptions): AsyncIterable<EngineEvent> {
@@ -125,4 +87,43 @@ export class Engine {
       container.restart?.cancel();
     }
   }
+}
+
+/**
+ * Opens the engine of this host: finds running containers again, records what ended meanwhile, removes what was half
+ * made and starts what its restart policy wants up.
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? systemRandom;
+  const log = options.log ?? silentLogger;
+  const { dataDir, runDir, runtime, network, bridgeSubnet } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
+  await ensureTmpfs(join(runDir, 'secrets'));
+  const volumes = new VolumeStore(join(dataDir, 'volumes'), random);
+  await volumes.open();
+  const file = join(dataDir, 'networks.json');
+  const networks = new LocalNetworks({ file, random, network, bridgeSubnet });
+  await networks.open();
+  const host: Host = {
+    options,
+    runtime,
+    network,
+    clock,
+    random,
+    log,
+    volumes,
+    networks,
+    images: await ImageStore.open(join(dataDir, 'images')),
+    records: new RecordStore(join(dataDir, 'containers'), log),
+    registry: new Registry(),
+    events: new EventLog(clock),
+  };
+  const supervisor: Supervisor = new Supervisor(host, (container) =>
+    removeContainer(host, supervisor, container, { force: false, volumes: true }),
+  );
+  await adoptContainers(host, supervisor);
+  const engine = new Engine(host, supervisor);
+  engine.tasks.open();
+  return engine;
 }

@@ -1,4 +1,4 @@
-export { Engine } from './engine.ts';
+export { createEngine, type Engine } from './engine.ts';
 export type { EngineOptions } from './host.ts';
 export type {
   TaskContainer,
