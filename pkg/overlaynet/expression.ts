@@ -1,6 +1,5 @@
 import {
   CtState,
-  decodeIpv4,
   encodeIpv4,
   encodeMac,
   parseCidr,
@@ -175,13 +174,6 @@ export function macElement(mac: string, value: Buffer): SetElement {
 export function macOf(address: string): string {
   const bytes = [0x02, 0x42, ...encodeIpv4(address)];
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-}
-
-export function networkOf(cidr: string): string {
-  const { address, prefixLength } = parseCidr(cidr);
-  const mask = prefixMask(prefixLength);
-  const bytes = encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0));
-  return `${decodeIpv4(bytes)}/${prefixLength}`;
 }
 
 export function addressWithoutPrefix(cidr: string): string {

@@ -1,10 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { warmThreadPool } from 'vxlan-netlink';
 import { ClusterError, must, type NetworkTable } from '../model/index.ts';
 import type { Directory } from './directory.ts';
 import { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { forgetDatagrams } from './forget-datagrams.ts';
 import { HostSide } from './host-side.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { linuxKernel } from './kernel/linux.ts';
@@ -22,6 +21,7 @@ import type {
   SandboxSpec,
 } from './network.ts';
 import { Overlay, type TableChange } from './overlay.ts';
+import { pinnedOverlays, pinOf, removePins } from './pin.ts';
 import { Records, type SandboxRecord } from './record.ts';
 import { Sandbox } from './sandbox.ts';
 import {
@@ -38,7 +38,6 @@ const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
 const DEFAULT_MTU = 1500;
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
 const VXLAN_OVERHEAD = 50;
-const PROTOCOL_UDP = 17;
 const NEW_TABLE: TableChange = { removed: new Set(), moved: true };
 
 /**
@@ -100,14 +99,16 @@ class KernelHostNetwork implements HostNetwork {
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
     this.#wanted = new Set(tables.map((table) => table.networkId));
     this.#removeUnwanted();
+    let failure: unknown;
     for (const table of tables) {
-      const known = this.#overlays.get(table.networkId);
-      const change = known === undefined ? NEW_TABLE : known.update(table);
-      if (change === undefined) continue;
-      const overlay = known ?? new Overlay(this.#kernel, this.#options.runDir, table);
-      this.#overlays.set(table.networkId, overlay);
-      this.#settleOverlay(overlay, change);
+      try {
+        this.#applyTable(table);
+      } catch (error) {
+        failure ??= error;
+        this.#overlays.get(table.networkId)?.forget();
+      }
     }
+    if (failure !== undefined) throw failure;
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
 
@@ -264,7 +265,16 @@ class KernelHostNetwork implements HostNetwork {
     this.#host.close();
     this.#closed = true;
     this.#records.removeHost();
-    rmSync(join(this.#options.runDir, 'netns'), { recursive: true, force: true });
+    removePins(this.#options.runDir);
+  }
+
+  #applyTable(table: NetworkTable): void {
+    const known = this.#overlays.get(table.networkId);
+    const change = known === undefined ? NEW_TABLE : known.update(table);
+    if (change === undefined) return;
+    const overlay = known ?? new Overlay(this.#kernel, this.#options.runDir, table);
+    this.#overlays.set(table.networkId, overlay);
+    this.#settleOverlay(overlay, change);
   }
 
   #settleOverlay(overlay: Overlay, { removed, moved }: TableChange): void {
@@ -277,32 +287,13 @@ class KernelHostNetwork implements HostNetwork {
       if (overlay.table.ingress) this.#settleSandbox(sandbox);
       else sandbox.rulesets.apply(overlay.virtualIps);
     }
-    if (removed.size > 0) this.#forgetDatagrams(affected, removed, overlay.table.ingress);
-  }
-
-  /**
-   * TCP drains; a UDP flow would stick to the old backend for as long as it talks. Reading the tracked connections takes
-   * some 10 ms per namespace, so each has a turn of the event loop of its own.
-   */
-  #forgetDatagrams(
-    sandboxes: readonly Sandbox[],
-    addresses: ReadonlySet<string>,
-    ingress: boolean,
-  ): void {
-    const [sandbox, ...others] = sandboxes;
-    setImmediate(() => {
-      if (this.#closed) return;
-      if (sandbox === undefined) {
-        if (ingress) this.#host.forgetConnections(addresses, PROTOCOL_UDP);
-        return;
-      }
-      if (this.#sandboxes.get(sandbox.id) === sandbox) {
-        sandbox.namespace.forgetConnections(
-          ({ protocol, replySource }) => protocol === PROTOCOL_UDP && addresses.has(replySource),
-        );
-      }
-      this.#forgetDatagrams(others, addresses, ingress);
-    });
+    if (removed.size === 0) return;
+    const targets = affected.map(({ id, namespace }) => ({
+      namespace,
+      isLive: (): boolean => this.#sandboxes.get(id)?.namespace === namespace,
+    }));
+    const host = { namespace: this.#host.namespace, isLive: (): boolean => !this.#closed };
+    forgetDatagrams(overlay.table.ingress ? [...targets, host] : targets, removed);
   }
 
   #wire(sandbox: Sandbox): void {
@@ -394,17 +385,9 @@ class KernelHostNetwork implements HostNetwork {
       if (overlay.table.ingress) this.#settleHost();
     }
     if (this.#pending.length > 0) return;
-    for (const networkId of this.#pins()) {
+    for (const networkId of pinnedOverlays(this.#options.runDir)) {
       if (this.#wanted.has(networkId) || used.has(networkId)) continue;
-      this.#kernel.removeNamespace(join(this.#options.runDir, 'netns', networkId));
-    }
-  }
-
-  #pins(): readonly string[] {
-    try {
-      return readdirSync(join(this.#options.runDir, 'netns'));
-    } catch {
-      return [];
+      this.#kernel.removeNamespace(pinOf(this.#options.runDir, networkId));
     }
   }
 

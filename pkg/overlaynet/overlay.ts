@@ -1,10 +1,10 @@
-import { join } from 'node:path';
 import type { NetworkTable } from '../model/index.ts';
 import { desiredHub, type HubContext } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
+import { pinOf } from './pin.ts';
 import { ensureSysctls, reconcile, reconcileLinks } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import { inService, virtualIpRuleset } from './vip.ts';
@@ -35,12 +35,12 @@ export class Overlay {
 
   constructor(kernel: Kernel, runDir: string, table: NetworkTable) {
     this.#kernel = kernel;
-    this.#pin = join(runDir, 'netns', table.networkId);
+    this.#pin = pinOf(runDir, table.networkId);
     kernel.createNamespace(this.#pin);
     this.#namespace = kernel.open(this.#pin);
     ensureSysctls(this.#namespace, HUB_SYSCTLS);
     this.#table = table;
-    this.#text = JSON.stringify(table);
+    this.#text = textOf(table);
     this.#directory = directoryOfTable(table);
     this.#virtualIps = virtualIpRuleset(table);
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
@@ -66,10 +66,10 @@ export class Overlay {
 
   /** Takes the next table over; undefined when it is the same. The kernel is not told yet. */
   update(table: NetworkTable): TableChange | undefined {
-    const text = JSON.stringify(table);
+    const text = textOf(table);
     if (text === this.#text) return undefined;
     const removed = serving(this.#table);
-    const moved = waysOf(this.#table) !== waysOf(table);
+    const moved = this.#text === '' || waysOf(this.#table) !== waysOf(table);
     this.#table = table;
     this.#text = text;
     this.#directory = directoryOfTable(table);
@@ -77,6 +77,11 @@ export class Overlay {
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
     for (const address of serving(table)) removed.delete(address);
     return { removed, moved };
+  }
+
+  /** The kernel refused a part: whatever comes next counts as changed. */
+  forget(): void {
+    this.#text = '';
   }
 
   reconcile(context: HubContext): number {
@@ -99,6 +104,11 @@ export class Overlay {
     this.close();
     this.#kernel.removeNamespace(this.#pin);
   }
+}
+
+/** The revision grows with every change of the store, mostly of other things. */
+function textOf({ revision: _, ...content }: NetworkTable): string {
+  return JSON.stringify(content);
 }
 
 function waysOf({ endpoints, services: _, revision: __, ...rest }: NetworkTable): string {
