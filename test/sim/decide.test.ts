@@ -23,7 +23,7 @@ import {
 import { DecideCluster, nextState, withImage, withReplicas } from './decide-cluster.ts';
 
 const SEEDS = 200;
-const STEPS = 60;
+const STEPS = 45;
 const QUIET_MS = 600_000;
 
 /** A small seeded generator (mulberry32). */
