@@ -62,7 +62,7 @@ class ControlLoop {
   readonly #options: ControlLoopOptions;
   #leading = false;
   #dirty = new DirtySet();
-  /** A decider asked to be called again by now. */
+  /** Something changed, or a decider asked to be called again by now. */
   #due = false;
   #timer: Timer | undefined;
   #wake: (() => void) | undefined;
@@ -83,7 +83,9 @@ class ControlLoop {
     if (!this.#leading) return;
     if (batch.reset) this.#dirty = DirtySet.everything(this.#options.store.view);
     else this.#dirty.add(batch.changes);
-    if (!this.#dirty.empty) this.wake();
+    // Kinds without a dirty set (secrets, configs) may matter to a decider too.
+    this.#due = true;
+    this.wake();
   }
 
   wake(): void {
@@ -97,7 +99,7 @@ class ControlLoop {
       // What changes in this turn of the event loop is decided about together.
       await new Promise<void>((resolve) => setImmediate(resolve));
       const { signal } = this.#options;
-      if (signal.aborted || (this.#leading && (this.#due || !this.#dirty.empty))) return;
+      if (signal.aborted || (this.#leading && this.#due)) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -109,20 +111,17 @@ class ControlLoop {
     const dirty = this.#dirty;
     this.#dirty = new DirtySet();
     this.#due = false;
-    const startedAt = clock.monotonicMs();
-    const draft = this.#decide(dirty);
-    const tookMs = clock.monotonicMs() - startedAt;
-    if (tookMs > PASS_BUDGET_MS) logger.warn('a pass of decisions took long', { tookMs });
-    if (draft.changes.length === 0) return;
     try {
-      await store.propose(mergeChanges(draft.changes), { signal });
+      const startedAt = clock.monotonicMs();
+      const draft = this.#decide(dirty);
+      const tookMs = clock.monotonicMs() - startedAt;
+      if (tookMs > PASS_BUDGET_MS) logger.warn('a pass of decisions took long', { tookMs });
+      if (draft.changes.length > 0) await store.propose(mergeChanges(draft.changes), { signal });
     } catch (error) {
       if (!this.#leading || signal.aborted) return;
       this.#dirty.merge(dirty);
       this.#due = true;
-      const stale =
-        error instanceof ClusterError && error.kind !== 'unavailable' && error.kind !== 'deadline';
-      if (!stale) throw error;
+      if (!isConflict(error)) throw error;
       logger.debug('decided on what had changed meanwhile; deciding again', { error });
     }
   }
@@ -161,6 +160,12 @@ class ControlLoop {
       this.wake();
     });
   }
+}
+
+/** Another writer was faster. */
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof ClusterError)) return false;
+  return error.kind === 'conflict' || error.kind === 'not-found';
 }
 
 function earlier(left: InstantMs | undefined, right: InstantMs): InstantMs {

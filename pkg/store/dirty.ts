@@ -28,11 +28,6 @@ export class DirtySet implements Dirty {
     return dirty;
   }
 
-  get empty(): boolean {
-    const ids = [this.services, this.tasks, this.nodes, this.networks];
-    return !this.cluster && ids.every((set) => set.size === 0);
-  }
-
   /** Objects that are gone count too; a changed task makes its service dirty, which it cannot be asked for later. */
   add(changes: readonly AppliedChange[]): void {
     for (const { kind, before, after } of changes) {

@@ -57,9 +57,9 @@ test('attempts whose messages get lost are repeated, and take effect once', asyn
       const Data = String(Number(current.spec.Data) + 1);
       draft.add(updateObject('config', { ...current, spec: { ...current.spec, Data } }));
     });
-  for (let at = 0; at < 12; at++) await increment();
+  for (let at = 0; at < 8; at++) await increment();
   cluster.network.filter = (): boolean => true;
-  expect((await store.barrier()).byName('config', 'count')?.spec.Data).toBe('12');
+  expect((await store.barrier()).byName('config', 'count')?.spec.Data).toBe('8');
 });
 
 test('all of them restarted have everything', async () => {
@@ -81,8 +81,10 @@ test('without a quorum reads and writes say so, with the count of managers', asy
   }
   await until(() => !leader.store.isLeader());
   const started = performance.now();
-  await expect(leader.store.barrier()).rejects.toThrow('The swarm does not have a leader');
-  expect(performance.now() - started).toBeLessThan(3500);
+  await expect(leader.store.barrier({ timeoutMs: 500 })).rejects.toThrow(
+    'The swarm does not have a leader',
+  );
+  expect(performance.now() - started).toBeLessThan(1500);
   const text = '1 of 3 managers are reachable';
   await expect(leader.store.barrier({ timeoutMs: 100 })).rejects.toThrow(text);
   const late = leader.store.propose([createObject('config', config('x'))], { timeoutMs: 100 });

@@ -17,6 +17,8 @@ export interface Manager {
   readonly disk: CrashDisk;
   readonly fatal: Error[];
   removed: boolean;
+  /** Its time stands still from now on. */
+  readonly stopClock: () => void;
 }
 
 const FAST: Partial<Tuning> = {
@@ -50,13 +52,20 @@ export class TestCluster implements AsyncDisposable {
     const directory = join(this.#root, String(raftId));
     const disk = new CrashDisk();
     const fatal: Error[] = [];
+    let alive = true;
+    const stopClock = (): void => {
+      alive = false;
+    };
     const store = createStore({
       directory,
       clusterId: 'cluster1' as ClusterId,
       self: member,
       begin,
       transport: this.network.transport(raftId),
-      clock: systemClock,
+      clock: {
+        ...systemClock,
+        after: (delayMs, action) => systemClock.after(delayMs, () => alive && action()),
+      },
       random: systemRandom,
       logger: silentLogger,
       onFatal: (error) => fatal.push(error),
@@ -66,7 +75,7 @@ export class TestCluster implements AsyncDisposable {
       disk,
       tuning: this.#tuning,
     });
-    const manager: Manager = { member, store, directory, disk, fatal, removed: false };
+    const manager: Manager = { member, store, directory, disk, fatal, removed: false, stopClock };
     this.managers.set(raftId, manager);
     this.network.heal(raftId);
     await store.start();
@@ -92,11 +101,10 @@ export class TestCluster implements AsyncDisposable {
     const manager = this.get(raftId);
     this.network.isolate(raftId);
     this.managers.delete(raftId);
+    manager.stopClock();
     await manager.disk.crash();
     rmSync(join(manager.directory, LOCK_FILE), { force: true });
-    this.#dead.push(manager);
   }
-  readonly #dead: Manager[] = [];
 
   async restart(raftId: number): Promise<Manager> {
     return this.start(raftId, { kind: 'join', members: [] });
@@ -129,9 +137,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The last one has nobody to hand over to: all at once is quicker.
-    for (const { member } of this.managers.values()) this.network.isolate(member.raftId);
-    await Promise.all([...this.managers.values()].map(({ store }) => store.stop()));
+    for (const raftId of [...this.managers.keys()]) await this.kill(raftId);
     rmSync(this.#root, { recursive: true, force: true });
   }
 }
