@@ -36,9 +36,14 @@ export function restartTasks(
 export function mayRestart(work: Workload, last: Task): boolean {
   const policy = restartPolicy(work.specOf(last));
   if (policy.condition === 'none') return false;
-  if (!isTerminal(last.status.state)) return true;
+  if (wasForced(last)) return true;
   if (policy.condition === 'on-failure' && last.status.state === 'complete') return false;
   return policy.maxAttempts === 0 || attemptsAt(last, policy) < policy.maxAttempts;
+}
+
+/** It did not end by itself: it was told to stop, or its node was lost. */
+function wasForced({ status: { state } }: Task): boolean {
+  return !isTerminal(state) || state === 'shutdown' || state === 'orphaned';
 }
 
 function attemptsAt(last: Task, policy: RestartPolicy): number {
@@ -50,7 +55,7 @@ function attemptsAt(last: Task, policy: RestartPolicy): number {
 function replaceTask(work: Workload, slot: SlotKey, last: Task, id: TaskId): void {
   const policy = restartPolicy(work.specOf(last));
   const lost = isNodeLost(work, last);
-  const delayed = isTerminal(last.status.state) && !lost && policy.delayMs > 0;
+  const delayed = !wasForced(last) && !lost && policy.delayMs > 0;
   const overlap = updatePolicy(work.spec.UpdateConfig).order === 'start-first';
   const specVersion = versionToRestart(work, last);
   addTask(work, {
@@ -74,8 +79,7 @@ function history(
 ): readonly InstantMs[] | undefined {
   if (policy.maxAttempts === 0) return undefined;
   const past = last.restarts ?? [];
-  const forced = !isTerminal(last.status.state);
-  const all = forced ? past : [...past, work.now];
+  const all = wasForced(last) ? past : [...past, work.now];
   return all.slice(-policy.maxAttempts);
 }
 

@@ -13,9 +13,7 @@ export const platformFilter: Filter = {
   explain: (nodes) => onNodes('unsupported platform', nodes),
 };
 
-function platforms({
-  spec,
-}: Candidate): readonly {
+function platforms({ spec }: Candidate): readonly {
   readonly OS?: string | undefined;
   readonly Architecture?: string | undefined;
 }[] {

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { DecideCluster, webSpec, withImage } from '../../test/sim/decide-cluster.ts';
+
+test('tasks of a removed service on a lost node do not linger', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const web = cluster.createService(webSpec());
+  cluster.converge();
+  const [node] = cluster.tables.list('node');
+  if (!node) throw new Error('no node');
+  cluster.setNodeState(node.id, 'down');
+  cluster.removeService(web);
+  cluster.converge();
+  expect(cluster.tables.count('task')).toBe(0);
+});
+
+test('a network on its way out goes with its last task', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const network = cluster.addNetwork({ Name: 'app' });
+  const web = cluster.createService(webSpec({ Networks: [{ Target: network.id }] }));
+  cluster.converge();
+  cluster.removeService(web);
+  cluster.removeNetwork(network.id);
+  cluster.settle();
+  expect(cluster.tables.get('network', network.id)).toBeDefined();
+  cluster.converge();
+  expect(cluster.tables.get('network', network.id)).toBeUndefined();
+});
+
+test('revisions that no task, present or previous spec needs are dropped', () => {
+  const cluster = new DecideCluster({
+    nodes: 1,
+    cluster: { spec: { Orchestration: { TaskHistoryRetentionLimit: 1 } } },
+  });
+  const web = cluster.createService(webSpec({ replicas: 1 }));
+  for (const image of ['nginx:2', 'nginx:3', 'nginx:4']) {
+    cluster.converge();
+    cluster.updateService(web, (spec) => withImage(spec, image));
+    cluster.converge();
+    cluster.advance(10_000);
+  }
+  cluster.converge();
+  const versions = [...cluster.tables.list('revision')].map(({ specVersion }) => specVersion);
+  expect(versions).toEqual([3, 4]);
+});
+
+test('a history limit of 0 keeps the task that says a slot gave up', () => {
+  const cluster = new DecideCluster({
+    nodes: 1,
+    cluster: { spec: { Orchestration: { TaskHistoryRetentionLimit: 0 } } },
+  });
+  const web = cluster.createService(
+    webSpec({
+      replicas: 1,
+      TaskTemplate: { ContainerSpec: { Image: 'once' }, RestartPolicy: { Condition: 'none' } },
+    }),
+  );
+  cluster.converge();
+  const [task] = cluster.tasks(web);
+  if (!task) throw new Error('no task');
+  cluster.report(task.id, 'complete');
+  cluster.converge();
+  expect(cluster.tasks(web).map((other) => other.id)).toEqual([task.id]);
+});
