@@ -1,6 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import { createPublicKey, X509Certificate } from 'node:crypto';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -95,17 +94,16 @@ async function issued(
 }
 
 describe('node certificate', () => {
-  it('names node, role and cluster for ninety days and openssl accepts it', async () => {
+  it('names node, role and cluster for ninety days and its chain holds', async () => {
     const pems = await issued('manager');
     const certificate = new X509Certificate(pems.certificatePem);
     expect(identityOf(pems)).toMatchObject({ nodeId: NODE, role: 'manager', clusterId: CLUSTER });
     expect(certificate.subjectAltName).toBe(`DNS:${NODE}, DNS:swarm-manager, DNS:swarm-ca`);
     expect(Math.round((Date.parse(certificate.validTo) - NOW) / DAY_MS)).toBe(90);
-    const [rootFile, nodeFile] = [join(directory, 'root.pem'), join(directory, 'node.pem')];
-    await writeFile(rootFile, root.certificatePem);
-    await writeFile(nodeFile, pems.certificatePem);
-    const verdict = execFileSync('openssl', ['verify', '-CAfile', rootFile, nodeFile]);
-    expect(verdict.toString()).toContain('OK');
+    const issuer = new X509Certificate(root.certificatePem);
+    expect(certificate.checkIssued(issuer)).toBe(true);
+    expect(certificate.verify(issuer.publicKey)).toBe(true);
+    expect(certificate.ca).toBe(false);
   });
 
   it('takes nothing but the key from the request and refuses a damaged one', async () => {

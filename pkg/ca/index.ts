@@ -1,14 +1,8 @@
 export {
   type AuthorityState,
   CertificateAuthority,
-  type CertificateAuthorityOptions,
-  type IssuedIdentity,
 } from './authority.ts';
-export {
-  createCertificateRequest,
-  issueNodeCertificate,
-  type NodeCertificateOptions,
-} from './csr.ts';
+export { createCertificateRequest, issueNodeCertificate } from './csr.ts';
 export {
   identityOf,
   loadIdentity,
@@ -17,12 +11,5 @@ export {
   saveIdentity,
 } from './identity.ts';
 export { renewalInstant } from './renew.ts';
-export { createRoot, type RootAuthority, rootDigest } from './root.ts';
-export {
-  checkRoot,
-  createJoinToken,
-  type JoinTokens,
-  type ParsedJoinToken,
-  parseJoinToken,
-  roleOfToken,
-} from './token.ts';
+export { createRoot, type RootAuthority } from './root.ts';
+export { checkRoot, createJoinToken, parseJoinToken } from './token.ts';

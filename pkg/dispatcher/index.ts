@@ -1,7 +1,2 @@
-export {
-  Dispatcher,
-  type DispatcherOptions,
-  type DispatcherStore,
-  type DispatcherTiming,
-} from './dispatcher.ts';
+export { Dispatcher } from './dispatcher.ts';
 export { recordNewNode } from './node-record.ts';

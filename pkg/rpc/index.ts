@@ -1,5 +1,4 @@
 export {
-  type CaHandlers,
   type CertifiedNode,
   caService,
   fetchRootCertificate,
@@ -8,7 +7,6 @@ export {
 } from './ca-service.ts';
 export { RpcClient } from './client.ts';
 export {
-  type AskLeader,
   type ControlHandlers,
   controlService,
   type GroupMember,
@@ -16,7 +14,7 @@ export {
   leaveGroup,
   openTunnel,
 } from './control-service.ts';
-export { Credentials, type Identity, type PeerIdentity } from './credentials.ts';
+export { Credentials, type Identity } from './credentials.ts';
 export {
   type AgentSession,
   dispatcherService,
@@ -25,27 +23,18 @@ export {
 } from './dispatcher-service.ts';
 export { ItemQueue } from './item-queue.ts';
 export {
-  type LogsHandlers,
   logsService,
   type PublishedLogs,
   publishLogs,
   readLogs,
 } from './logs-service.ts';
-export type { MessageStream } from './message-stream.ts';
-export {
-  type RaftPeer,
-  type RaftReceiver,
-  RaftTransport,
-  type RaftTransportOptions,
-} from './raft-stream.ts';
-export { type Caller, RpcServer, type RpcServerOptions, type ServiceBinding } from './server.ts';
+export { RaftTransport } from './raft-stream.ts';
+export { type Caller, RpcServer, type ServiceBinding } from './server.ts';
 export type {
   AgentMessage,
   AssignmentChanges,
-  LogOptions,
   LogReadRequest,
   LogRecord,
-  LogSelector,
   LogTaskRequest,
   ManagerMessage,
   TaskAssignment,

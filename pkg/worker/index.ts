@@ -1,1 +1,1 @@
-export { Worker, type WorkerOptions } from './worker.ts';
+export { Worker } from './worker.ts';

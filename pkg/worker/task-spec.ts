@@ -1,8 +1,10 @@
-import type { TaskContainerSpec } from '../engine/index.ts';
+import type { TaskContainerSpec, TaskNetwork } from '../engine/index.ts';
 import {
   ClusterError,
   type NetworkId,
   type NetworkTable,
+  NODE_LOCAL_NETWORKS,
+  networkTargets,
   portsAsked,
   type ServiceSpec,
   taskName,
@@ -54,18 +56,35 @@ export function taskContainerSpec(
     limits: template.Resources?.Limits ?? undefined,
     reservations: template.Resources?.Reservations ?? undefined,
     logDriver: driver?.Name ? { name: driver.Name, options: driver.Options ?? {} } : undefined,
-    networks: task.networks.map(({ networkId, addresses, aliases }) => ({
-      networkId,
-      networkName: surroundings.tables.get(networkId)?.name ?? networkId,
-      addresses,
-      aliases,
-    })),
+    networks: taskNetworks({ task, spec }, surroundings.tables),
     hostPorts: portsAsked(spec)
       .filter(({ publishMode }) => publishMode === 'host')
       .map(({ protocol, targetPort, publishedPort }) => ({ protocol, targetPort, publishedPort })),
     secrets: picked(secrets, surroundings.secrets),
     configs: picked(configs, surroundings.configs),
   };
+}
+
+/** What the allocator gave, and the networks of the host itself that the spec names. */
+function taskNetworks(
+  { task, spec }: TaskAssignment,
+  tables: TaskSurroundings['tables'],
+): readonly TaskNetwork[] {
+  const overlays = task.networks.map(({ networkId, addresses, aliases }) => ({
+    networkId,
+    networkName: tables.get(networkId)?.name ?? networkId,
+    addresses,
+    aliases,
+  }));
+  const local = networkTargets(spec)
+    .filter(({ target }) => NODE_LOCAL_NETWORKS.has(target))
+    .map(({ target, aliases }) => ({
+      networkId: target as NetworkId,
+      networkName: target,
+      addresses: [],
+      aliases,
+    }));
+  return [...overlays, ...local];
 }
 
 function picked(

@@ -23,6 +23,7 @@ export type RootCertificateRequest = Message<"muster.ca.RootCertificateRequest">
 /**
  * Describes the message muster.ca.RootCertificateRequest.
  * Use `create(RootCertificateRequestSchema)` to create a new message.
+ * @public
  */
 export const RootCertificateRequestSchema: GenMessage<RootCertificateRequest> = /*@__PURE__*/
   messageDesc(file_ca, 0);
@@ -40,6 +41,7 @@ export type RootCertificate = Message<"muster.ca.RootCertificate"> & {
 /**
  * Describes the message muster.ca.RootCertificate.
  * Use `create(RootCertificateSchema)` to create a new message.
+ * @public
  */
 export const RootCertificateSchema: GenMessage<RootCertificate> = /*@__PURE__*/
   messageDesc(file_ca, 1);
@@ -62,6 +64,7 @@ export type IssueRequest = Message<"muster.ca.IssueRequest"> & {
 /**
  * Describes the message muster.ca.IssueRequest.
  * Use `create(IssueRequestSchema)` to create a new message.
+ * @public
  */
 export const IssueRequestSchema: GenMessage<IssueRequest> = /*@__PURE__*/
   messageDesc(file_ca, 2);
@@ -79,6 +82,7 @@ export type RenewRequest = Message<"muster.ca.RenewRequest"> & {
 /**
  * Describes the message muster.ca.RenewRequest.
  * Use `create(RenewRequestSchema)` to create a new message.
+ * @public
  */
 export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
   messageDesc(file_ca, 3);
@@ -118,6 +122,7 @@ export type IssuedCertificate = Message<"muster.ca.IssuedCertificate"> & {
 /**
  * Describes the message muster.ca.IssuedCertificate.
  * Use `create(IssuedCertificateSchema)` to create a new message.
+ * @public
  */
 export const IssuedCertificateSchema: GenMessage<IssuedCertificate> = /*@__PURE__*/
   messageDesc(file_ca, 4);

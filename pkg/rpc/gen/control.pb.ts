@@ -39,6 +39,7 @@ export type JoinRequest = Message<"muster.control.JoinRequest"> & {
 /**
  * Describes the message muster.control.JoinRequest.
  * Use `create(JoinRequestSchema)` to create a new message.
+ * @public
  */
 export const JoinRequestSchema: GenMessage<JoinRequest> = /*@__PURE__*/
   messageDesc(file_control, 0);
@@ -66,6 +67,7 @@ export type Member = Message<"muster.control.Member"> & {
 /**
  * Describes the message muster.control.Member.
  * Use `create(MemberSchema)` to create a new message.
+ * @public
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
   messageDesc(file_control, 1);
@@ -90,6 +92,7 @@ export type JoinResponse = Message<"muster.control.JoinResponse"> & {
 /**
  * Describes the message muster.control.JoinResponse.
  * Use `create(JoinResponseSchema)` to create a new message.
+ * @public
  */
 export const JoinResponseSchema: GenMessage<JoinResponse> = /*@__PURE__*/
   messageDesc(file_control, 2);
@@ -107,6 +110,7 @@ export type LeaveRequest = Message<"muster.control.LeaveRequest"> & {
 /**
  * Describes the message muster.control.LeaveRequest.
  * Use `create(LeaveRequestSchema)` to create a new message.
+ * @public
  */
 export const LeaveRequestSchema: GenMessage<LeaveRequest> = /*@__PURE__*/
   messageDesc(file_control, 3);
@@ -124,6 +128,7 @@ export type LeaveResponse = Message<"muster.control.LeaveResponse"> & {
 /**
  * Describes the message muster.control.LeaveResponse.
  * Use `create(LeaveResponseSchema)` to create a new message.
+ * @public
  */
 export const LeaveResponseSchema: GenMessage<LeaveResponse> = /*@__PURE__*/
   messageDesc(file_control, 4);
@@ -141,6 +146,7 @@ export type Bytes = Message<"muster.control.Bytes"> & {
 /**
  * Describes the message muster.control.Bytes.
  * Use `create(BytesSchema)` to create a new message.
+ * @public
  */
 export const BytesSchema: GenMessage<Bytes> = /*@__PURE__*/
   messageDesc(file_control, 5);

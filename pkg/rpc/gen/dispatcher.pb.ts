@@ -51,6 +51,7 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
 /**
  * Describes the message muster.dispatcher.AgentMessage.
  * Use `create(AgentMessageSchema)` to create a new message.
+ * @public
  */
 export const AgentMessageSchema: GenMessage<AgentMessage> = /*@__PURE__*/
   messageDesc(file_dispatcher, 0);
@@ -77,6 +78,7 @@ export type Register = Message<"muster.dispatcher.Register"> & {
 /**
  * Describes the message muster.dispatcher.Register.
  * Use `create(RegisterSchema)` to create a new message.
+ * @public
  */
 export const RegisterSchema: GenMessage<Register> = /*@__PURE__*/
   messageDesc(file_dispatcher, 1);
@@ -90,6 +92,7 @@ export type Heartbeat = Message<"muster.dispatcher.Heartbeat"> & {
 /**
  * Describes the message muster.dispatcher.Heartbeat.
  * Use `create(HeartbeatSchema)` to create a new message.
+ * @public
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
   messageDesc(file_dispatcher, 2);
@@ -109,6 +112,7 @@ export type Acknowledge = Message<"muster.dispatcher.Acknowledge"> & {
 /**
  * Describes the message muster.dispatcher.Acknowledge.
  * Use `create(AcknowledgeSchema)` to create a new message.
+ * @public
  */
 export const AcknowledgeSchema: GenMessage<Acknowledge> = /*@__PURE__*/
   messageDesc(file_dispatcher, 3);
@@ -133,6 +137,7 @@ export type Report = Message<"muster.dispatcher.Report"> & {
 /**
  * Describes the message muster.dispatcher.Report.
  * Use `create(ReportSchema)` to create a new message.
+ * @public
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
   messageDesc(file_dispatcher, 4);
@@ -198,6 +203,7 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
 /**
  * Describes the message muster.dispatcher.ManagerMessage.
  * Use `create(ManagerMessageSchema)` to create a new message.
+ * @public
  */
 export const ManagerMessageSchema: GenMessage<ManagerMessage> = /*@__PURE__*/
   messageDesc(file_dispatcher, 5);
@@ -220,6 +226,7 @@ export type Welcome = Message<"muster.dispatcher.Welcome"> & {
 /**
  * Describes the message muster.dispatcher.Welcome.
  * Use `create(WelcomeSchema)` to create a new message.
+ * @public
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_dispatcher, 6);
@@ -241,6 +248,7 @@ export type Redirect = Message<"muster.dispatcher.Redirect"> & {
 /**
  * Describes the message muster.dispatcher.Redirect.
  * Use `create(RedirectSchema)` to create a new message.
+ * @public
  */
 export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
   messageDesc(file_dispatcher, 7);
@@ -270,6 +278,7 @@ export type Assignments = Message<"muster.dispatcher.Assignments"> & {
 /**
  * Describes the message muster.dispatcher.Assignments.
  * Use `create(AssignmentsSchema)` to create a new message.
+ * @public
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
   messageDesc(file_dispatcher, 8);
@@ -289,6 +298,7 @@ export type Reported = Message<"muster.dispatcher.Reported"> & {
 /**
  * Describes the message muster.dispatcher.Reported.
  * Use `create(ReportedSchema)` to create a new message.
+ * @public
  */
 export const ReportedSchema: GenMessage<Reported> = /*@__PURE__*/
   messageDesc(file_dispatcher, 9);
@@ -306,6 +316,7 @@ export type Managers = Message<"muster.dispatcher.Managers"> & {
 /**
  * Describes the message muster.dispatcher.Managers.
  * Use `create(ManagersSchema)` to create a new message.
+ * @public
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
   messageDesc(file_dispatcher, 10);
@@ -321,6 +332,7 @@ export type Alive = Message<"muster.dispatcher.Alive"> & {
 /**
  * Describes the message muster.dispatcher.Alive.
  * Use `create(AliveSchema)` to create a new message.
+ * @public
  */
 export const AliveSchema: GenMessage<Alive> = /*@__PURE__*/
   messageDesc(file_dispatcher, 11);
@@ -343,6 +355,7 @@ export type LogRequest = Message<"muster.dispatcher.LogRequest"> & {
 /**
  * Describes the message muster.dispatcher.LogRequest.
  * Use `create(LogRequestSchema)` to create a new message.
+ * @public
  */
 export const LogRequestSchema: GenMessage<LogRequest> = /*@__PURE__*/
   messageDesc(file_dispatcher, 12);
@@ -360,6 +373,7 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
 /**
  * Describes the message muster.dispatcher.LogEnd.
  * Use `create(LogEndSchema)` to create a new message.
+ * @public
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
   messageDesc(file_dispatcher, 13);

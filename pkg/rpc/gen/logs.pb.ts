@@ -27,6 +27,7 @@ export type ReadRequest = Message<"muster.logs.ReadRequest"> & {
 /**
  * Describes the message muster.logs.ReadRequest.
  * Use `create(ReadRequestSchema)` to create a new message.
+ * @public
  */
 export const ReadRequestSchema: GenMessage<ReadRequest> = /*@__PURE__*/
   messageDesc(file_logs, 0);
@@ -68,6 +69,7 @@ export type LogRecord = Message<"muster.logs.LogRecord"> & {
 /**
  * Describes the message muster.logs.LogRecord.
  * Use `create(LogRecordSchema)` to create a new message.
+ * @public
  */
 export const LogRecordSchema: GenMessage<LogRecord> = /*@__PURE__*/
   messageDesc(file_logs, 1);
@@ -85,6 +87,7 @@ export type LogBatch = Message<"muster.logs.LogBatch"> & {
 /**
  * Describes the message muster.logs.LogBatch.
  * Use `create(LogBatchSchema)` to create a new message.
+ * @public
  */
 export const LogBatchSchema: GenMessage<LogBatch> = /*@__PURE__*/
   messageDesc(file_logs, 2);
@@ -116,6 +119,7 @@ export type PublishBatch = Message<"muster.logs.PublishBatch"> & {
 /**
  * Describes the message muster.logs.PublishBatch.
  * Use `create(PublishBatchSchema)` to create a new message.
+ * @public
  */
 export const PublishBatchSchema: GenMessage<PublishBatch> = /*@__PURE__*/
   messageDesc(file_logs, 3);
@@ -129,6 +133,7 @@ export type Published = Message<"muster.logs.Published"> & {
 /**
  * Describes the message muster.logs.Published.
  * Use `create(PublishedSchema)` to create a new message.
+ * @public
  */
 export const PublishedSchema: GenMessage<Published> = /*@__PURE__*/
   messageDesc(file_logs, 4);

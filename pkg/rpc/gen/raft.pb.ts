@@ -34,6 +34,7 @@ export type MessageBatch = Message<"muster.raft.MessageBatch"> & {
 /**
  * Describes the message muster.raft.MessageBatch.
  * Use `create(MessageBatchSchema)` to create a new message.
+ * @public
  */
 export const MessageBatchSchema: GenMessage<MessageBatch> = /*@__PURE__*/
   messageDesc(file_raft, 0);
@@ -47,6 +48,7 @@ export type MessagesEnd = Message<"muster.raft.MessagesEnd"> & {
 /**
  * Describes the message muster.raft.MessagesEnd.
  * Use `create(MessagesEndSchema)` to create a new message.
+ * @public
  */
 export const MessagesEndSchema: GenMessage<MessagesEnd> = /*@__PURE__*/
   messageDesc(file_raft, 1);
@@ -78,6 +80,7 @@ export type SnapshotChunk = Message<"muster.raft.SnapshotChunk"> & {
 /**
  * Describes the message muster.raft.SnapshotChunk.
  * Use `create(SnapshotChunkSchema)` to create a new message.
+ * @public
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
   messageDesc(file_raft, 2);
@@ -91,6 +94,7 @@ export type SnapshotTaken = Message<"muster.raft.SnapshotTaken"> & {
 /**
  * Describes the message muster.raft.SnapshotTaken.
  * Use `create(SnapshotTakenSchema)` to create a new message.
+ * @public
  */
 export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
   messageDesc(file_raft, 3);
