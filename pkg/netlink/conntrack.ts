@@ -16,6 +16,7 @@ const NESTED = 0x8000;
 export interface Connection {
   /** 6 TCP, 17 UDP, 1 ICMP. */
   readonly protocol: number;
+  readonly source: string;
   readonly originalDestination: string;
   readonly replySource: string;
 }
@@ -62,11 +63,7 @@ function familyHeader(): Buffer {
   return Buffer.from([NF_FAMILY_IPV4, 0, 0, 0]);
 }
 
-function parseTuple(tuple: Buffer): {
-  readonly source: string;
-  readonly originalDestination: string;
-  readonly protocol: number;
-} {
+function parseTuple(tuple: Buffer): Omit<Connection, 'replySource'> {
   const none = Buffer.alloc(0);
   const attributes = readAttributes(tuple);
   const addresses = readAttributes(attributes.get(1) ?? none);
