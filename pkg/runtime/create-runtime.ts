@@ -190,12 +190,17 @@ class LinuxRuntime implements Runtime {
     checkId(spec.execId);
     const record = this.#dirs.read(id);
     const { pid, startTime } = this.#running(record);
-    return execInContainer(
-      { initPath: this.#initPath, dirs: this.#dirs, facts: this.#machine.facts },
-      record.spec,
-      spec,
-      { pid, startTime, placement: this.#placement(record) },
-    );
+    try {
+      return await execInContainer(
+        { initPath: this.#initPath, dirs: this.#dirs, facts: this.#machine.facts },
+        record.spec,
+        spec,
+        { pid, startTime, placement: this.#placement(record) },
+      );
+    } catch (error) {
+      this.#running(record); // it ended meanwhile: that is the better answer
+      throw error;
+    }
   }
 
   async attach(id: string): Promise<Attachment> {

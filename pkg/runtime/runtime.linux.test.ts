@@ -134,7 +134,17 @@ describe('what a container sees', () => {
     expect(err).toContain('Read-only file system');
   });
 
-  it('keeps a mount whose target is a symlink inside its own root', async () => {
+  it('finds kernel secrets masked and kernel switches read-only', async () => {
+    const { out, err } = await host.run(
+      'cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo 1 >/proc/sys/vm/swappiness',
+    );
+    expect(out).toBe('0\n0\n');
+    expect(err).toContain('Read-only file system');
+  });
+});
+
+describe('mounts over symlinks', () => {
+  it('stay inside the container’s own root', async () => {
     mkdirSync(`${host.dir}/trap/bin`, { recursive: true });
     mkdirSync(`${host.dir}/evil`);
     const spec = host.spec('cat /leak/here', {
@@ -149,12 +159,18 @@ describe('what a container sees', () => {
     }
   });
 
-  it('finds kernel secrets masked and kernel switches read-only', async () => {
-    const { out, err } = await host.run(
-      'cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo 1 >/proc/sys/vm/swappiness',
-    );
-    expect(out).toBe('0\n0\n');
-    expect(err).toContain('Read-only file system');
+  it('make what a symlink to nowhere points to', async () => {
+    const spec = host.spec('cat /etc/resolv.conf; cat /run/sub/stub.conf', {
+      mounts: [{ type: 'bind', source: `${host.dir}/secret`, target: '/etc/resolv.conf' }],
+    });
+    const { upperDir } = spec.rootfs as { upperDir: string };
+    mkdirSync(`${upperDir}/etc`);
+    symlinkSync('../run/sub/stub.conf', `${upperDir}/etc/resolv.conf`);
+    await host.runtime.create(spec);
+    await host.runtime.start(spec.id);
+    expect(await host.runtime.wait(spec.id)).toMatchObject({ code: 0 });
+    expect((await host.log(spec.id)).map((r) => r.data.toString())).toEqual(['hushhush']);
+    await host.runtime.delete(spec.id);
   });
 });
 

@@ -39,7 +39,8 @@ export class TestHost {
 
   constructor() {
     // make compares times; a second caller finds nothing to do.
-    execFileSync('make', ['-s', '-C', INIT_DIR]);
+    const [make, ...args] = ['make', '-s', '-C', INIT_DIR] as const;
+    execFileSync(make, args);
     makeRoot(`${this.dir}/image`);
     this.runtime = createRuntime({ initPath: INIT_PATH, stateDir: `${this.dir}/state` });
   }

@@ -52,15 +52,28 @@ static int parent_in(const char *path, const char **last) {
   return dir;
 }
 
-/* A mount point, made when missing. */
+/* A mount point, made when missing; also what a dangling symlink points to (/etc/resolv.conf in many images). */
 static int mount_point(const char *path, bool file) {
-  int at = open_in(path, O_PATH);
-  if (at >= 0 || errno != ENOENT) return at;
-  const char *last;
-  int dir = parent_in(path, &last);
-  if (file ? mknodat(dir, last, S_IFREG | 0644, 0) < 0 : mkdirat(dir, last, 0755) < 0) return -1;
-  close(dir);
-  return open_in(path, O_PATH);
+  char next[8192], link[4096];
+  for (int depth = 0; depth < 8; depth++) {
+    int at = open_in(path, O_PATH);
+    if (at >= 0 || errno != ENOENT) return at;
+    const char *last;
+    int dir = parent_in(path, &last);
+    int made = file ? mknodat(dir, last, S_IFREG | 0644, 0) : mkdirat(dir, last, 0755);
+    ssize_t n = made < 0 && errno == EEXIST ? readlinkat(dir, last, link, sizeof link - 1) : -1;
+    close(dir);
+    if (made < 0 && n <= 0) return -1;
+    if (made == 0) return open_in(path, O_PATH);
+    link[n] = 0;
+    int stem = *link == '/' ? 0 : (int)(last - path);
+    char *copy = strndup(path, (size_t)stem); /* path may be `next` itself */
+    if (!copy || snprintf(next, sizeof next, "%s%s", copy, link) >= (int)sizeof next) fail(125, "symlink too long");
+    free(copy);
+    path = next;
+  }
+  errno = ELOOP;
+  return -1;
 }
 
 static void set_attr(int tree, uint64_t attr, uint64_t propagation, bool recursive) {
