@@ -83,7 +83,7 @@ export function tickLeader(r: Raft): void {
 export function proposeAutoLeave(r: Raft): void {
   if (r.state !== 'StateLeader' || !r.tracker.config.autoLeave) return;
   if (r.log.applied < r.pendingConfIndex || r.leadTransferee !== NONE) return;
-  if (r.tracker.progress(r.id) === undefined) return;
+  if (r.tracker.progress(r.id) === undefined || !r.committedInTerm()) return;
   propose(r, [{ type: 'EntryConfChangeV2', data: null }]);
 }
 
@@ -93,6 +93,11 @@ function propose(r: Raft, proposals: readonly Proposal[]): void {
   const dropped = proposals.length === 0 || r.leadTransferee !== NONE;
   // A leader that was removed goes on until somebody else leads, but takes nothing new.
   if (dropped || r.tracker.progress(r.id) === undefined) throw new RaftError('ErrProposalDropped');
+  // Quorums of configurations from two terms may not overlap unless an entry of this term is committed in between.
+  if (!r.settings.disableConfChangeValidation && !r.committedInTerm()) {
+    if (proposals.some(({ type }) => type !== 'EntryNormal'))
+      throw new RaftError('ErrProposalDropped');
+  }
   const pendingBefore = r.pendingConfIndex;
   const checked = proposals.map((proposal, i) =>
     proposal.type === 'EntryNormal' ? proposal : checkConfChange(r, proposal, i),

@@ -30,13 +30,12 @@ type Filter = (m: Message) => boolean;
 /** For tests: nodes in one process, with messages that are delivered, held back or thrown away on demand. */
 export class TestGroup {
   readonly members = new Map<NodeId, TestMember>();
-  /** Messages for which this is false are lost. */
-  pass: Filter = () => true;
   /** Everything that was sent, lost or not. */
   readonly sent: Message[] = [];
   readonly #confState: ConfState;
   readonly #config: Partial<Config>;
   #queue: Message[] = [];
+  #pass: Filter = everything;
 
   constructor(options: GroupOptions) {
     const { voters, learners = [], strangers = [], config = {} } = options;
@@ -59,6 +58,11 @@ export class TestGroup {
   /** Starts the node again from what its storage has, with nothing in memory. */
   restart(id: NodeId, config: Partial<Config> = {}): void {
     this.#start(id, this.member(id).storage, config);
+  }
+
+  /** From now on messages for which `pass` is false are lost. */
+  filter(pass: Filter): void {
+    this.#pass = pass;
   }
 
   /** Makes `id` leader and settles. */
@@ -114,11 +118,11 @@ export class TestGroup {
     return ready;
   }
 
-  /** Delivers what waits, except what `pass` refuses. False when nothing waited. */
+  /** Delivers what waits, except what the filter refuses. False when nothing waited. */
   deliver(): boolean {
     const queue = this.#queue;
     this.#queue = [];
-    for (const m of queue) if (this.pass(m)) this.members.get(m.to)?.node.step(m);
+    for (const m of queue) if (this.#pass(m)) this.members.get(m.to)?.node.step(m);
     return queue.length > 0;
   }
 
@@ -196,6 +200,10 @@ export class TestGroup {
       member.node.applyConfChange(decodeConfChange(entry), entry.index);
     }
   }
+}
+
+function everything(): boolean {
+  return true;
 }
 
 function store(
