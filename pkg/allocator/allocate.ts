@@ -75,7 +75,7 @@ class AllocationPass {
   }
 
   tasks(): void {
-    for (const task of [...this.#input.view.list('task')]) {
+    for (const task of this.#input.view.list('task')) {
       const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
       if (task.status.state === 'new' && wanted) this.#task(task);
     }

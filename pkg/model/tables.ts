@@ -198,6 +198,8 @@ export class DraftTables implements View {
   readonly #base: View;
   readonly #changes: Change[] = [];
   readonly #edits = new Map<ObjectKind, Map<string, AnyObject | undefined>>();
+  /** The edited tasks of each service; a task never changes its service. */
+  readonly #editsOfService = new Map<ServiceId, Map<string, Task | undefined>>();
 
   constructor(base: View) {
     this.#base = base;
@@ -222,11 +224,20 @@ export class DraftTables implements View {
     const refusal = this.#refuse(change);
     if (refusal) return refusal;
     this.#changes.push(change);
+    if (change.kind === 'task') this.#noteTask(change);
     const edits = this.#edits.get(change.kind) ?? new Map<string, AnyObject | undefined>();
     this.#edits.set(change.kind, edits);
     if (change.action === 'remove') edits.set(change.id, undefined);
     else edits.set(change.object.id, change.object);
     return undefined;
+  }
+
+  #noteTask(change: Extract<Change, { kind: 'task' }>): void {
+    const removed = change.action === 'remove';
+    const task = removed ? must(this.get('task', change.id), 'the task to remove') : change.object;
+    const edits = this.#editsOfService.get(task.serviceId) ?? new Map<string, Task | undefined>();
+    this.#editsOfService.set(task.serviceId, edits);
+    edits.set(task.id, removed ? undefined : task);
   }
 
   get<K extends ObjectKind>(kind: K, id: ObjectIds[K]): ObjectTypes[K] | undefined {
@@ -265,7 +276,9 @@ export class DraftTables implements View {
   }
 
   tasksOfService(id: ServiceId): Iterable<Task> {
-    return this.#tasks(this.#base.tasksOfService(id), (task) => task.serviceId === id);
+    const base = this.#base.tasksOfService(id);
+    const edits = this.#editsOfService.get(id);
+    return edits ? (this.#merge(base, edits) as Iterable<Task>) : base;
   }
 
   tasksOfNode(id: NodeId): Iterable<Task> {
@@ -294,8 +307,12 @@ export class DraftTables implements View {
   ): Iterable<AnyObject> {
     const seen = new Set<string>();
     for (const object of base) {
+      if (!edits.has(object.id)) {
+        yield object;
+        continue;
+      }
       seen.add(object.id);
-      const current = edits.has(object.id) ? edits.get(object.id) : object;
+      const current = edits.get(object.id);
       if (current) yield current;
     }
     for (const [id, object] of edits) if (object && !seen.has(id)) yield object;

@@ -2,12 +2,14 @@ import {
   type Change,
   type DeciderInput,
   type Decision,
+  type Dirty,
   type InstantMs,
   isRunnable,
   isTerminal,
   type Node,
   type NodeId,
   type Task,
+  type TaskId,
   updateObject,
   type View,
 } from '../model/index.ts';
@@ -19,10 +21,10 @@ const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
  * What a lost node means for its tasks: on a node that is down or drained they are no longer wanted (and told so when
  * it is heard again); on one that is gone, or down for a day, they are over.
  */
-export function decideNodes({ view, now }: DeciderInput): Decision {
+export function decideNodes({ view, dirty, now }: DeciderInput): Decision {
   const lost = lostNodes(view);
   const changes: Change[] = [];
-  for (const task of view.list('task')) {
+  for (const task of stirredTasks(view, dirty, lost)) {
     if (task.nodeId === undefined || isTerminal(task.status.state)) continue;
     const node = lost.get(task.nodeId);
     const gone = node === undefined && view.get('node', task.nodeId) === undefined;
@@ -31,6 +33,19 @@ export function decideNodes({ view, now }: DeciderInput): Decision {
     if (next !== task) changes.push(updateObject('task', next));
   }
   return { changes, wakeAt: nextOrphaning(view, lost, now) };
+}
+
+/** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */
+function stirredTasks(view: View, dirty: Dirty, lost: ReadonlyMap<NodeId, Node>): Iterable<Task> {
+  const tasks = new Map<TaskId, Task>();
+  for (const id of dirty.tasks) {
+    const task = view.get('task', id);
+    if (task) tasks.set(id, task);
+  }
+  for (const nodeId of new Set([...dirty.nodes, ...lost.keys()])) {
+    for (const task of view.tasksOfNode(nodeId)) tasks.set(task.id, task);
+  }
+  return tasks.values();
 }
 
 function lostNodes(view: View): ReadonlyMap<NodeId, Node> {

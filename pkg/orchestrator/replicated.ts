@@ -11,9 +11,12 @@ export function scaleReplicated(work: Workload, newTaskId: () => TaskId): readon
   for (const slot of slotsToRemove(work, present, present.length - replicas)) {
     for (const task of [...work.tasks(slot)]) work.set(task, { desiredState: 'remove' });
   }
-  for (let number = 1; work.slots.length < replicas; number++) {
+  let missing = replicas - work.slots.length;
+  for (let number = 1; missing > 0; number++) {
     const slot = String(number);
-    if (work.tasks(slot).length === 0) addTask(work, { id: newTaskId(), slot, hold: false });
+    if (work.tasks(slot).length > 0) continue;
+    addTask(work, { id: newTaskId(), slot, hold: false });
+    missing -= 1;
   }
   return work.slots;
 }

@@ -133,13 +133,15 @@ export class Workload {
 
   /** Everything decided, one change per object. */
   changes(): readonly Change[] {
-    const tasks = new Map(this.all().map((task) => [task.id, task]));
+    const tasks = new Map<TaskId, Task>();
+    if (this.#touched.size > 0) for (const task of this.all()) tasks.set(task.id, task);
     const result: Change[] = [];
     if (this.#service !== this.#before) {
       result.push(updateObject('service', this.#service));
-      if (this.#service.specVersion !== this.#before.specVersion) {
-        result.push(newServiceRevision(this.#service, this.now));
-      }
+    }
+    // Also when it was lost: a pass may be written in several pieces, and not all of them.
+    if (!this.view.revision(this.#service.id, this.#service.specVersion)) {
+      result.push(newServiceRevision(this.#service, this.now));
     }
     for (const [id, removed] of this.#touched) {
       const task = removed ?? tasks.get(id);

@@ -67,9 +67,8 @@ export function hostPortsOf(spec: ServiceSpec): readonly string[] {
 }
 
 /** Did this version of the service fail here so often lately that any other node is better? */
-export function isFaulty(load: NodeLoad, task: Task): boolean {
-  const failures = load.failures.get(revisionId(task.serviceId, task.specVersion)) ?? 0;
-  return failures >= FAILURES_MAX;
+export function isFaulty(load: NodeLoad, version: RevisionId): boolean {
+  return (load.failures.get(version) ?? 0) >= FAILURES_MAX;
 }
 
 function emptyLoad(node: Node): NodeLoad {

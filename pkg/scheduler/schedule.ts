@@ -21,7 +21,8 @@ import { SpreadTree } from './spread-tree.ts';
  * task that fits nowhere says why and is looked at again in every pass.
  */
 export function decidePlacement(input: DeciderInput): Decision {
-  const waiting = [...input.view.list('task')].filter(isWaiting);
+  const waiting: Task[] = [];
+  for (const task of input.view.list('task')) if (isWaiting(task)) waiting.push(task);
   if (waiting.length === 0) return { changes: [] };
   const placement = new Placement(input);
   for (const tasks of grouped(waiting)) placement.placeGroup(tasks);

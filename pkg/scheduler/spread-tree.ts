@@ -1,4 +1,4 @@
-import { compareText, type ServiceId, type Task } from '../model/index.ts';
+import { compareText, revisionId, type ServiceId, type Task } from '../model/index.ts';
 import { Heap } from './heap.ts';
 import { isFaulty, type NodeLoad } from './node-load.ts';
 import { spreadValue } from './preference.ts';
@@ -18,7 +18,12 @@ export class SpreadTree {
   constructor(keys: readonly string[], task: Task) {
     this.#keys = keys;
     this.#task = task;
-    this.#nodes = new Heap((left, right) => compareLoads(left, right, task));
+    const version = revisionId(task.serviceId, task.specVersion);
+    this.#nodes = new Heap(
+      (left, right) =>
+        Number(isFaulty(left, version)) - Number(isFaulty(right, version)) ||
+        compareLoads(left, right, task.serviceId),
+    );
   }
 
   add(load: NodeLoad): void {
@@ -66,10 +71,9 @@ export class SpreadTree {
   }
 }
 
-function compareLoads(left: NodeLoad, right: NodeLoad, task: Task): number {
+function compareLoads(left: NodeLoad, right: NodeLoad, service: ServiceId): number {
   return (
-    Number(isFaulty(left, task)) - Number(isFaulty(right, task)) ||
-    tasksOf(left, task.serviceId) - tasksOf(right, task.serviceId) ||
+    tasksOf(left, service) - tasksOf(right, service) ||
     left.tasks - right.tasks ||
     compareText(left.node.id, right.node.id)
   );
