@@ -74,6 +74,7 @@ export class Inbox implements TransportReceiver {
         this.#options.removed();
         break;
       case 'hello':
+        if (envelope.member.raftId === from) this.#options.peers.told(envelope.member);
         break;
     }
   }

@@ -1,5 +1,6 @@
 import type { ConfState, Message, MessageType, Snapshot } from 'raft-js';
 import { ByteReader, ByteWriter } from './bytes.ts';
+import type { Member } from './contract.ts';
 import { decodeEntries, encodeEntries } from './wal-record.ts';
 
 /** Types that travel between members, in the order of their codes: append only. */
@@ -88,8 +89,8 @@ function decodeSnapshotHead(reader: ByteReader): Snapshot {
 /** What one payload of the transport holds. */
 export type Envelope =
   | { readonly kind: 'messages'; readonly messages: readonly Message[] }
-  /** I am here; sent at intervals so that every manager knows whom it can reach. */
-  | { readonly kind: 'hello' }
+  /** I am here, and here I am reached; sent at intervals so that every manager knows whom it can reach. */
+  | { readonly kind: 'hello'; readonly member: Member }
   /** To a member that was removed and does not know it. */
   | { readonly kind: 'removed' }
   /** A MsgSnap and the snapshot's file. */
@@ -107,11 +108,13 @@ export function encodeEnvelope(clusterId: string, envelope: Envelope): Uint8Arra
   } else if (envelope.kind === 'snapshot') {
     encodeMessage(writer, envelope.message);
     writer.raw(envelope.file);
+  } else if (envelope.kind === 'hello') {
+    writer.text(JSON.stringify(envelope.member));
   }
   return writer.finish();
 }
 
-/** Undefined when it comes from another cluster. @throws RangeError when it does not decode */
+/** Undefined when it comes from another cluster. @throws RangeError or SyntaxError when it does not decode */
 export function decodeEnvelope(clusterId: string, payload: Uint8Array): Envelope | undefined {
   const reader = new ByteReader(payload);
   const version = reader.u8();
@@ -127,6 +130,7 @@ export function decodeEnvelope(clusterId: string, payload: Uint8Array): Envelope
     case 'snapshot':
       return { kind, message: decodeMessage(reader), file: reader.rest() };
     case 'hello':
+      return { kind, member: JSON.parse(reader.text()) as Member };
     case 'removed':
       return { kind };
     default:

@@ -1,5 +1,5 @@
-import type { Message } from 'raft-js';
-import type { Logger } from '../io/index.ts';
+import { entrySize, type Message } from 'raft-js';
+import type { Clock, Logger } from '../io/index.ts';
 import { type Envelope, encodeEnvelope } from './message-codec.ts';
 import type { Peers } from './peers.ts';
 import type { SnapshotFolder } from './snapshot.ts';
@@ -10,6 +10,7 @@ export interface OutboxOptions {
   readonly transport: Transport;
   readonly peers: Peers;
   readonly snapshots: SnapshotFolder;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly onUnreachable: (raftId: number) => void;
   /** Must follow every snapshot sent, or its receiver gets nothing any more. */
@@ -39,7 +40,9 @@ export class Outbox {
     if (this.#waiting.size === 0) return;
     const waiting = this.#waiting;
     this.#waiting = new Map();
-    for (const [raftId, messages] of waiting) this.send(raftId, { kind: 'messages', messages });
+    for (const [raftId, messages] of waiting) {
+      for (const part of byBytes(messages)) this.send(raftId, { kind: 'messages', messages: part });
+    }
   }
 
   send(raftId: number, envelope: Envelope): void {
@@ -57,11 +60,43 @@ export class Outbox {
       if (to === undefined) throw new Error(`no address of member ${message.to}`);
       const file = await snapshots.content({ index, term });
       const payload = encodeEnvelope(clusterId, { kind: 'snapshot', message, file });
-      await transport.sendSnapshot(to, payload);
+      await this.#beforeDeadline(transport.sendSnapshot(to, payload));
       onSnapshotSent(message.to, true);
     } catch (error) {
       logger.warn('log snapshot not delivered', { member: message.to, index, error });
       onSnapshotSent(message.to, false);
     }
   }
+
+  async #beforeDeadline(sent: Promise<void>): Promise<void> {
+    let timer: Disposable | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const fail = (): void => reject(new Error(`not delivered within ${SNAPSHOT_MS} ms`));
+      timer = this.#options.clock.after(SNAPSHOT_MS, fail);
+    });
+    try {
+      await Promise.race([sent, late]);
+    } finally {
+      timer?.[Symbol.dispose]();
+    }
+  }
+}
+
+const SNAPSHOT_MS = 5 * 60 * 1000;
+/** Transports limit a message to a few megabytes; one entry alone has at most 1.5. */
+const PAYLOAD_BYTES = 1024 * 1024;
+
+function byBytes(messages: readonly Message[]): readonly (readonly Message[])[] {
+  const parts: Message[][] = [[]];
+  let bytes = 0;
+  for (const message of messages) {
+    const size = (message.entries ?? []).reduce((sum, entry) => sum + entrySize(entry), 0);
+    if (bytes > 0 && bytes + size > PAYLOAD_BYTES) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)?.push(message);
+    bytes += size;
+  }
+  return parts;
 }

@@ -2,12 +2,12 @@ import type { Clock } from '../io/index.ts';
 import type { Member } from './contract.ts';
 
 /**
- * Who can be reached, and where. Addresses come from the replicated members; a member that joins begins with those it
- * was told.
+ * Who can be reached, and where. Addresses come from the replicated members; a member that joins, or that forgot the
+ * newest of the log in a crash, begins with those it was told.
  */
 export class Peers {
   readonly #clock: Clock;
-  readonly #told: ReadonlyMap<number, Member>;
+  readonly #told: Map<number, Member>;
   readonly #replicated: () => ReadonlyMap<number, Member>;
   readonly #former: () => ReadonlyMap<number, Member>;
   readonly #heardAt = new Map<number, number>();
@@ -33,6 +33,11 @@ export class Peers {
   all(): readonly Member[] {
     const replicated = this.#replicated();
     return [...(replicated.size > 0 ? replicated : this.#told).values()];
+  }
+
+  /** A member said where it is reached. */
+  told(member: Member): void {
+    this.#told.set(member.raftId, member);
   }
 
   heard(raftId: number): void {

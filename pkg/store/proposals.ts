@@ -1,14 +1,14 @@
 import type { Clock } from '../io/index.ts';
 import { ClusterError } from '../model/index.ts';
 import type { RequestId } from './command.ts';
+import type { Leadership } from './leadership.ts';
 import type { Outcome } from './request-table.ts';
 
 export interface ProposalsOptions {
   readonly clock: Clock;
   /** The recorded outcome, for requests whose entry was skipped over by a snapshot. */
   readonly outcomeOf: (id: RequestId) => Outcome | undefined;
-  /** Whether the group has a leader, as far as this member knows. */
-  readonly hasLeader: () => boolean;
+  readonly leadership: Leadership;
   readonly noLeader: () => ClusterError;
 }
 
@@ -23,6 +23,8 @@ export interface Attempt {
 interface Pending extends Attempt {
   readonly startedAt: number;
   sent: boolean;
+  /** The term in which this member itself took it into its log as leader; 0 otherwise. */
+  ownTerm: number;
   /** When to send it again, and how long to wait the time after. */
   retryAt: number;
   retryMs: number;
@@ -65,7 +67,7 @@ export class Proposals {
       };
       const now = this.#options.clock.monotonicMs();
       const times = { startedAt: now, retryAt: now, retryMs: RETRY_FIRST_MS, leaderAt: now };
-      const pending: Pending = { ...attempt, ...times, sent: false, settle };
+      const pending: Pending = { ...attempt, ...times, sent: false, ownTerm: 0, settle };
       this.#pending.set(attempt.id, pending);
       if (signal?.aborted) {
         onAbort();
@@ -98,7 +100,7 @@ export class Proposals {
   /** To be called at short intervals. */
   tick(): void {
     const now = this.#options.clock.monotonicMs();
-    const hasLeader = this.#options.hasLeader();
+    const hasLeader = this.#options.leadership.lead !== 0;
     for (const pending of [...this.#pending.values()]) {
       if (hasLeader) pending.leaderAt = now;
       const failure = this.#failure(pending, now);
@@ -112,8 +114,12 @@ export class Proposals {
   }
 
   #send(pending: Pending, now: number): void {
+    const { elected, term } = this.#options.leadership;
+    // It is in the own log and will be committed, unless this member loses the term.
+    if (elected && pending.ownTerm === term) return;
     if (pending.send()) {
       pending.sent = true;
+      pending.ownTerm = elected ? term : 0;
       pending.retryAt = now + pending.retryMs;
       pending.retryMs = Math.min(pending.retryMs * 2, RETRY_MAX_MS);
     } else {

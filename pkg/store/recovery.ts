@@ -53,7 +53,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const folder = `${directory}/wal`;
   const { segmentBytes } = tuning;
   const { wal, records } = await Wal.open({ disk, folder, identity, segmentBytes, logger });
-  const began = await begin(wal, records, store);
+  const began = await begin(wal, records, store, snapshots);
   const base = await restoreNewest({ snapshots, records: began, machine, logger, folder });
   const { ref, confState, log } = base;
   const storage = new LogStorage(options.onSnapshotWanted);
@@ -69,11 +69,15 @@ async function begin(
   wal: Wal,
   records: readonly WalRecord[],
   store: StoreOptions,
+  snapshots: SnapshotFolder,
 ): Promise<readonly WalRecord[]> {
   const empty = records.every(
     (record) =>
       record.kind === 'identity' || (record.kind === 'hardState' && record.hardState.term === 0),
   );
+  if (empty && (await snapshots.count()) > 0) {
+    throw damaged(`${store.directory}/wal`, 0, 'there are snapshots, but the log is empty');
+  }
   if (!empty || store.begin.kind !== 'bootstrap') return records;
   const first = firstRecords(store.self, store.random, store.clock.now());
   await wal.commit(first);

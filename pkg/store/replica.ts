@@ -44,6 +44,14 @@ export interface ReplicaHooks {
   readonly fatal: (error: Error) => void;
 }
 
+/** An input that the core did not take; nothing happened. */
+const HARMLESS = [
+  'ErrProposalDropped',
+  'ErrStepPeerNotFound',
+  'ErrStepLocalMsg',
+  'ErrIndexRange',
+] as const;
+
 /** Time one turn may take before other work of the process gets its chance. */
 const TURN_BUDGET_MS = 5;
 
@@ -80,6 +88,7 @@ export class Replica {
       maxCommittedSizePerReady: 128 * 1024,
       maxUncommittedEntriesSize: 32 * 1024 * 1024,
       maxInflightMsgs: 256,
+      maxInflightBytes: 16 * 1024 * 1024,
       checkQuorum: true,
       preVote: true,
       logger: {
@@ -167,10 +176,7 @@ export class Replica {
     try {
       act(this.#node);
     } catch (error) {
-      if (hasCode(error, 'ErrProposalDropped') || hasCode(error, 'ErrStepPeerNotFound')) {
-        return false;
-      }
-      this.#fail(error);
+      if (!HARMLESS.some((code) => hasCode(error, code))) this.#fail(error);
       return false;
     }
     this.#wake();

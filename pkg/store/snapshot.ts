@@ -2,6 +2,7 @@ import type { ConfState } from 'raft-js';
 import type { Disk, DiskFile } from '../io/index.ts';
 import { ClusterError } from '../model/index.ts';
 import { decodeFrame, decodeHeader, encodeFrame, FRAME_HEADER_BYTES, type Frame } from './frame.ts';
+import { type FrameCodec, plainCodec } from './frame-codec.ts';
 import { hex16 } from './wal-read.ts';
 import type { Identity } from './wal-record.ts';
 
@@ -27,11 +28,13 @@ export class SnapshotFolder {
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #identity: Identity;
+  readonly #codec: FrameCodec;
 
-  constructor(disk: Disk, folder: string, identity: Identity) {
+  constructor(disk: Disk, folder: string, identity: Identity, codec = plainCodec) {
     this.#disk = disk;
     this.#folder = folder;
     this.#identity = identity;
+    this.#codec = codec;
   }
 
   /** Make the folder and clear away what was not finished. */
@@ -49,7 +52,7 @@ export class SnapshotFolder {
       let at = 0;
       let crc = 0;
       const put = async (type: Frame['type'], payload: Uint8Array): Promise<void> => {
-        const frame = encodeFrame(type, payload, crc);
+        const frame = encodeFrame(type, this.#codec.encode(payload), crc);
         await file.pwrite(at, frame.bytes);
         at += frame.bytes.length;
         crc = frame.crc;
@@ -74,7 +77,7 @@ export class SnapshotFolder {
   ): Promise<void> {
     await this.#create(expected, async (file) => {
       await file.pwrite(0, content);
-      const found = await readFrames(file, () => undefined);
+      const found = await readFrames(file, this.#codec, () => undefined);
       const same = found.index === expected.index && found.term === expected.term;
       if (!same || found.clusterId !== this.#identity.clusterId)
         throw broken('received', 'it is another one');
@@ -91,7 +94,7 @@ export class SnapshotFolder {
   ): Promise<SnapshotHead> {
     const file = await this.#openFile(ref);
     try {
-      const head = await readFrames(file, onChunk);
+      const head = await readFrames(file, this.#codec, onChunk);
       if (head.clusterId !== this.#identity.clusterId)
         throw broken(fileName(ref), 'of another cluster');
       return head;
@@ -108,6 +111,11 @@ export class SnapshotFolder {
     } finally {
       await file.close();
     }
+  }
+
+  async count(): Promise<number> {
+    const files = await this.#disk.readdir(this.#folder);
+    return files.filter((file) => parseName(file) !== undefined).length;
   }
 
   /** Remove all but the newest two up to `index`; newer ones may be on their way in. */
@@ -150,6 +158,7 @@ export class SnapshotFolder {
 
 async function readFrames(
   file: DiskFile,
+  codec: FrameCodec,
   onChunk: (chunk: Uint8Array) => void,
 ): Promise<SnapshotHead> {
   let head: SnapshotHead | undefined;
@@ -160,13 +169,14 @@ async function readFrames(
       throw broken('file', `damaged at offset ${at}`);
     at += frame.end;
     previous = frame.crc;
+    const payload = codec.decode(frame.payload);
     if (frame.type === 'snapshotHead') {
-      head = JSON.parse(Buffer.from(frame.payload).toString()) as SnapshotHead;
+      head = JSON.parse(Buffer.from(payload).toString()) as SnapshotHead;
     } else if (frame.type === 'snapshotChunk') {
       chunks++;
-      onChunk(frame.payload);
+      onChunk(payload);
     } else {
-      const foot = JSON.parse(Buffer.from(frame.payload).toString()) as Foot;
+      const foot = JSON.parse(Buffer.from(payload).toString()) as Foot;
       if (head === undefined || foot.chunks !== chunks) throw broken('file', 'chunks are missing');
       return head;
     }

@@ -87,7 +87,7 @@ class LocalStore implements Store {
     this.#proposals = new Proposals({
       clock,
       outcomeOf: (id): Outcome | undefined => this.#machine.outcomeOf(id),
-      hasLeader: (): boolean => this.#leadership.lead !== 0,
+      leadership: this.#leadership,
       noLeader,
     });
     this.#reads = new Reads({
@@ -281,6 +281,7 @@ class LocalStore implements Store {
       transport,
       peers,
       snapshots,
+      clock,
       logger,
       onUnreachable: (raftId): void => this.#running?.replica.reportUnreachable(raftId),
       onSnapshotSent: (raftId, ok): void => this.#running?.replica.reportSnapshot(raftId, ok),
@@ -359,8 +360,9 @@ class LocalStore implements Store {
     this.#reads.tick();
     this.#membership.tick();
     if (this.#ticks++ % HELLO_TICKS !== 0) return;
+    const { self } = this.#options;
     for (const { raftId } of this.#peers.all()) {
-      if (raftId !== this.#options.self.raftId) running.outbox.send(raftId, { kind: 'hello' });
+      if (raftId !== self.raftId) running.outbox.send(raftId, { kind: 'hello', member: self });
     }
   }
 

@@ -1,18 +1,8 @@
 import type { Disk } from '../io/index.ts';
 import { ClusterError, errorMessage } from '../model/index.ts';
 import { classifyRemains, decodeFrame } from './frame.ts';
+import type { FrameCodec } from './frame-codec.ts';
 import { decodeRecords, type WalRecord } from './wal-record.ts';
-
-/** Changes the bytes of one frame on their way to disk and back: the place of encryption at rest. */
-export interface FrameCodec {
-  encode(payload: Uint8Array): Uint8Array;
-  decode(payload: Uint8Array): Uint8Array;
-}
-
-export const plainCodec: FrameCodec = {
-  encode: (payload) => payload,
-  decode: (payload) => payload,
-};
 
 export interface SegmentName {
   readonly sequence: number;

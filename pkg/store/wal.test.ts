@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Entry } from 'raft-js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { silentLogger, systemDisk } from '../io/index.ts';
+import { type Disk, silentLogger, systemDisk } from '../io/index.ts';
+import { plainCodec } from './frame-codec.ts';
 import { Wal } from './wal.ts';
-import { plainCodec, readSegments } from './wal-read.ts';
+import { readSegments } from './wal-read.ts';
 import type { WalRecord } from './wal-record.ts';
 import { replayLog } from './wal-replay.ts';
 
@@ -53,11 +54,20 @@ async function sample(end: 'killed' | 'closed'): Promise<{ file: string; whole: 
   return { file, whole: end === 'killed' ? killed : readFileSync(join(folder, file)) };
 }
 
+/** A disk with one file, for the many reads of damaged copies. */
+function diskOf(name: string, content: Uint8Array): Disk {
+  const file = {
+    size: async (): Promise<number> => content.length,
+    pread: async (): Promise<Uint8Array> => content,
+    close: async (): Promise<void> => undefined,
+  };
+  return { readdir: async () => [name], open: async () => file } as unknown as Disk;
+}
+
 /** Read a damaged copy: the indexes found, or the refusal. */
 async function recover(content: Uint8Array, file: string): Promise<readonly number[] | 'refused'> {
-  writeFileSync(join(folder, file), content);
   try {
-    const contents = await readSegments(systemDisk, folder, plainCodec);
+    const contents = await readSegments(diskOf(file, content), '', plainCodec);
     return indexes(contents.flatMap((segment) => segment.records));
   } catch (error) {
     expect(String(error)).toContain('damaged');

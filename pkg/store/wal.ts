@@ -2,13 +2,8 @@ import type { HardState } from 'raft-js';
 import type { Disk, DiskFile, Logger } from '../io/index.ts';
 import { ClusterError, must } from '../model/index.ts';
 import { encodeFrame } from './frame.ts';
-import {
-  type FrameCodec,
-  plainCodec,
-  readSegments,
-  type SegmentContent,
-  segmentFile,
-} from './wal-read.ts';
+import { type FrameCodec, plainCodec } from './frame-codec.ts';
+import { readSegments, type SegmentContent, segmentFile } from './wal-read.ts';
 import { encodeRecords, type Identity, type SnapshotRef, type WalRecord } from './wal-record.ts';
 
 export interface WalOptions {
