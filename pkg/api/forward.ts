@@ -21,11 +21,14 @@ const LOCKED =
 /** Hop-by-hop headers (RFC 9110 §7.6.1) belong to one connection and are not passed on. */
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te']);
 
+/** An idle connection is given up here before the manager gives it up (`KEEP_ALIVE_MS`), so that no request meets its end. */
+const IDLE_MS = 30_000;
+
 /** The manager process of this host, reached through its unix socket. */
 export class ManagerClient {
   readonly #socketPath: () => string | undefined;
   readonly #node: NodeControl;
-  readonly #agent = new Agent({ keepAlive: true });
+  readonly #agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
 
   constructor(socketPath: () => string | undefined, node: NodeControl) {
     this.#socketPath = socketPath;
@@ -54,7 +57,8 @@ export class ManagerClient {
     );
     reply.hijack();
     reply.raw.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
-    reply.raw.flushHeaders();
+    // A stream's first byte may be far away; a short answer goes out in one packet.
+    if (answer.headers['content-length'] === undefined) reply.raw.flushHeaders();
     reply.raw.on('close', () => answer.destroy());
     answer.on('error', () => reply.raw.destroy());
     answer.pipe(reply.raw);

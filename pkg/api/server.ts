@@ -19,6 +19,9 @@ import { API_VERSION, checkVersion, splitVersion } from './versions.ts';
 /** Base64 of the largest config (1000 KiB) and room for what is around it. */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
 
+/** How long an idle connection is kept. */
+const KEEP_ALIVE_MS = 60_000;
+
 export interface ApiServerOptions {
   /** This host's containers and images: given in the agent, absent in the manager. */
   readonly engine?: Engine | undefined;
@@ -141,6 +144,7 @@ class Listeners implements ApiServer {
     const server = tls ? createTlsServer(tls, this.#app.routing) : createServer(this.#app.routing);
     const { engine, log } = this.#options;
     server.requestTimeout = 0;
+    server.keepAliveTimeout = KEEP_ALIVE_MS;
     server.on('upgrade', upgradeListener(engine, log));
     if (where.path !== undefined) await rm(where.path, { force: true });
     await new Promise<void>((resolve, reject) => {
