@@ -49,7 +49,7 @@ on h1 ctl service logs --raw --tail 6 hello_visitor
 step 'Asking the published port on each host (the routing mesh answers everywhere)'
 for host in 11 12 13 14 15 16; do
   printf '172.30.0.%s:8080  ' "$host"
-  on h1 wget -q -T 5 -O - "http://172.30.0.$host:8080/"
+  on h1 busybox wget -q -O - "http://172.30.0.$host:8080/"
 done
 
 cat <<TXT

@@ -25,7 +25,10 @@ export interface HostRecord {
 
 export type Target = 'manager' | 'agent' | 'all';
 
-const PROGRAM = resolve(import.meta.dirname, '../dist/agent.js');
+/** From the bundle dist/lab.js, and from this source when tests import it. */
+const PROGRAM = ['../dist/agent.js', '../../dist/agent.js']
+  .map((path) => resolve(import.meta.dirname, path))
+  .find((path) => existsSync(path));
 const AGENT_START_TIMEOUT_MS = 20_000;
 
 /** One pretended machine: a network namespace with its own link to the switch, data folder, cgroup and API socket. */
@@ -78,6 +81,7 @@ export class Host {
     mkdirSync(this.runDir, { recursive: true });
     const group = join(processHierarchy(), this.cgroupParent, 'daemon');
     mkdirSync(group, { recursive: true });
+    if (PROGRAM === undefined) throw new Error('nothing is built yet: npm run build');
     const log = openSync(join(this.dataDir, 'agent.log'), 'a');
     // The shell joins the host's cgroup, then becomes the agent: the process id stays.
     const script = 'echo $$ > "$1"; shift; exec "$@"';

@@ -16,8 +16,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
-  expect(await other?.stop()).toEqual([]);
-  expect(await cluster?.stop()).toEqual([]);
+  expect((await other?.stop()) ?? []).toEqual([]);
+  expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
 const service = (name: string, extra: object = {}): object => ({

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  expect(await cluster?.stop()).toEqual([]);
+  expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
 test('the leader is killed: writes go on within seconds and what was written is there', async () => {

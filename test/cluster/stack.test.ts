@@ -41,7 +41,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
-  expect(await cluster?.stop()).toEqual([]);
+  expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
 async function taskIds(): Promise<readonly string[]> {

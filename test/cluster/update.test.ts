@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  expect(await cluster?.stop()).toEqual([]);
+  expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
 interface LoadResult {
