@@ -53,7 +53,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
     },
   ];
   const fdb: FdbEntry[] = [];
-  const local = new Set<string>();
+  const elsewhere = holdersElsewhere(table, context.nodeId);
   const addPort = (
     name: string,
     address: string,
@@ -67,8 +67,8 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
       master: BRIDGE,
       peer: { name: peer.link, mac, mtu, namespace: peer.namespace },
     });
-    fdb.push({ link: name, mac });
-    local.add(address);
+    // A container that is still here after its address was given to another node is not sent to any more.
+    if (!elsewhere.has(address)) fdb.push({ link: name, mac });
   };
   for (const { namespace, attachments } of context.sandboxes) {
     for (const { networkId, link, hostLink, address } of attachments) {
@@ -80,7 +80,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
   if (foot !== undefined) {
     addPort(INGRESS_HUB_LINK, addressWithoutPrefix(foot), { link: INGRESS_LINK, namespace: host });
   }
-  const remote = remoteEntries(table, context.nodeId, local);
+  const remote = remoteEntries(table, elsewhere);
   return {
     links,
     addresses: [],
@@ -93,30 +93,32 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
   };
 }
 
+/** Node of every address of the network that is not held here. */
+function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<string, string> {
+  const holders = new Map<string, string>(
+    table.endpoints.flatMap((endpoint) =>
+      endpoint.addresses.map((address): [string, string] => [address, endpoint.nodeId]),
+    ),
+  );
+  for (const gateway of table.gateways) holders.set(gateway.address, gateway.nodeId);
+  return new Map([...holders].filter(([, holder]) => holder !== nodeId));
+}
+
 function remoteEntries(
   table: NetworkTable,
-  nodeId: string,
-  local: ReadonlySet<string>,
+  holders: ReadonlyMap<string, string>,
 ): { readonly neighbours: readonly Neighbour[]; readonly fdb: readonly FdbEntry[] } {
   const tunnels = new Map<string, string>(table.peers.map((peer) => [peer.nodeId, peer.address]));
-  const holders = [
-    ...table.endpoints.flatMap((endpoint) =>
-      endpoint.addresses.map((address) => ({ address, nodeId: endpoint.nodeId })),
-    ),
-    ...table.gateways,
-  ];
-  const neighbours = new Map<string, Neighbour>();
+  const neighbours: Neighbour[] = [];
   const fdb: FdbEntry[] = [];
-  for (const holder of holders) {
-    const { address } = holder;
-    const tunnel = tunnels.get(holder.nodeId);
-    const known = local.has(address) || neighbours.has(address);
-    if (holder.nodeId === nodeId || tunnel === undefined || known) continue;
+  for (const [address, nodeId] of holders) {
+    const tunnel = tunnels.get(nodeId);
+    if (tunnel === undefined) continue;
     const mac = macOf(address);
-    neighbours.set(address, { link: TUNNEL, address, mac });
+    neighbours.push({ link: TUNNEL, address, mac });
     fdb.push({ link: TUNNEL, mac, tunnel }, { link: TUNNEL, mac });
   }
-  return { neighbours: [...neighbours.values()], fdb };
+  return { neighbours, fdb };
 }
 
 export interface HostContext {

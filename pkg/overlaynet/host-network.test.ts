@@ -61,6 +61,13 @@ test('an address that moves to another node gets its new tunnel', () => {
   expect(hub('app-id').fdb.map(({ tunnel }) => tunnel)).not.toContain('192.168.50.2');
 });
 
+test('the table decides where an address lives', () => {
+  host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 1 }] })]);
+  expect(hub('app-id').fdb).toEqual([]);
+  host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 2 }] })]);
+  expect(hub('app-id').fdb).toHaveLength(2);
+});
+
 test('a network that is not in the tables any more is gone', () => {
   host.applyTables([networkTable({ endpoints: [] })]);
   host.applyTables([]);

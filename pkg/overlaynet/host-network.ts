@@ -3,7 +3,7 @@ import { ClusterError, must, type NetworkTable } from '../model/index.ts';
 import type { Directory } from './directory.ts';
 import { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
-import { forgetDatagrams } from './forget-datagrams.ts';
+import { forgetConnections } from './forget-connections.ts';
 import { HostSide } from './host-side.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { linuxKernel } from './kernel/linux.ts';
@@ -38,7 +38,7 @@ const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
 const DEFAULT_MTU = 1500;
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
 const VXLAN_OVERHEAD = 50;
-const NEW_TABLE: TableChange = { removed: new Set(), moved: true };
+const NEW_TABLE: TableChange = { removed: new Set(), gone: new Set(), moved: true };
 
 /**
  * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
@@ -277,9 +277,9 @@ class KernelHostNetwork implements HostNetwork {
     this.#settleOverlay(overlay, change);
   }
 
-  #settleOverlay(overlay: Overlay, { removed, moved }: TableChange): void {
+  #settleOverlay(overlay: Overlay, change: TableChange): void {
     // Ways first, then the maps that send traffic there.
-    if (moved) overlay.reconcile(this.#hubContext(overlay));
+    if (change.moved) overlay.reconcile(this.#hubContext(overlay));
     if (overlay.table.ingress) this.#settleHost();
     const { networkId } = overlay.table;
     const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
@@ -287,13 +287,13 @@ class KernelHostNetwork implements HostNetwork {
       if (overlay.table.ingress) this.#settleSandbox(sandbox);
       else sandbox.rulesets.apply(overlay.virtualIps);
     }
-    if (removed.size === 0) return;
+    if (change.removed.size === 0 && change.gone.size === 0) return;
     const targets = affected.map(({ id, namespace }) => ({
       namespace,
       isLive: (): boolean => this.#sandboxes.get(id)?.namespace === namespace,
     }));
     const host = { namespace: this.#host.namespace, isLive: (): boolean => !this.#closed };
-    forgetDatagrams(overlay.table.ingress ? [...targets, host] : targets, removed);
+    forgetConnections(overlay.table.ingress ? [...targets, host] : targets, change);
   }
 
   #wire(sandbox: Sandbox): void {

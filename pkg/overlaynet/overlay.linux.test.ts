@@ -38,7 +38,7 @@ const sandbox = (name: string, address: string): SandboxSpec => ({
 const ping = (from: string, address: string): Promise<string> =>
   lab.run(from, 'busybox', 'ping', '-c1', '-W1', address);
 
-async function everyone(next: NetworkTable): Promise<void> {
+function everyone(next: NetworkTable): void {
   for (const host of [one, two]) host.applyTables([next]);
 }
 
@@ -46,7 +46,7 @@ beforeEach(async () => {
   lab = new NetworkLab();
   one = await lab.host('h1', 1);
   two = await lab.host('h2', 2);
-  await everyone(table(WEB));
+  everyone(table(WEB));
   await one.attach(sandbox('cl', '10.0.1.10'));
   for (const [index, { address, node }] of WEB.entries()) {
     const name = `c${index + 1}`;
@@ -79,24 +79,38 @@ test('a VIP spreads connections evenly and the backends see the client', async (
 });
 
 test('a task reaches itself through its VIP', async () => {
-  await everyone(table([{ address: '10.0.1.11', node: 1 }]));
+  everyone(table([{ address: '10.0.1.11', node: 1 }]));
   expect(await lab.ask('c1', { host: VIP, port: 80 }, 3)).toEqual({ 'c1 10.0.1.11': 3 });
 });
 
 test('an endpoint out of service gets no new connection, and a VIP without backends refuses at once', async () => {
-  await everyone(table(WEB.map((endpoint, index) => ({ ...endpoint, out: index === 3 }))));
+  everyone(table(WEB.map((endpoint, index) => ({ ...endpoint, out: index === 3 }))));
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 60)).sort()).toEqual([
     'c1 10.0.1.10',
     'c2 10.0.1.10',
     'c3 10.0.1.10',
   ]);
-  await everyone(table(WEB.map((endpoint) => ({ ...endpoint, out: true }))));
+  everyone(table(WEB.map((endpoint) => ({ ...endpoint, out: true }))));
   expect(await lab.ask('cl', { host: VIP, port: 80 }, 2)).toEqual({ ECONNREFUSED: 2 });
   expect(await lab.ask('cl', { host: '10.0.1.4', port: 80, udp: true }, 1)).toEqual({
     ECONNREFUSED: 1,
   });
-  await everyone(table(WEB));
+  everyone(table(WEB));
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
+});
+
+test('connections drain while their backend stops, and end at once when its address is gone', async () => {
+  const tcp = lab.hold('cl', { host: VIP, port: 80 });
+  const udp = lab.hold('cl', { host: VIP, port: 80, udp: true });
+  const [held, flow] = [await tcp.next(), await udp.next()];
+  const without = (name: string, out: boolean): readonly TestEndpoint[] =>
+    WEB.map((endpoint, index) => ({ ...endpoint, out: out && name.startsWith(`c${index + 1}`) }));
+  everyone(table(without(held, true)));
+  expect(await tcp.next()).toBe(held);
+  everyone(table(without(flow, true)));
+  await expect.poll(() => udp.next()).not.toBe(flow);
+  everyone(table(WEB.filter((_, index) => !held.startsWith(`c${index + 1}`))));
+  await expect.poll(() => tcp.next()).toBe('ECONNRESET');
 });
 
 test('repair puts back what was deleted behind our back, and is silent otherwise', async () => {

@@ -18,6 +18,8 @@ const HUB_SYSCTLS = {
 export interface TableChange {
   /** Addresses that took connections before and do not any more. */
   readonly removed: ReadonlySet<string>;
+  /** Addresses that nobody holds any more. */
+  readonly gone: ReadonlySet<string>;
   /** Whether any address came, went or changed its node, so that the hub's static entries differ. */
   readonly moved: boolean;
 }
@@ -69,6 +71,7 @@ export class Overlay {
     const text = textOf(table);
     if (text === this.#text) return undefined;
     const removed = serving(this.#table);
+    const gone = held(this.#table);
     const moved = this.#text === '' || waysOf(this.#table) !== waysOf(table);
     this.#table = table;
     this.#text = text;
@@ -76,7 +79,8 @@ export class Overlay {
     this.#virtualIps = virtualIpRuleset(table);
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
     for (const address of serving(table)) removed.delete(address);
-    return { removed, moved };
+    for (const address of held(table)) gone.delete(address);
+    return { removed, gone, moved };
   }
 
   /** The kernel refused a part: whatever comes next counts as changed. */
@@ -114,6 +118,10 @@ function textOf({ revision: _, ...content }: NetworkTable): string {
 function waysOf({ endpoints, services: _, revision: __, ...rest }: NetworkTable): string {
   const holders = endpoints.map(({ nodeId, addresses }) => [nodeId, addresses]);
   return JSON.stringify([rest, holders]);
+}
+
+function held(table: NetworkTable): Set<string> {
+  return new Set(table.endpoints.flatMap((endpoint) => endpoint.addresses));
 }
 
 function serving(table: NetworkTable): Set<string> {

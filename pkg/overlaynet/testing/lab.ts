@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { silentLogger } from '../../io/index.ts';
 import { createHostNetwork } from '../host-network.ts';
 import { linuxKernel } from '../kernel/linux.ts';
@@ -137,11 +138,43 @@ export class NetworkLab {
     return JSON.parse(await this.run(name, process.execPath, '-e', script, ...words));
   }
 
+  /**
+   * One connection (or UDP flow) that keeps asking: `next` is the coming reply or the error that ended it, asked anew
+   * at every call.
+   */
+  hold(
+    name: string,
+    target: { readonly host: string; readonly port: number; readonly udp?: boolean },
+  ): Held {
+    const words = [target.host, String(target.port), target.udp === true ? 'udp' : 'tcp'];
+    const child = spawn('nsenter', [
+      `--net=${this.pin(name)}`,
+      process.execPath,
+      '-e',
+      HOLD,
+      ...words,
+    ]);
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    this.#closers.push(() => {
+      child.kill();
+    });
+    return {
+      next: async (): Promise<string> => {
+        child.stdin.write('ask\n');
+        return String((await lines.next()).value);
+      },
+    };
+  }
+
   async close(): Promise<void> {
     for (const closer of this.#closers.reverse()) await closer();
     for (const path of this.#pins) linuxKernel.removeNamespace(path);
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+interface Held {
+  readonly next: () => Promise<string>;
 }
 
 const NOTHING = {
@@ -190,4 +223,22 @@ const one = () => new Promise((resolve) => {
   for (let i = 0; i < Number(count); i++) await one();
   console.log(JSON.stringify(seen));
 })();
+`;
+
+const HOLD = `
+const [host, port, kind] = process.argv.slice(1);
+const say = (what) => console.log(what);
+let ask;
+if (kind === 'udp') {
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (data) => say(data.toString()));
+  socket.on('error', (error) => say(error.code));
+  ask = () => socket.send('x', Number(port), host);
+} else {
+  const socket = require('node:net').connect({ host, port: Number(port) });
+  socket.on('data', (data) => say(data.toString()));
+  socket.on('error', (error) => say(error.code));
+  ask = () => socket.write('x');
+}
+process.stdin.on('data', () => ask());
 `;
