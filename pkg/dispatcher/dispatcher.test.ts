@@ -4,6 +4,7 @@ import {
   type TaskId,
   type TaskState,
   type TaskStatus,
+  updateObject,
   VERSION_NONE,
 } from '../model/index.ts';
 import { AT, bench, NET, SECRET, settle } from './bench.ts';
@@ -16,7 +17,7 @@ describe('registration', () => {
       status: { state: 'ready', address: '192.0.2.1' },
       description: { hostname: 'host' },
     });
-    expect(agent.received.map(({ kind }) => kind)).toEqual(['welcome', 'assignments']);
+    expect(agent.received.map(({ kind }) => kind)).toEqual(['welcome', 'role', 'assignments']);
     expect(agent.assignments()[0]).toMatchObject({ sequence: 1, complete: true });
   });
 
@@ -42,6 +43,19 @@ describe('registration', () => {
     await settle();
     expect(agent.done).toBe(true);
     expect(agent.received.at(-1)).toEqual({ kind: 'redirect', leader: '' });
+  });
+
+  it('tells a node which role the cluster wants it to have', async () => {
+    await using one = await bench();
+    const agent = await one.agent('1');
+    const node = one.node('1');
+    if (!node) throw new Error('no node');
+    one.store.write([updateObject('node', { ...node, spec: { ...node.spec, Role: 'manager' } })]);
+    const roles = agent.received.filter(({ kind }) => kind === 'role');
+    expect(roles).toEqual([
+      { kind: 'role', role: 'worker' },
+      { kind: 'role', role: 'manager' },
+    ]);
   });
 
   it('ends the session of a node that is removed', async () => {

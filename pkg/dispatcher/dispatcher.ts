@@ -216,6 +216,8 @@ export class Dispatcher {
       heartbeatMs: this.#timing.heartbeatMs,
     });
     session.tellManagers(this.#managerAddresses());
+    const node = this.#options.store.view.get('node', nodeId);
+    if (node) session.tellRole(node.spec.Role);
     this.#assigner.begin(session);
     return session;
   }
@@ -288,6 +290,7 @@ export class Dispatcher {
   #noteNode(before: Node | undefined, after: Node | undefined): void {
     if (before && !after) this.#removed(before.id);
     if (after && !before) this.#heartbeats.beat(after.id);
+    if (after) this.#sessions.get(after.id)?.tellRole(after.spec.Role);
   }
 
   #removed(nodeId: NodeId): void {

@@ -1,4 +1,4 @@
-import type { NetworkId, NodeId } from '../model/index.ts';
+import type { NetworkId, NodeId, NodeRole } from '../model/index.ts';
 import type { AssignmentChanges, ManagerMessage, ManagerSession } from '../rpc/index.ts';
 import { type AssignmentSet, diffAssignments, EMPTY_SET } from './assignments.ts';
 import type { Reporter } from './status.ts';
@@ -23,6 +23,7 @@ export class Session implements Reporter {
   #sequence = 0;
   #acknowledged = 0;
   #managers = '';
+  #role: NodeRole | undefined;
 
   constructor(options: {
     readonly id: string;
@@ -65,6 +66,13 @@ export class Session implements Reporter {
     if (text === this.#managers) return;
     this.#managers = text;
     this.send({ kind: 'managers', addresses });
+  }
+
+  /** What the cluster wants the node to be; sent when it is news. */
+  tellRole(role: NodeRole): void {
+    if (role === this.#role) return;
+    this.#role = role;
+    this.send({ kind: 'role', role });
   }
 
   /** Everything at first, then differences only; nothing when there is no difference. */

@@ -5,7 +5,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { type ChannelCredentials, Client, Metadata } from '@grpc/grpc-js';
+import { type ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import { ClusterError } from '../model/index.ts';
 import { methodDefinition } from './codec.ts';
 import {
@@ -75,14 +75,21 @@ export class RpcClient {
     this.#client = new Client(address, credentials, { ...OPTIONS, ...keepalive });
   }
 
-  /** Resolves once connected; throws `unavailable` after `timeoutMs`. */
+  /** Resolves once connected; throws `unavailable` as soon as an attempt fails, after `timeoutMs` at the latest. */
   async ready(timeoutMs: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#client.waitForReady(new Date(Date.now() + timeoutMs), (error) => {
-        if (error) reject(unreachableManager(this.address, error));
-        else resolve();
+    const channel = this.#client.getChannel();
+    const deadline = new Date(Date.now() + timeoutMs);
+    for (;;) {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return;
+      if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) {
+        throw unreachableManager(this.address, 'connection refused or not trusted');
+      }
+      const inTime = await new Promise<boolean>((resolve) => {
+        channel.watchConnectivityState(state, deadline, (error) => resolve(!error));
       });
-    });
+      if (!inTime) throw unreachableManager(this.address, `no answer within ${timeoutMs} ms`);
+    }
   }
 
   /** Throws `ClusterError` with the kind that the handler threw; `deadline` after `deadlineMs` (default 10 s). */
@@ -128,8 +135,6 @@ export class RpcClient {
   }
 }
 
-function unreachableManager(address: string, cause: Error): ClusterError {
-  return new ClusterError('unavailable', `manager ${address} cannot be reached: ${cause.message}`, {
-    cause,
-  });
+function unreachableManager(address: string, reason: string): ClusterError {
+  return new ClusterError('unavailable', `manager ${address} cannot be reached: ${reason}`);
 }

@@ -140,6 +140,8 @@ function managerInit(message: ManagerMessage): MessageInitShape<typeof ManagerMe
       return { kind: { case: 'reported', value: { number: BigInt(message.number) } } };
     case 'managers':
       return { kind: { case: 'managers', value: { addresses: [...message.addresses] } } };
+    case 'role':
+      return { kind: { case: 'role', value: { role: message.role } } };
     case 'alive':
       return { kind: { case: 'alive', value: {} } };
     case 'log-request':
@@ -174,6 +176,8 @@ function unpackManagerMessage({ kind }: ManagerEnvelope): ManagerMessage | undef
       return { kind: 'reported', number: Number(kind.value.number) };
     case 'managers':
       return { kind: 'managers', addresses: kind.value.addresses };
+    case 'role':
+      return { kind: 'role', role: kind.value.role === 'manager' ? 'manager' : 'worker' };
     case 'alive':
       return { kind: 'alive' };
     case 'logRequest': {

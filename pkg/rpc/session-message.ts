@@ -3,6 +3,7 @@ import type {
   NetworkId,
   NetworkTable,
   NodeDescription,
+  NodeRole,
   Secret,
   ServiceId,
   ServiceSpec,
@@ -101,6 +102,8 @@ export type ManagerMessage =
     }
   | { readonly kind: 'reported'; readonly number: number }
   | { readonly kind: 'managers'; readonly addresses: readonly string[] }
+  /** What the cluster wants the node to be; a certificate that says otherwise is renewed. */
+  | { readonly kind: 'role'; readonly role: NodeRole }
   | { readonly kind: 'alive' }
   | {
       readonly kind: 'log-request';

@@ -1,17 +1,22 @@
-import type { TaskId, TaskStatus } from '../model/index.ts';
+import type { Clock, Timer } from '../io/index.ts';
+import { compareTaskState, type TaskId, type TaskStatus } from '../model/index.ts';
 import type { AgentSession } from '../rpc/index.ts';
+
+const ON_THE_WAY_MS = 15;
 
 /** Tells the leader how tasks go: the newest status of each, again and again until it is committed. */
 export class Reporter {
   readonly #unsaid = new Map<TaskId, TaskStatus>();
-  readonly #unanswered = new Map<number, readonly TaskId[]>();
   readonly #all: () => Iterable<readonly [TaskId, TaskStatus]>;
   #session: AgentSession | undefined;
+  readonly #clock: Clock;
   #number = 0;
-  #scheduled = false;
+  #timer: Timer | undefined;
+  #due = 0;
 
   /** `all`: status of every task of the node, to begin a session with. */
-  constructor(all: () => Iterable<readonly [TaskId, TaskStatus]>) {
+  constructor(clock: Clock, all: () => Iterable<readonly [TaskId, TaskStatus]>) {
+    this.#clock = clock;
     this.#all = all;
   }
 
@@ -19,7 +24,6 @@ export class Reporter {
   attach(session: AgentSession): void {
     this.#session = session;
     this.#number = 0;
-    this.#unanswered.clear();
     for (const [taskId, status] of this.#all()) this.#unsaid.set(taskId, status);
     this.#flush();
   }
@@ -28,31 +32,29 @@ export class Reporter {
     this.#session = undefined;
   }
 
+  /** States on the way wait a little for the next one: a quick start is one write in the store instead of five. */
   report(taskId: TaskId, status: TaskStatus): void {
     this.#unsaid.set(taskId, status);
-    if (this.#scheduled) return;
-    // States passed through in one turn of the event loop travel as the last of them.
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
+    if (compareTaskState(status.state, 'running') >= 0) {
+      this.#flushIn(0);
+    } else {
+      this.#flushIn(ON_THE_WAY_MS);
+    }
+  }
+
+  #flushIn(delayMs: number): void {
+    const due = this.#clock.monotonicMs() + delayMs;
+    if (this.#timer && this.#due <= due) return;
+    this.#timer?.cancel();
+    this.#due = due;
+    this.#timer = this.#clock.after(delayMs, () => {
+      this.#timer = undefined;
       this.#flush();
     });
   }
 
-  /** Reports up to `number` are committed. */
-  reported(number: number): void {
-    for (const known of [...this.#unanswered.keys()]) {
-      if (known <= number) this.#unanswered.delete(known);
-    }
-  }
-
   forget(taskId: TaskId): void {
     this.#unsaid.delete(taskId);
-  }
-
-  /** Nothing is waiting to be said or to be committed. */
-  get isSettled(): boolean {
-    return this.#unsaid.size === 0 && this.#unanswered.size === 0;
   }
 
   #flush(): void {
@@ -60,10 +62,6 @@ export class Reporter {
     const statuses = [...this.#unsaid].map(([taskId, status]) => ({ taskId, status }));
     this.#unsaid.clear();
     this.#number += 1;
-    this.#unanswered.set(
-      this.#number,
-      statuses.map(({ taskId }) => taskId),
-    );
     this.#session.send({ kind: 'report', number: this.#number, statuses });
   }
 }

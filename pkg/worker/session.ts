@@ -31,43 +31,54 @@ export interface SessionOptions {
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
-const CONNECT_TIMEOUT_MS = 1_500;
+const CONNECT_TIMEOUT_MS = 1_000;
 const HEARTBEAT_DEFAULT_MS = 1_000;
 const SILENCE_HEARTBEATS = 3;
-const REDIRECTS_MAX = 5;
+const REDIRECTS_MAX = 3;
 
-/** Keeps a session with whichever manager leads, for ever; backs off from 0.1 to 2 s while none can be found. */
+/**
+ * Keeps a session with whichever manager leads, for ever. Each round asks every manager once, and the leader that one
+ * names; between rounds it pauses, 0.1 s at first and up to 2 s while no manager answers at all.
+ */
 export async function keepSession(options: SessionOptions, signal: AbortSignal): Promise<void> {
-  let next: string | undefined;
-  let turn = Math.floor(options.random.float() * 100);
+  const { clock, random } = options;
   let backoffMs = BACKOFF_FIRST_MS;
-  let redirects = 0;
   while (!signal.aborted) {
-    const managers = options.managers();
-    const address = next ?? managers[turn % Math.max(1, managers.length)];
-    turn += 1;
-    const outcome = address === undefined ? FAILED : await oneSession(address, options, signal);
-    if (outcome.began) {
-      backoffMs = BACKOFF_FIRST_MS;
-      redirects = 0;
-    }
-    next = outcome.leader;
-    redirects += 1;
-    if (next !== undefined && redirects <= REDIRECTS_MAX) continue;
-    redirects = 0;
-    const pause = backoffMs * (0.5 + options.random.float() * 0.5);
-    await sleep(options.clock, pause, signal).catch(() => undefined);
+    const answered = await oneRound(options, signal);
+    if (answered) backoffMs = BACKOFF_FIRST_MS;
+    await sleep(clock, backoffMs * (0.5 + random.float() * 0.5), signal).catch(() => undefined);
     backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
   }
 }
 
+/** Whether any manager answered. Ends early after a session: its end says that leadership may have moved. */
+async function oneRound(options: SessionOptions, signal: AbortSignal): Promise<boolean> {
+  const managers = options.managers();
+  const first = Math.floor(options.random.float() * managers.length);
+  const queue = [...managers.slice(first), ...managers.slice(0, first)];
+  let answered = false;
+  let redirects = 0;
+  for (let address = queue.shift(); address !== undefined; address = queue.shift()) {
+    if (signal.aborted) break;
+    const outcome = await oneSession(address, options, signal);
+    answered ||= outcome.answered;
+    if (outcome.began) break;
+    if (outcome.leader !== undefined && redirects < REDIRECTS_MAX) {
+      redirects += 1;
+      queue.unshift(outcome.leader);
+    }
+  }
+  return answered;
+}
+
 interface Outcome {
+  /** A manager spoke. */
+  readonly answered: boolean;
+  /** There was a session. */
   readonly began: boolean;
   /** Where to go instead. */
   readonly leader: string | undefined;
 }
-
-const FAILED: Outcome = { began: false, leader: undefined };
 
 async function oneSession(
   address: string,
@@ -76,10 +87,12 @@ async function oneSession(
 ): Promise<Outcome> {
   const { credentials, handlers, log } = options;
   const client = RpcClient.connect(address, credentials);
+  let answered = false;
   let began = false;
   let leader: string | undefined;
   try {
     await client.ready(CONNECT_TIMEOUT_MS);
+    answered = true;
     const session = openSession(client);
     using watchdog = new Watchdog(session, options, signal);
     leader = await converse(session, options, watchdog, ({ heartbeatMs, sessionId }) => {
@@ -94,7 +107,7 @@ async function oneSession(
     if (began) handlers.ended();
     client.close();
   }
-  return { began, leader };
+  return { answered, began, leader };
 }
 
 type Welcome = Extract<ManagerMessage, { kind: 'welcome' }>;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readJson, writeFileAtomic } from '../io/index.ts';
+import { type Clock, readJson, type Timer, writeFileAtomic } from '../io/index.ts';
 import type { NetworkTable, TaskStatus } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
 
@@ -11,15 +11,18 @@ export interface TaskRecords {
 }
 
 const FILE = 'tasks.json';
+const SAVE_DELAY_MS = 50;
 const NOTHING: TaskRecords = { tasks: [], networks: [], managers: [] };
 
 /** The node's assignments on disk, so that a restarted agent takes its tasks up again by itself. */
 export class TaskDb {
   readonly #file: string;
-  #scheduled = false;
+  readonly #clock: Clock;
+  #timer: Timer | undefined;
 
-  constructor(directory: string) {
+  constructor(directory: string, clock: Clock) {
     this.#file = join(directory, FILE);
+    this.#clock = clock;
   }
 
   load(): TaskRecords {
@@ -27,17 +30,15 @@ export class TaskDb {
     return { ...NOTHING, ...records };
   }
 
+  /** Durable on return. */
   save(records: TaskRecords): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
     writeFileAtomic(this.#file, JSON.stringify(records), 0o600);
   }
 
-  /** Saves what `records` says at the end of this turn of the event loop, once however often it is asked. */
+  /** Saves what `records` says in a moment, once however often it is asked: a save costs two flushes of the disk. */
   saveSoon(records: () => TaskRecords): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.save(records());
-    });
+    this.#timer ??= this.#clock.after(SAVE_DELAY_MS, () => this.save(records()));
   }
 }

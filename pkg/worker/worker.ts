@@ -6,6 +6,7 @@ import {
   type NetworkId,
   type NetworkTable,
   type NodeDescription,
+  type NodeRole,
   type TaskId,
   type TaskStatus,
 } from '../model/index.ts';
@@ -40,6 +41,8 @@ export interface WorkerOptions {
   readonly description: () => NodeDescription;
   /** Underlay address of this node; empty: as the manager sees it. */
   readonly address: string;
+  /** Role that the cluster wants this node to have; told at the beginning of a session and at each change. */
+  readonly onRole?: ((role: NodeRole) => void) | undefined;
   /** The leader named the managers. */
   readonly onManagers?: ((addresses: readonly string[]) => void) | undefined;
 }
@@ -66,8 +69,8 @@ export class Worker {
     const { engine, log, credentials } = options;
     this.#options = options;
     this.#managers = options.managers;
-    this.#db = new TaskDb(options.directory);
-    this.#reporter = new Reporter(() => this.#statuses());
+    this.#db = new TaskDb(options.directory, options.clock);
+    this.#reporter = new Reporter(options.clock, () => this.#statuses());
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
   }
 
@@ -155,13 +158,13 @@ export class Worker {
       case 'assignments':
         this.#assign(message, session);
         break;
-      case 'reported':
-        this.#reporter.reported(message.number);
-        break;
       case 'managers':
         this.#managers = message.addresses;
         this.#options.onManagers?.(message.addresses);
         this.#saveSoon();
+        break;
+      case 'role':
+        this.#options.onRole?.(message.role);
         break;
       case 'log-request':
         if (this.#client) this.#logs.start(message.subscription, message.request, this.#client);

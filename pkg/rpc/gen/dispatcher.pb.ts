@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dispatcher.proto.
  */
 export const file_dispatcher: GenFile = /*@__PURE__*/
-  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLeAQoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SABCBgoEa2luZCI1CghSZWdpc3RlchIYChBkZXNjcmlwdGlvbl9qc29uGAEgASgMEg8KB2FkZHJlc3MYAiABKAkiCwoJSGVhcnRiZWF0Ih8KC0Fja25vd2xlZGdlEhAKCHNlcXVlbmNlGAEgASgEIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCKgAwoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJMl8KCkRpc3BhdGNoZXISUQoHU2Vzc2lvbhIfLm11c3Rlci5kaXNwYXRjaGVyLkFnZW50TWVzc2FnZRohLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLeAQoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SABCBgoEa2luZCI1CghSZWdpc3RlchIYChBkZXNjcmlwdGlvbl9qc29uGAEgASgMEg8KB2FkZHJlc3MYAiABKAkiCwoJSGVhcnRiZWF0Ih8KC0Fja25vd2xlZGdlEhAKCHNlcXVlbmNlGAEgASgEIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCLJAwoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAQgYKBGtpbmQiMwoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDGhlYXJ0YmVhdF9tcxgCIAEoDSIaCghSZWRpcmVjdBIOCgZsZWFkZXIYASABKAkiRwoLQXNzaWdubWVudHMSEAoIc2VxdWVuY2UYASABKAQSEAoIY29tcGxldGUYAiABKAgSFAoMY2hhbmdlc19qc29uGAMgASgMIhoKCFJlcG9ydGVkEg4KBm51bWJlchgBIAEoBCIdCghNYW5hZ2VycxIRCglhZGRyZXNzZXMYASADKAkiBwoFQWxpdmUiOAoKTG9nUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSFAoMcmVxdWVzdF9qc29uGAIgASgMIh4KBkxvZ0VuZBIUCgxzdWJzY3JpcHRpb24YASABKAkiFAoEUm9sZRIMCgRyb2xlGAEgASgJMl8KCkRpc3BhdGNoZXISUQoHU2Vzc2lvbhIfLm11c3Rlci5kaXNwYXRjaGVyLkFnZW50TWVzc2FnZRohLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message muster.dispatcher.AgentMessage
@@ -197,6 +197,12 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
      */
     value: LogEnd;
     case: "logEnd";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.Role role = 9;
+     */
+    value: Role;
+    case: "role";
   } | { case: undefined; value?: undefined };
 };
 
@@ -377,6 +383,26 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
   messageDesc(file_dispatcher, 13);
+
+/**
+ * What the cluster wants the node to be: "worker" or "manager". An agent whose certificate says otherwise renews it.
+ *
+ * @generated from message muster.dispatcher.Role
+ */
+export type Role = Message<"muster.dispatcher.Role"> & {
+  /**
+   * @generated from field: string role = 1;
+   */
+  role: string;
+};
+
+/**
+ * Describes the message muster.dispatcher.Role.
+ * Use `create(RoleSchema)` to create a new message.
+ * @public
+ */
+export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 14);
 
 /**
  * What an agent and the leading manager say to each other, over one stream for as long as both live.
