@@ -229,17 +229,17 @@ interface ProcessPart {
 function processRecords(
   spec: ContainerSpec,
   facts: PlanFacts,
-  process: ProcessPart,
+  part: ProcessPart,
 ): readonly PlanRecord[] {
-  if (!process.args[0]) throw new RuntimeError('invalid', 'no command specified');
+  if (!part.args[0]) throw new RuntimeError('invalid', 'no command specified');
   const caps = resolveCapabilities({
     add: spec.capAdd,
     drop: spec.capDrop,
     privileged: spec.privileged,
   });
   const mask = capabilityMask(caps);
-  const user = process.user ?? { uid: 0, gid: 0 };
-  const size = process.consoleSize;
+  const user = part.user ?? { uid: 0, gid: 0 };
+  const size = part.consoleSize;
   return [
     ...(spec.rlimits ?? []).map(rlimitRecord),
     number(TAG.caps, mask, mask),
@@ -247,9 +247,9 @@ function processRecords(
     ...(user.additionalGids ?? []).map((gid) => number(TAG.group, gid)),
     ...seccompRecords(spec, facts, caps),
     ...(size ? [number(TAG.windowSize, size.rows, size.cols)] : []),
-    text(TAG.cwd, process.cwd || '/'),
-    ...process.args.map((arg) => text(TAG.arg, arg)),
-    ...process.env.map((entry) => text(TAG.env, entry)),
+    text(TAG.cwd, part.cwd || '/'),
+    ...part.args.map((arg) => text(TAG.arg, arg)),
+    ...part.env.map((entry) => text(TAG.env, entry)),
   ];
 }
 

@@ -313,6 +313,11 @@ describe('the log', () => {
     await follower;
     expect(followed).toEqual(Array.from({ length: 3000 }, (_, i) => `number ${i}\n`));
     expect(existsSync(`${path}.1`)).toBe(true);
+    const tail: string[] = [];
+    for await (const r of host.runtime.readLog(spec.id, { tail: 2600 })) {
+      tail.push(r.data.toString());
+    }
+    expect(tail).toEqual(followed.slice(-2600));
     expect(readFileSync(`${path}.1`).length).toBeLessThanOrEqual(64 * 1024);
     await host.runtime.delete(spec.id);
     expect(existsSync(path)).toBe(true);

@@ -21,7 +21,7 @@ export function parseLogRecord(
   const record: LogRecord = {
     timeNs: bytes.readBigUInt64BE(8),
     stream: bytes.readUInt8(4) === 2 ? 'stderr' : 'stdout',
-    data: Buffer.from(bytes.subarray(HEADER, HEADER + length)),
+    data: bytes.subarray(HEADER, HEADER + length),
     partial: bytes.readUInt8(5) === 1,
   };
   return { record, size };
@@ -65,7 +65,8 @@ export class LogCursor {
       for (let next = parseLogRecord(bytes); next; next = parseLogRecord(bytes)) {
         bytes = bytes.subarray(next.size);
         this.#rest = bytes;
-        yield next.record;
+        // A copy, so that a record that is kept does not keep the whole chunk.
+        yield { ...next.record, data: Buffer.from(next.record.data) };
       }
       this.#rest = bytes;
     }
@@ -74,6 +75,30 @@ export class LogCursor {
   async #openOldest(): Promise<boolean> {
     const inodes = await this.#inodes();
     return this.#openAt(inodes.length - 1, inodes);
+  }
+
+  /**
+   * Starts at the last `count` wanted records no older than `since`, found from the end backwards; call it before
+   * `read`. Without it reading starts with the oldest record.
+   */
+  async seek(count: number, since: bigint, wanted: (record: LogRecord) => boolean): Promise<void> {
+    let left = count;
+    for (let index = 0; ; index++) {
+      const file = await open(name(this.#path, index), 'r').catch(ignoreMissing);
+      if (!file) return;
+      const { ino } = await file.stat();
+      if (ino === this.#inode) {
+        await file.close(); // it was rotated while we looked: this is the one we have
+        continue;
+      }
+      await this.#file?.close();
+      this.#file = file;
+      this.#inode = ino;
+      const found = await seekBackwards(file, left, since, wanted);
+      this.#offset = found.offset;
+      left = found.left;
+      if (found.done) return;
+    }
   }
 
   /** The file after the one just read to its end; false when that is still the newest. */
@@ -117,6 +142,45 @@ export class LogCursor {
       inodes.push(found.ino);
     }
   }
+}
+
+interface Found {
+  /** Where to start reading. */
+  readonly offset: number;
+  readonly left: number;
+  /** Nothing before this is wanted. */
+  readonly done: boolean;
+}
+
+/** Walks a file from its end by the length behind each record. Damage ends the walk: what is behind it is lost. */
+async function seekBackwards(
+  file: FileHandle,
+  count: number,
+  since: bigint,
+  wanted: (record: LogRecord) => boolean,
+): Promise<Found> {
+  const chunk = Buffer.alloc(CHUNK);
+  let offset = (await file.stat()).size;
+  let left = count;
+  for (;;) {
+    const from = Math.max(0, offset - CHUNK);
+    const { bytesRead } = await file.read(chunk, 0, offset - from, from);
+    let end = bytesRead;
+    for (let last = lastRecord(chunk, end); last; last = lastRecord(chunk, end)) {
+      if (left === 0 || last.record.timeNs < since) return { offset: from + end, left, done: true };
+      if (wanted(last.record)) left--;
+      end -= last.size;
+    }
+    if (from === 0 || end === bytesRead) return { offset: from + end, left, done: left === 0 };
+    offset = from + end;
+  }
+}
+
+function lastRecord(bytes: Buffer, end: number): ReturnType<typeof parseLogRecord> {
+  if (end < HEADER + TRAILER) return undefined;
+  const size = HEADER + bytes.readUInt32BE(end - TRAILER) + TRAILER;
+  const parsed = size <= end ? parseLogRecord(bytes.subarray(end - size, end)) : undefined;
+  return parsed?.size === size ? parsed : undefined;
 }
 
 function name(path: string, index: number): string {

@@ -19,7 +19,7 @@ export async function* readLogFile(
   try {
     const stop = (): void => news?.stop();
     if (news) ended().then(stop, stop);
-    yield* withTail(cursor.read(), options.tail, logWants(options));
+    yield* present(cursor, options);
     if (news) yield* followed(cursor, news, options);
   } finally {
     news?.close();
@@ -44,23 +44,15 @@ async function* followed(
   }
 }
 
-async function* withTail(
-  records: AsyncIterable<LogRecord>,
-  tail: number | undefined,
-  wanted: (record: LogRecord) => boolean,
-): AsyncGenerator<LogRecord> {
-  const kept: LogRecord[] = [];
-  for await (const record of records) {
-    if (!wanted(record)) continue;
-    if (tail === undefined) {
-      yield record;
-      continue;
-    }
-    kept.push(record);
-    // Dropping one by one from the front would be quadratic.
-    if (kept.length > 2 * tail + 1024) kept.splice(0, kept.length - tail);
+async function* present(cursor: LogCursor, options: LogOptions): AsyncGenerator<LogRecord> {
+  const { tail, since } = options;
+  const wanted = logWants(options);
+  if (tail !== undefined || since !== undefined) {
+    await cursor.seek(tail ?? Number.POSITIVE_INFINITY, since ?? 0n, wanted);
   }
-  yield* tail === undefined || tail === 0 ? [] : kept.slice(-tail);
+  for await (const record of cursor.read()) {
+    if (wanted(record)) yield record;
+  }
 }
 
 /** Tells when something may have been appended; never loses the last word. */

@@ -220,7 +220,15 @@ describe('what a container may do', () => {
     expect(status(changed.out, 'NoNewPrivs')).toBe('1');
   });
 
-  it('loses them when it is not root', async () => {
+  it('starts with no signal blocked or ignored', async () => {
+    const { out } = await host.run('exec cat /proc/self/status');
+    expect([status(out, 'SigBlk'), status(out, 'SigIgn')]).toEqual([
+      '0'.repeat(16),
+      '0'.repeat(16),
+    ]);
+  });
+
+  it('loses its capabilities when it is not root', async () => {
     const { out } = await host.run('cat /proc/self/status', { user: { uid: 1000, gid: 1000 } });
     expect(status(out, 'CapEff')).toBe('0000000000000000');
     expect(status(out, 'CapBnd')).toBe('00000000a80425fb');

@@ -3,6 +3,7 @@ import type { Placement } from '../container-plan.ts';
 import { type DeviceRule, formatDeviceRule } from '../devices.ts';
 import type { BlkioStat, ContainerStats } from '../runtime.ts';
 import type { DeviceThrottle, Resources } from '../spec.ts';
+import { errorCode } from '../status.ts';
 import type { CgroupDriver } from './driver.ts';
 import {
   type CgroupMounts,
@@ -162,7 +163,7 @@ export class CgroupV1 implements CgroupDriver {
       return;
     }
     if (this.isFrozen(path)) this.freeze(path, false);
-    for (const pid of this.pids(path)) process.kill(pid, 'SIGKILL');
+    for (const pid of this.pids(path)) killIfThere(pid);
   }
 
   pids(path: string): readonly number[] {
@@ -200,6 +201,14 @@ export class CgroupV1 implements CgroupDriver {
       }
       parent = at;
     }
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error;
   }
 }
 

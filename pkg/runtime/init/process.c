@@ -135,6 +135,7 @@ void process_exec(void (*release)(void)) {
   snprintf(text, sizeof text, "%d", adj ? (int)adj->num[0] - 1000 : 0);
   put("/proc/self/oom_score_adj", text); /* best effort: lowering needs CAP_SYS_RESOURCE */
   limits();
+  syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL, 0, 0, 0); /* not the agent's keys */
   release();
   identity();
   confine();
