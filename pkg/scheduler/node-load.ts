@@ -31,10 +31,26 @@ export interface NodeLoad {
   readonly failures: Map<RevisionId, number>;
 }
 
+/** What one task of a spec takes from its node. */
+export interface Demand {
+  readonly nanoCpus: number;
+  readonly memoryBytes: number;
+  readonly hostPorts: readonly string[];
+}
+
+export function demandOf(spec: ServiceSpec): Demand {
+  const reserved = spec.TaskTemplate?.Resources?.Reservations;
+  return {
+    nanoCpus: reserved?.NanoCPUs ?? 0,
+    memoryBytes: reserved?.MemoryBytes ?? 0,
+    hostPorts: hostPortsOf(spec),
+  };
+}
+
 /** The load of every node, from the tasks: reservations and ports are held until a task is over. */
 export function measureLoad(
   view: View,
-  specOf: (task: Task) => ServiceSpec | undefined,
+  demandOfTask: (task: Task) => Demand | undefined,
   now: InstantMs,
 ): ReadonlyMap<NodeId, NodeLoad> {
   const loads = new Map<NodeId, NodeLoad>();
@@ -43,18 +59,20 @@ export function measureLoad(
     const load = task.nodeId === undefined ? undefined : loads.get(task.nodeId);
     if (!load) continue;
     if (isTerminal(task.status.state)) noteFailure(load, task, now);
-    else if (compareTaskState(task.status.state, 'assigned') >= 0)
-      addTask(load, task, specOf(task));
+    else if (compareTaskState(task.status.state, 'assigned') >= 0) {
+      addTask(load, task, demandOfTask(task));
+    }
   }
   return loads;
 }
 
 /** Count a task that is, or was just, placed on the node. */
-export function addTask(load: NodeLoad, task: Task, spec: ServiceSpec | undefined): void {
-  const reserved = spec?.TaskTemplate?.Resources?.Reservations;
-  load.nanoCpus += reserved?.NanoCPUs ?? 0;
-  load.memoryBytes += reserved?.MemoryBytes ?? 0;
-  for (const port of spec ? hostPortsOf(spec) : []) load.hostPorts.add(port);
+export function addTask(load: NodeLoad, task: Task, demand: Demand | undefined): void {
+  if (demand) {
+    load.nanoCpus += demand.nanoCpus;
+    load.memoryBytes += demand.memoryBytes;
+    for (const port of demand.hostPorts) load.hostPorts.add(port);
+  }
   if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
   load.tasks += 1;
   load.byService.set(task.serviceId, (load.byService.get(task.serviceId) ?? 0) + 1);

@@ -5,13 +5,14 @@ import {
   type NodeId,
   type RevisionId,
   revisionId,
+  type ServiceId,
   type ServiceSpec,
   type Task,
   updateObject,
   type View,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
-import { addTask, measureLoad, type NodeLoad } from './node-load.ts';
+import { addTask, type Demand, demandOf, measureLoad, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { spreadKeys } from './preference.ts';
 import { SpreadTree } from './spread-tree.ts';
@@ -32,36 +33,38 @@ export function decidePlacement(input: DeciderInput): Decision {
 class Placement {
   readonly changes: Change[] = [];
   readonly #input: DeciderInput;
-  readonly #specs: (task: Task) => ServiceSpec | undefined;
+  readonly #wants: (task: Task) => Want | undefined;
   readonly #loads: ReadonlyMap<NodeId, NodeLoad>;
 
   constructor(input: DeciderInput) {
     this.#input = input;
-    this.#specs = specReader(input.view);
-    this.#loads = measureLoad(input.view, this.#specs, input.now);
+    this.#wants = wantReader(input.view);
+    this.#loads = measureLoad(input.view, (task) => this.#wants(task)?.demand, input.now);
   }
 
   /** Tasks of one spec: the nodes are filtered and ordered once. */
   placeGroup(tasks: readonly Task[]): void {
     const [first] = tasks;
-    const spec = first && this.#specs(first);
-    if (!first || !spec) return;
-    const candidate: Candidate = { task: first, spec };
+    const want = first && this.#wants(first);
+    if (!first || !want) return;
+    const candidate: Candidate = { task: first, spec: want.spec };
     const pipeline = new Pipeline(candidate);
     for (const task of tasks)
-      if (task.nodeId !== undefined) this.#confirm(task, candidate, pipeline);
+      if (task.nodeId !== undefined) this.#confirm(task, want.demand, pipeline);
     const free = tasks.filter((task) => task.nodeId === undefined);
-    if (free.length > 0) this.#spread(free, candidate, pipeline);
+    if (free.length > 0) this.#spread(free, want, pipeline);
   }
 
-  #spread(tasks: readonly Task[], { task, spec }: Candidate, pipeline: Pipeline): void {
-    const tree = new SpreadTree(spreadKeys(spec), task);
+  #spread(tasks: readonly Task[], { spec, demand }: Want, pipeline: Pipeline): void {
+    const [first] = tasks;
+    if (!first) return;
+    const tree = new SpreadTree(spreadKeys(spec), first);
     for (const load of this.#loads.values()) if (pipeline.accepts(load)) tree.add(load);
     let refusal: string | undefined;
     for (const one of tasks) {
       const placed =
         refusal === undefined &&
-        tree.take((load) => pipeline.accepts(load) && this.#assign(one, spec, load));
+        tree.take((load) => pipeline.accepts(load) && this.#assign(one, demand, load));
       if (placed) continue;
       refusal ??= pipeline.explain(this.#loads.values());
       this.#refuse(one, refusal);
@@ -69,20 +72,20 @@ class Placement {
   }
 
   /** Global tasks come with their node: it takes them or they wait. */
-  #confirm(task: Task, { spec }: Candidate, pipeline: Pipeline): void {
+  #confirm(task: Task, demand: Demand, pipeline: Pipeline): void {
     const load = task.nodeId === undefined ? undefined : this.#loads.get(task.nodeId);
-    if (load && pipeline.accepts(load)) this.#assign(task, spec, load);
+    if (load && pipeline.accepts(load)) this.#assign(task, demand, load);
     else this.#refuse(task, pipeline.explain(load ? [load] : []));
   }
 
-  #assign(task: Task, spec: ServiceSpec, load: NodeLoad): true {
+  #assign(task: Task, demand: Demand, load: NodeLoad): true {
     const message =
       task.nodeId === undefined
         ? 'scheduler assigned task to node'
         : 'scheduler confirmed task can run on preassigned node';
     const status = { state: 'assigned', at: this.#input.now, message } as const;
     const assigned: Task = { ...task, nodeId: load.node.id, status };
-    addTask(load, assigned, spec);
+    addTask(load, assigned, demand);
     this.changes.push(updateObject('task', assigned));
     return true;
   }
@@ -112,8 +115,25 @@ function grouped(tasks: readonly Task[]): Iterable<readonly Task[]> {
   return groups.values();
 }
 
-function specReader(view: View): (task: Task) => ServiceSpec | undefined {
-  return (task) =>
-    view.revision(task.serviceId, task.specVersion)?.spec ??
-    view.get('service', task.serviceId)?.spec;
+/** What a task is made from, and what it takes; read once per service version. */
+interface Want {
+  readonly spec: ServiceSpec;
+  readonly demand: Demand;
+}
+
+function wantReader(view: View): (task: Task) => Want | undefined {
+  const known = new Map<ServiceId, Map<number, Want | undefined>>();
+  return ({ serviceId, specVersion }) => {
+    const versions = known.get(serviceId) ?? new Map<number, Want | undefined>();
+    known.set(serviceId, versions);
+    if (!versions.has(specVersion))
+      versions.set(specVersion, readWant(view, serviceId, specVersion));
+    return versions.get(specVersion);
+  };
+}
+
+function readWant(view: View, serviceId: ServiceId, specVersion: number): Want | undefined {
+  const revision = view.revision(serviceId, specVersion);
+  const spec = revision?.spec ?? view.get('service', serviceId)?.spec;
+  return spec && { spec, demand: demandOf(spec) };
 }
