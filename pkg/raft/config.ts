@@ -22,7 +22,7 @@ export interface Config {
   readonly electionTick?: number | undefined;
   /** Ticks between heartbeats (1). */
   readonly heartbeatTick?: number | undefined;
-  /** The last index the owner already applied, on a restart (0). */
+  /** The last index the owner already applied, on a restart (0). The stored configuration must be the one at it. */
   readonly applied?: Index | undefined;
   /** Hand storage work out as messages to LOCAL_APPEND and LOCAL_APPLY, instead of Ready and advance (false). */
   readonly asyncStorageWrites?: boolean | undefined;

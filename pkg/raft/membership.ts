@@ -3,7 +3,7 @@ import type { ConfChange } from './conf-change-codec.ts';
 import { hasCode } from './error.ts';
 import { type ConfState, type Index, NONE } from './message.ts';
 import type { Raft } from './raft.ts';
-import { releasePendingReads } from './reads.ts';
+import { answerConfirmed, releasePendingReads } from './reads.ts';
 import { broadcastAppend, tryCommit, trySendAppend } from './replication.ts';
 
 /**
@@ -38,5 +38,6 @@ function switchTo(r: Raft, membership: Membership): void {
       if (member.id !== r.id) trySendAppend(r, member, false);
     }
   }
+  answerConfirmed(r);
   if (!isVoter(membership.config, r.leadTransferee)) r.leadTransferee = NONE;
 }

@@ -81,3 +81,13 @@ test('without a leader a read is lost', () => {
   group.settle();
   expect(indexes(group, 1)).toEqual([]);
 });
+
+test('a read does not wait for members that were removed meanwhile', () => {
+  const group = new TestGroup({ voters: [1, 2] });
+  group.elect(1);
+  group.node(1).proposeConfChange({ changes: [{ type: 'removeNode', nodeId: 2 }] });
+  group.filter((m) => m.type !== 'MsgHeartbeat');
+  group.node(1).readIndex(key);
+  group.settle();
+  expect(group.member(1).reads).toEqual([{ index: 2, requestCtx: key }]);
+});

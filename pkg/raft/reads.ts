@@ -25,6 +25,11 @@ export function releasePendingReads(r: Raft): void {
 export function confirmReads(r: Raft, m: Message): void {
   if (m.context === undefined || m.context.length === 0) return;
   r.readIndex.acknowledge(m.from, m.context);
+  answerConfirmed(r);
+}
+
+/** Answers the reads whose round a quorum has confirmed, for example because the quorum became smaller. */
+export function answerConfirmed(r: Raft): void {
   for (const read of r.readIndex.takeConfirmed(r.tracker.config)) {
     answerRead(r, read.request, read.index);
   }
