@@ -249,6 +249,26 @@ describe('what a container may do', () => {
     expect(err).toContain('/disk: Operation not permitted');
   });
 
+  it('may use a device it was given', async () => {
+    const { out } = await host.run('head -c 5 /dev/nought | wc -c; head -c 1 /dev/forbidden', {
+      devices: [{ hostPath: '/dev/zero', containerPath: '/dev/nought', permissions: 'r' }],
+    });
+    expect(out).toBe('5\n');
+    const spec = host.spec('true', {
+      devices: [{ hostPath: '/etc/hostname', containerPath: '/dev/x', permissions: 'r' }],
+    });
+    await expect(host.runtime.create(spec)).rejects.toMatchObject({ code: 'invalid' });
+  });
+
+  it('may do everything inside when it is privileged', async () => {
+    const { exit, out } = await host.run(
+      'mount -t tmpfs none /tmp && echo 1 >/proc/sys/net/ipv4/ip_forward && test -e /dev/kmsg && grep CapEff /proc/self/status',
+      { privileged: true },
+    );
+    expect(exit.code).toBe(0);
+    expect(out).not.toContain('00000000a80425fb');
+  });
+
   it('gets the limits that the agent can give', async () => {
     const { out } = await host.run('ulimit -Sn; ulimit -Hn; ulimit -c', {
       rlimits: [
