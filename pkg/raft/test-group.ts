@@ -1,5 +1,6 @@
 import { decodeConfChange } from './conf-change-codec.ts';
 import type { Config } from './config.ts';
+import { hasCode } from './error.ts';
 import type { ConfState, Entry, Message, NodeId } from './message.ts';
 import { EMPTY_CONF_STATE, LOCAL_APPEND, LOCAL_APPLY } from './message.ts';
 import { RawNode } from './raw-node.ts';
@@ -122,7 +123,7 @@ export class TestGroup {
   deliver(): boolean {
     const queue = this.#queue;
     this.#queue = [];
-    for (const m of queue) if (this.#pass(m)) this.members.get(m.to)?.node.step(m);
+    for (const m of queue) if (this.#pass(m)) this.#step(m);
     return queue.length > 0;
   }
 
@@ -176,6 +177,15 @@ export class TestGroup {
     });
     const lists = { applied: [], reads: [], appendWork: [], applyWork: [] };
     this.members.set(id, { id, node, storage, ...lists });
+  }
+
+  #step(m: Message): void {
+    try {
+      this.members.get(m.to)?.node.step(m);
+    } catch (error) {
+      // A late answer of a removed member.
+      if (!hasCode(error, 'ErrStepPeerNotFound')) throw error;
+    }
   }
 
   #dispatch(member: TestMember, m: Message): void {
