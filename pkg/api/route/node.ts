@@ -15,7 +15,7 @@ import { type Filters, parseFilters } from '../filters.ts';
 import { checkReadVersion, findNode, nodeName } from '../lookup.ts';
 import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
-import { type NodeRendering, renderNode } from '../wire/node.ts';
+import { isReachable, type NodeRendering, renderNode } from '../wire/node.ts';
 import { renderTlsInfo } from '../wire/tls-info.ts';
 
 const FILTERS = ['id', 'name', 'label', 'node.label', 'membership', 'role'];
@@ -61,6 +61,7 @@ export function nodeRoutes(app: FastifyInstance, context: ClusterContext): void 
 function renderingOf({ cluster }: ClusterContext): NodeRendering {
   const object = cluster.store.view.cluster;
   return {
+    self: cluster.nodeId,
     members: cluster.store.members(),
     tlsInfo: object && renderTlsInfo(object.ca.certificatePem),
   };
@@ -98,8 +99,12 @@ function checkDemotion({ cluster }: ClusterContext, draft: DraftTables, node: No
   if (managers.length <= 1) {
     throw controlError('FailedPrecondition', 'attempting to demote the last manager of the swarm');
   }
-  const rest = cluster.store.members().filter((member) => member.nodeId !== node.id);
-  const reachable = rest.filter((member) => member.reachable).length;
+  const members = cluster.store.members();
+  const rest = members.filter((member) => member.nodeId !== node.id);
+  const reachable = rest.filter(({ nodeId }) => {
+    const other = draft.get('node', nodeId);
+    return other !== undefined && isReachable(other, members, cluster.nodeId);
+  }).length;
   if (rest.length > 0 && reachable < Math.floor(rest.length / 2) + 1) {
     const text = "can't remove member from the raft: this would result in a loss of quorum";
     throw controlError('FailedPrecondition', text);

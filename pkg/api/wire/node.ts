@@ -4,26 +4,37 @@ import type { DockerJson } from '../engine.ts';
 import { timeText } from './time.ts';
 
 export interface NodeRendering {
+  /** The node that answers. */
+  readonly self: string;
   readonly members: readonly MemberStatus[];
   readonly tlsInfo: DockerJson | undefined;
 }
 
 /** The Engine API's Node. */
-export function renderNode(node: Node, { members, tlsInfo }: NodeRendering): DockerJson {
-  const member = members.find((candidate) => candidate.nodeId === node.id);
+export function renderNode(node: Node, rendering: NodeRendering): DockerJson {
   return {
     ID: node.id,
     Version: { Index: node.version },
     CreatedAt: timeText(node.createdAt),
     UpdatedAt: timeText(node.updatedAt),
     Spec: { ...node.spec, Labels: node.spec.Labels ?? {} },
-    Description: renderDescription(node, tlsInfo),
+    Description: renderDescription(node, rendering.tlsInfo),
     Status: {
       State: node.status.state,
       ...(node.status.message && { Message: node.status.message }),
       Addr: node.status.address,
     },
-    ...(node.manager && { ManagerStatus: managerStatus(node.manager.address, member) }),
+    ...(node.manager && { ManagerStatus: renderManager(node, node.manager.address, rendering) }),
+  };
+}
+
+function renderManager(node: Node, address: string, { members, self }: NodeRendering): DockerJson {
+  const known = members.find((member) => member.nodeId === node.id);
+  const reachable = isReachable(node, members, self) ? 'reachable' : 'unreachable';
+  return {
+    ...(known?.leader && { Leader: true }),
+    Reachability: known ? reachable : 'unknown',
+    Addr: address,
   };
 }
 
@@ -48,15 +59,14 @@ function renderDescription(node: Node, tlsInfo: DockerJson | undefined): DockerJ
   };
 }
 
-function managerStatus(address: string, member: MemberStatus | undefined): DockerJson {
-  return {
-    ...(member?.leader && { Leader: true }),
-    Reachability: reachability(member),
-    Addr: address,
-  };
-}
-
-function reachability(member: MemberStatus | undefined): string {
-  if (!member) return 'unknown';
-  return member.reachable || member.leader ? 'reachable' : 'unreachable';
+/**
+ * Whether a manager answers the others. The leader hears from everybody; another manager hears only from the leader
+ * and goes by what the leader's dispatcher last wrote of the node.
+ */
+export function isReachable(node: Node, members: readonly MemberStatus[], self: string): boolean {
+  const member = members.find((candidate) => candidate.nodeId === node.id);
+  if (!member) return false;
+  if (member.reachable || member.leader) return true;
+  const leads = members.some((candidate) => candidate.leader && candidate.nodeId === self);
+  return !leads && node.status.state === 'ready';
 }
