@@ -63,13 +63,11 @@ export {
 export {
   architecture,
   nodeSatisfies,
-  type PlacementConstraint,
   parseConstraint,
 } from './placement-constraint.ts';
 export {
   checkPortConflict,
   findPortConflict,
-  type PortConflict,
   portConflictText,
 } from './published-port.ts';
 export type { Config, ConfigSpec, Secret, SecretSpec } from './secret.ts';
@@ -135,8 +133,6 @@ export {
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
 export {
-  CONFIG_BYTES_MAX,
-  SECRET_BYTES_MAX,
   validateConfigSpec,
   validateNetworkSpec,
   validateSecretSpec,

@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest';
-import {
-  type InstantMs,
-  type Node,
-  type NodeId,
-  nodeSatisfies,
-  parseConstraint,
-  VERSION_NONE,
-} from './index.ts';
+import { type InstantMs, type NodeId, VERSION_NONE } from './id.ts';
+import type { Node } from './node.ts';
+import { nodeSatisfies, parseConstraint } from './placement-constraint.ts';
 
 const node: Node = {
   id: 'n1' as NodeId,

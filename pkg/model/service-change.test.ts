@@ -1,16 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  applyServiceUpdate,
-  canonicalJson,
-  createService,
-  type InstantMs,
-  onlyConstraintsChanged,
-  rollbackService,
-  type ServiceId,
-  type ServiceSpec,
-  taskSpecChanged,
-} from './index.ts';
+import type { InstantMs, ServiceId } from './id.ts';
+import { applyServiceUpdate, createService, rollbackService } from './service-change.ts';
+import type { ServiceSpec } from './service-spec.ts';
+import { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
 
 const NOW = 5 as InstantMs;
 const spec: ServiceSpec = {

@@ -3,8 +3,8 @@ import type { ConfigSpec, SecretSpec } from './secret.ts';
 import { refuse } from './validate-refuse.ts';
 
 /** The payload must be smaller than this (SwarmKit's limits: 500 KiB and 1000 KiB). */
-export const SECRET_BYTES_MAX = 500 * 1024;
-export const CONFIG_BYTES_MAX = 1000 * 1024;
+const SECRET_BYTES_MAX = 500 * 1024;
+const CONFIG_BYTES_MAX = 1000 * 1024;
 
 const SECRET_NAME = /^[a-zA-Z0-9]+(?:[a-zA-Z0-9-_.]*[a-zA-Z0-9])?$/;
 const SECRET_NAME_MAX = 64;

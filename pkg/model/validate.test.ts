@@ -1,13 +1,8 @@
 import { expect, test } from 'vitest';
-import {
-  ClusterError,
-  type ServiceSpec,
-  type TaskTemplateSpec,
-  validateConfigSpec,
-  validateNetworkSpec,
-  validateSecretSpec,
-  validateServiceSpec,
-} from './index.ts';
+import { ClusterError } from './error.ts';
+import type { ServiceSpec, TaskTemplateSpec } from './service-spec.ts';
+import { validateConfigSpec, validateNetworkSpec, validateSecretSpec } from './validate-object.ts';
+import { validateServiceSpec } from './validate-service.ts';
 
 const good: ServiceSpec = {
   Name: 'web',
