@@ -33,10 +33,12 @@ export class Engine {
   readonly networks: NetworkVerbs;
   readonly tasks: Tasks;
   readonly #host: Host;
+  readonly #supervisor: Supervisor;
 
   /** Use `createEngine`. */
   constructor(host: Host, supervisor: Supervisor) {
     this.#host = host;
+    this.#supervisor = supervisor;
     this.containers = new Containers(host, supervisor);
     this.execs = new Execs(host);
     this.images = new Images(host);
@@ -82,10 +84,7 @@ export class Engine {
 
   /** Stops following: timers and watchers. Containers keep running for the next engine. */
   close(): void {
-    for (const container of this.#host.registry.list()) {
-      container.health?.stop();
-      container.restart?.cancel();
-    }
+    this.#supervisor.close();
   }
 }
 

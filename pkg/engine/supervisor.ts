@@ -22,6 +22,8 @@ export interface StopRequest {
 
 export class Supervisor {
   readonly #host: Host;
+  /** The engine has let go: what happens now is for the next one. */
+  #closed = false;
   /** Attach requests of containers that do not run yet. */
   readonly #beforeStart = new Map<string, Set<() => Promise<void>>>();
   /** Removes a container completely; given by the engine to break the circle. */
@@ -39,6 +41,15 @@ export class Supervisor {
     return (): void => {
       actions.delete(action);
     };
+  }
+
+  /** Stops following all containers, which run on. */
+  close(): void {
+    this.#closed = true;
+    for (const container of this.#host.registry.list()) {
+      container.health?.stop();
+      container.restart?.cancel();
+    }
   }
 
   /** @throws ClusterError `not-modified` when it runs already */
@@ -135,10 +146,9 @@ export class Supervisor {
   /** Records an exit, frees what the run held and decides about a restart. */
   exited(container: Container, exit: ExitStatus): Promise<void> {
     return container.exclusive(async () => {
-      if (!container.running) return;
+      if (!container.running || this.#closed) return;
       const { runtime, network, records, events, log, clock } = this.#host;
       container.health?.stop();
-      container.health = undefined;
       await network?.detach(container.id).catch((error: unknown) => {
         log.error('network cannot be detached', {
           container: container.id,
@@ -151,6 +161,7 @@ export class Supervisor {
           error: errorMessage(error),
         });
       });
+      container.health = undefined;
       container.pid = 0;
       container.paused = false;
       container.sandbox = undefined;
