@@ -111,7 +111,7 @@ export class RawNode {
   step(m: Message): void {
     const fromThread = m.from === LOCAL_APPEND || m.from === LOCAL_APPLY;
     if (LOCAL.has(m.type) && !fromThread) throw new RaftError('ErrStepLocalMsg');
-    if (RESPONSE.has(m.type) && this.#raft.tracker.progress(m.from) === undefined) {
+    if (RESPONSE.has(m.type) && this.#isStranger(m.from)) {
       throw new RaftError('ErrStepPeerNotFound');
     }
     step(this.#raft, m);
@@ -221,6 +221,11 @@ export class RawNode {
   /** For tests: campaign after exactly this many ticks. */
   setRandomizedElectionTimeout(ticks: number): void {
     this.#raft.randomizedElectionTimeout = ticks;
+  }
+
+  /** This node's own answers come from its storage, and may come after its removal. */
+  #isStranger(id: NodeId): boolean {
+    return id !== this.#raft.id && this.#raft.tracker.progress(id) === undefined;
   }
 
   #propose(proposals: readonly Pick<Entry, 'type' | 'data'>[]): void {
