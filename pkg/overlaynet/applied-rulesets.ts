@@ -18,6 +18,8 @@ function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Command[]
 export class AppliedRulesets {
   readonly #namespace: Namespace;
   readonly #tables = new Map<string, Ruleset>();
+  /** What the kernel listed when nobody else had touched it; dropped when we change the table. */
+  readonly #digests = new Map<string, string>();
   #generation: number | undefined;
 
   constructor(namespace: Namespace) {
@@ -35,10 +37,12 @@ export class AppliedRulesets {
       this.#commit(replaceTable(ruleset));
     }
     this.#tables.set(ruleset.table, ruleset);
+    this.#digests.delete(ruleset.table);
   }
 
   remove(table: string): void {
     if (!this.#tables.delete(table)) return;
+    this.#digests.delete(table);
     this.#commit([
       { do: 'add-table', table },
       { do: 'delete-table', table },
@@ -51,13 +55,33 @@ export class AppliedRulesets {
    * @returns names of the tables that had to be replaced
    */
   repair(): readonly string[] {
-    if (this.#tables.size === 0 || this.#namespace.generation() === this.#generation) return [];
-    const broken = [...this.#tables.values()].filter(
-      (ruleset) => !holds(this.#namespace.listTable(ruleset.table), ruleset),
-    );
-    for (const ruleset of broken) this.#commit(replaceTable(ruleset));
+    if (this.#tables.size === 0) return [];
+    if (this.#namespace.generation() === this.#generation) {
+      this.#remember();
+      return [];
+    }
+    const broken = [...this.#tables.values()].filter((ruleset) => !this.#isIntact(ruleset));
+    for (const ruleset of broken) {
+      this.#commit(replaceTable(ruleset));
+      this.#digests.delete(ruleset.table);
+    }
     this.#generation = this.#namespace.generation();
     return broken.map((ruleset) => ruleset.table);
+  }
+
+  #remember(): void {
+    for (const table of this.#tables.keys()) {
+      if (this.#digests.has(table)) continue;
+      const listing = this.#namespace.listTable(table);
+      if (listing !== undefined) this.#digests.set(table, listing.digest);
+    }
+  }
+
+  /** By every byte when it was seen intact before, otherwise by members and number of rules. */
+  #isIntact(ruleset: Ruleset): boolean {
+    const listing = this.#namespace.listTable(ruleset.table);
+    const digest = this.#digests.get(ruleset.table);
+    return digest === undefined ? holds(listing, ruleset) : listing?.digest === digest;
   }
 
   #commit(commands: readonly Command[]): void {

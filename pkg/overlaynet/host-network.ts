@@ -136,8 +136,12 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   async attach(spec: SandboxSpec): Promise<AttachedSandbox> {
-    const known = this.inspect(spec.containerId);
-    if (known !== undefined) return known;
+    const known = this.#sandboxes.get(spec.containerId);
+    if (known?.record.spec.netns === spec.netns) {
+      return describeSandbox(known.record, this.#description());
+    }
+    // The container was started anew, in another namespace.
+    if (known !== undefined) await this.detach(spec.containerId);
     const context = this.#wiring();
     const record: SandboxRecord = {
       spec,

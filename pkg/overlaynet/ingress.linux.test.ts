@@ -105,6 +105,8 @@ test('only published ports are open, and a port without backends refuses', async
   await start('preserve');
   const refused = { ECONNREFUSED: 1 };
   expect(await lab.ask('outside', { host: '192.168.50.1', port: 80 }, 1)).toEqual(refused);
+  await lab.run('outside', 'ip', 'route', 'add', '10.0.0.0/24', 'via', '192.168.50.1');
+  expect(await lab.ask('outside', { host: '10.0.0.11', port: 80 }, 1)).toEqual({ ETIMEDOUT: 1 });
   const drained = BACKENDS.map((endpoint) => ({ ...endpoint, out: true }));
   for (const host of hosts) host.applyTables([table(drained)]);
   expect(await lab.ask('outside', { host: '192.168.50.3', port: 8080 }, 1)).toEqual(refused);

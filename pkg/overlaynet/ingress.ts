@@ -68,9 +68,26 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
   return {
     table: `${TABLE_PREFIX}ingress`,
     sets: [{ name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements }],
-    chains: [hook('prerouting'), hook('output'), postrouting(options), ...chains],
+    chains: [hook('prerouting'), hook('output'), postrouting(options), FORWARD, ...chains],
   };
 }
+
+/** The network behind the mesh is no place to route to: only translated connections pass, in either direction. */
+const FORWARD: Chain = {
+  name: 'forward',
+  hook: { type: 'filter', hook: 'forward', priority: 0 },
+  rules: [
+    [...matchCtBits('status', CT_STATUS_DNAT), { kind: 'verdict', verdict: { verdict: 'accept' } }],
+    [
+      ...matchLink('oifname', 'eq', INGRESS_LINK),
+      { kind: 'verdict', verdict: { verdict: 'drop' } },
+    ],
+    [
+      ...matchLink('iifname', 'eq', INGRESS_LINK),
+      { kind: 'verdict', verdict: { verdict: 'drop' } },
+    ],
+  ],
+};
 
 function postrouting(options: IngressOptions): Chain {
   const leaves = matchLink('oifname', 'eq', INGRESS_LINK);

@@ -146,7 +146,7 @@ export interface HostNetwork {
   localNetworks(): readonly LocalNetwork[];
   /**
    * Wires a container: links, addresses, routes, virtual IPs, DNS, outbound NAT, host ports. Undoes itself on failure.
-   * Repeating it for an attached container returns what is there.
+   * Repeating it for an attached container returns what is there; with another `netns` it is wired anew.
    */
   attach(spec: SandboxSpec): Promise<AttachedSandbox>;
   /** Adds or removes one local network of a running container (`docker network connect`). */

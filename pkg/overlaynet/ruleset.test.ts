@@ -127,6 +127,23 @@ test('applied rulesets are repaired only after foreign transactions', () => {
   expect(namespace.listTable(wanted.table)?.sets.get('vips')).toHaveLength(2);
 });
 
+test('a rule that was exchanged for another is noticed once the table was seen intact', () => {
+  const kernel = new FakeKernel();
+  kernel.createNamespace('ns');
+  const namespace = kernel.open('ns');
+  const rulesets = new AppliedRulesets(namespace);
+  const wanted = vips(ENDPOINTS);
+  rulesets.apply(wanted);
+  expect(rulesets.repair()).toEqual([]);
+  const chain = { table: wanted.table, chain: 'service-web-id' };
+  namespace.commit([
+    { do: 'flush-chain', ...chain },
+    { do: 'add-rule', ...chain, expressions: [{ kind: 'masquerade' }] },
+  ]);
+  expect(rulesets.repair()).toEqual([wanted.table]);
+  expect(rulesets.repair()).toEqual([]);
+});
+
 test('a table that was changed under us is put in place as a whole', () => {
   const kernel = new FakeKernel();
   kernel.createNamespace('ns');

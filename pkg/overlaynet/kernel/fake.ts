@@ -109,7 +109,7 @@ class FakeNamespace implements Namespace {
   }
 
   commit(commands: readonly Command[]): void {
-    const next = structuredClone(this.#tables);
+    const next = new Map([...this.#tables].map(([name, table]) => [name, copyOf(table)]));
     for (const command of commands) applyCommand(next, command);
     this.#tables = next;
     this.#generation++;
@@ -254,6 +254,13 @@ class FakeNamespace implements Namespace {
       master: change.master ?? observed.master,
     };
   }
+}
+
+function copyOf({ chains, sets }: FakeTable): FakeTable {
+  return {
+    chains: new Map([...chains].map(([name, rules]) => [name, [...rules]])),
+    sets: new Map([...sets].map(([name, elements]) => [name, new Map(elements)])),
+  };
 }
 
 function observedLink(link: DesiredLink): ObservedLink {
