@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../io/index.ts';
 import type { AppliedChange, NetworkId, NodeId, Task, View } from '../model/index.ts';
-import { assignmentSet, ingressNetworks, type KnownTable } from './assignments.ts';
+import { assignmentSet, ingressNetworks, isSameToAgent, type KnownTable } from './assignments.ts';
 import { DrainBarrier, type Participant } from './drain-barrier.ts';
 import { NetworkTables } from './network-tables.ts';
 import type { Session } from './session.ts';
@@ -56,9 +56,10 @@ export class Assigner {
     switch (change.kind) {
       case 'task': {
         const { before, after } = change;
+        if (before && !after) this.#barrier.forget(before.id);
+        if (before && after && isSameToAgent(before, after)) break;
         if (before?.nodeId) this.#dirty.add(before.nodeId);
         if (after?.nodeId) this.#dirty.add(after.nodeId);
-        if (before && !after) this.#barrier.forget(before.id);
         break;
       }
       case 'network':

@@ -8,6 +8,7 @@ import type {
   Secret,
   Task,
   TaskId,
+  TaskState,
   View,
 } from '../model/index.ts';
 import { compareTaskState, isTerminal } from '../model/index.ts';
@@ -102,6 +103,24 @@ export function* ingressNetworks(view: View): Iterable<NetworkId> {
 function effectiveDesiredState(task: Task): DesiredState {
   const wantsAlive = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
   return wantsAlive && isTerminal(task.status.state) ? 'shutdown' : task.desiredState;
+}
+
+/** An update that changes no assignment set and no network table: most reports of agents are. */
+export function isSameToAgent(before: Task, after: Task): boolean {
+  return (
+    before.nodeId === after.nodeId &&
+    phase(before.status.state) === phase(after.status.state) &&
+    (before.networks === after.networks || taskKey(before) === taskKey(after)) &&
+    before.desiredState === after.desiredState &&
+    before.specVersion === after.specVersion
+  );
+}
+
+/** What sets and tables tell apart of a task's state. */
+function phase(state: TaskState): 'unplaced' | 'coming' | 'running' | 'over' | 'orphaned' {
+  if (state === 'running' || state === 'orphaned') return state;
+  if (isTerminal(state)) return 'over';
+  return compareTaskState(state, 'assigned') < 0 ? 'unplaced' : 'coming';
 }
 
 /** The agent's own reports come back as new versions of the task; they are no news to it. */

@@ -6,7 +6,7 @@ import {
   type Service,
   type View,
 } from '../model/index.ts';
-import type { KnownTable } from './assignments.ts';
+import { isSameToAgent, type KnownTable } from './assignments.ts';
 
 /** The network tables of the cluster, derived again only when something they say may have changed. */
 export class NetworkTables {
@@ -61,6 +61,7 @@ export class NetworkTables {
 function networksTouched(change: AppliedChange): readonly NetworkId[] {
   switch (change.kind) {
     case 'task':
+      if (change.before && change.after && isSameToAgent(change.before, change.after)) return [];
       return [change.before, change.after].flatMap((task) =>
         (task?.networks ?? []).map(({ networkId }) => networkId),
       );

@@ -40,6 +40,7 @@ const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 const BATCH_BYTES_MAX = 1024 * 1024;
 const CHUNK_BYTES_MAX = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 1_000;
+const KEEPALIVE_MS = 1_000;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 1_000;
 const SNAPSHOT_TIMEOUT_MS = 10 * 60 * 1000;
@@ -235,7 +236,7 @@ class PeerLink {
 
   async #connection(onConnected: () => void): Promise<void> {
     const client = RpcClient.connect(this.address, this.#options.credentials, {
-      keepaliveMs: CONNECT_TIMEOUT_MS,
+      keepaliveMs: KEEPALIVE_MS,
     });
     try {
       await client.ready(CONNECT_TIMEOUT_MS);

@@ -36,6 +36,11 @@ export const NET = 'net' as NetworkId;
 export const SECRET = 'sec' as SecretId;
 const BASE = { version: 1 as Version, createdAt: 0 as InstantMs, updatedAt: 0 as InstantMs };
 
+/** Waits as long as a busy machine may need. */
+export async function eventually(check: () => void): Promise<void> {
+  await vi.waitFor(check, 20_000);
+}
+
 const cleanups: (() => void | Promise<void>)[] = [];
 
 /** To be called after each test: ends agents and managers, removes directories. */
@@ -93,7 +98,7 @@ export class FakeManager {
   }
 
   async session(count = 1): Promise<void> {
-    await vi.waitFor(() => expect(this.sessions).toHaveLength(count), 10_000);
+    await eventually(() => expect(this.sessions).toHaveLength(count));
   }
 
   assign(changes: Partial<AssignmentChanges>, complete = false): number {
@@ -123,7 +128,7 @@ export class FakeManager {
   }
 
   async reaches(taskId: string, state: TaskState): Promise<TaskStatus> {
-    await vi.waitFor(() => expect(this.states(taskId).at(-1)).toBe(state), 10_000);
+    await eventually(() => expect(this.states(taskId).at(-1)).toBe(state));
     return this.statuses(taskId).at(-1) as TaskStatus;
   }
 }

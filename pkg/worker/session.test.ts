@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   createCertificateRequest,
   createRoot,
@@ -9,7 +9,15 @@ import {
 } from '../ca/index.ts';
 import type { NodeRole } from '../model/index.ts';
 import type { Identity } from '../rpc/index.ts';
-import { bench, cleanUp, FakeManager, type Identities, table, WORKER } from './bench.ts';
+import {
+  bench,
+  cleanUp,
+  eventually,
+  FakeManager,
+  type Identities,
+  table,
+  WORKER,
+} from './bench.ts';
 
 let identities: Identities;
 beforeAll(async () => {
@@ -36,11 +44,11 @@ describe('session', () => {
       description: { hostname: 'host' },
       address: '192.0.2.1',
     });
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(manager.heard.filter(({ kind }) => kind === 'heartbeat').length).toBeGreaterThan(2);
     });
     const sequence = manager.assign({ networks: [table] }, true);
-    await vi.waitFor(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
+    await eventually(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
     expect(applied).toEqual([[table]]);
   });
 
@@ -59,7 +67,7 @@ describe('session', () => {
     const other = new FakeManager(identities.manager);
     await other.listen();
     one.manager.say({ kind: 'managers', addresses: [one.manager.address, other.address] });
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain(other.address);
     });
     one.manager.close();
@@ -79,11 +87,11 @@ describe('session', () => {
     one.manager.assign({ networks: [table] }, true);
     const later = one.manager.assign({});
     const beats = one.manager.heard.length;
-    await vi.waitFor(() => expect(one.manager.heard.length).toBeGreaterThan(beats + 3));
+    await eventually(() => expect(one.manager.heard.length).toBeGreaterThan(beats + 3));
     expect(one.manager.heard.some(({ kind }) => kind === 'acknowledge')).toBe(false);
     one.breakNetwork(false);
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(one.manager.heard).toContainEqual({ kind: 'acknowledge', sequence: later });
-    }, 5_000);
+    });
   });
 });

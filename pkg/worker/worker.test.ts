@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   createCertificateRequest,
   createRoot,
@@ -13,6 +13,7 @@ import {
   assignment,
   bench,
   cleanUp,
+  eventually,
   FakeManager,
   type Identities,
   NET,
@@ -94,7 +95,7 @@ describe('task', () => {
     engine.startHealth = 'starting';
     manager.assign({ tasks: [assignment('t1')] }, true);
     await manager.reaches('t1', 'starting');
-    await vi.waitFor(() => expect(engine.task('t1')?.state).toBe('running'));
+    await eventually(() => expect(engine.task('t1')?.state).toBe('running'));
     engine.change('t1', { health: 'healthy' }, 'health');
     await manager.reaches('t1', 'running');
     engine.change('t1', { health: 'unhealthy' }, 'health');
@@ -116,7 +117,7 @@ describe('assignment of a task', () => {
     await manager.reaches('t1', 'shutdown');
     expect(engine.task('t1')?.state).toBe('exited');
     manager.assign({ removedTasks: ['t1' as TaskId] });
-    await vi.waitFor(() => expect(engine.task('t1')).toBeUndefined());
+    await eventually(() => expect(engine.task('t1')).toBeUndefined());
   });
 
   it('gives a pull up when it is not wanted any more', async () => {
@@ -124,7 +125,7 @@ describe('assignment of a task', () => {
     engine.holdPulls = true;
     manager.assign({ tasks: [assignment('t1')] }, true);
     await manager.reaches('t1', 'preparing');
-    await vi.waitFor(() => expect(engine.calls).toEqual(['pull nginx']));
+    await eventually(() => expect(engine.calls).toEqual(['pull nginx']));
     manager.assign({ tasks: [assignment('t1', { desiredState: 'shutdown' })] });
     await manager.reaches('t1', 'shutdown');
     expect(engine.tasks()).toEqual([]);
@@ -189,7 +190,7 @@ describe('restart of the agent', () => {
     await one.manager.session(2);
     const running: TaskStatus = { state: 'running', at: 0 as InstantMs, message: 'started' };
     one.manager.assign({ tasks: [assignment('t1', { status: running })] }, true);
-    await vi.waitFor(() => expect(one.engine.task('t2')).toBeUndefined());
+    await eventually(() => expect(one.engine.task('t2')).toBeUndefined());
     expect(one.engine.task('t1')?.state).toBe('running');
   });
 
