@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
-  expect((await other?.stop()) ?? []).toEqual([]);
+  await other?.stop();
   expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { call, request } from '../../deploy/lab/api.ts';
@@ -51,6 +51,7 @@ export class TestCluster {
     name: string,
     size: { readonly managers?: number; readonly agents?: number } = {},
   ): Promise<TestCluster> {
+    await removeLeftover(name);
     const before = kernelState();
     const { managers = 3, agents = 3 } = size;
     const lab = await Lab.up({ name, managers, agents, join: true });
@@ -237,6 +238,11 @@ export class TestCluster {
       );
     });
   }
+}
+
+/** A run that was killed could not take its cluster with it. */
+async function removeLeftover(name: string): Promise<void> {
+  if (existsSync(`/var/lib/muster/labs/${name}`)) await Lab.open(name).down();
 }
 
 /** Waits for a condition on other processes; a refused connection counts as not yet. */
