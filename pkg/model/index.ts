@@ -63,7 +63,6 @@ export {
 export {
   architecture,
   nodeSatisfies,
-  parseConstraint,
 } from './placement-constraint.ts';
 export {
   checkPortConflict,
@@ -99,7 +98,6 @@ export {
   createService,
   newServiceRevision,
   rollbackService,
-  type ServiceChange,
 } from './service-change.ts';
 export type {
   ConfigReferenceSpec,

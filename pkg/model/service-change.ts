@@ -43,7 +43,7 @@ export function newServiceRevision(service: Service, now: InstantMs): Change {
 
 /**
  * The service with `spec` accepted: one version further, the present spec kept as the previous one, no update under
- * way. A spec that means the same as the present one changes nothing.
+ * way. A spec that means the same as the present one changes nothing, but a paused update goes on.
  * Throws `ClusterError` when the name or the kind of service would change (Docker: 501).
  */
 export function applyServiceUpdate(
@@ -52,7 +52,7 @@ export function applyServiceUpdate(
   now: InstantMs,
 ): ServiceChange {
   refuseKindChange(service.spec, spec);
-  if (canonicalJson(service.spec) === canonicalJson(spec)) return { service, changes: [] };
+  if (canonicalJson(service.spec) === canonicalJson(spec)) return resumed(service);
   const next: Service = {
     ...service,
     spec,
@@ -91,6 +91,13 @@ export function rollbackService(service: Service, now: InstantMs): ServiceChange
     jobIteration: nextIteration(service, service.previousSpec),
   };
   return written(next, now);
+}
+
+function resumed(service: Service): ServiceChange {
+  const state = service.updateStatus?.state;
+  if (state !== 'paused' && state !== 'rollback_paused') return { service, changes: [] };
+  const next = { ...service, updateStatus: undefined };
+  return { service: next, changes: [updateObject('service', next)] };
 }
 
 function written(service: Service, now: InstantMs): ServiceChange {

@@ -136,6 +136,22 @@ test('a replacement that fails pauses the update and names the task', () => {
   expect(imagesRunning(setup).filter((image) => image === 'nginx:1').length).toBe(2);
 });
 
+test('the same spec again lets a paused update go on', () => {
+  const setup = running();
+  const { cluster, web } = setup;
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  failNewest(setup);
+  expect(cluster.service(web).updateStatus?.state).toBe('paused');
+  cluster.updateService(web, (spec) => spec);
+  finish(setup);
+  expect(imagesRunning(setup)).toEqual(['nginx:2', 'nginx:2', 'nginx:2']);
+  expect(cluster.service(web)).toMatchObject({
+    specVersion: 2,
+    updateStatus: { state: 'completed' },
+  });
+});
+
 test('a task that dies within its monitor period counts, one that dies later does not', () => {
   for (const [after, state] of [
     [4_000, 'paused'],
