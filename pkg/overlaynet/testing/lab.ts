@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -167,9 +167,26 @@ export class NetworkLab {
   }
 
   async close(): Promise<void> {
-    for (const closer of this.#closers.reverse()) await closer();
+    const failures: unknown[] = [];
+    for (const closer of this.#closers.reverse()) {
+      try {
+        await closer();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
     for (const path of this.#pins) linuxKernel.removeNamespace(path);
+    removeMounts(this.folder);
     rmSync(this.folder, { recursive: true, force: true });
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+/** Pins that a failed test left behind. */
+function removeMounts(folder: string): void {
+  for (const line of readFileSync('/proc/mounts', 'utf8').split('\n')) {
+    const [, path = ''] = line.split(' ');
+    if (path.startsWith(folder)) linuxKernel.removeNamespace(path);
   }
 }
 
