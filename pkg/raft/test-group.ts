@@ -167,7 +167,7 @@ export class TestGroup {
   #start(id: NodeId, storage: MemoryStorage, config: Partial<Config>): void {
     const applied = storage.firstIndex() - 1;
     const node = new RawNode({
-      random: (): number => id / 10,
+      random: (): number => (id % 5) / 5,
       electionTick: 5,
       ...this.#config,
       ...config,
