@@ -1,14 +1,4 @@
-export type {
-  Batch,
-  CallOptions,
-  Committed,
-  Member,
-  MemberStatus,
-  Store,
-  StoreOptions,
-  Tuning,
-  UpdateOptions,
-} from './contract.ts';
-export { type ControlLoopOptions, runControlLoop } from './control-loop.ts';
+export type { Batch, Committed, Member, MemberStatus, Store } from './contract.ts';
+export { runControlLoop } from './control-loop.ts';
 export { createStore } from './store.ts';
-export type { PeerAddress, Transport, TransportReceiver } from './transport.ts';
+export type { Transport } from './transport.ts';
