@@ -45,6 +45,10 @@ on h1 ctl stack deploy -c deploy/stack/hello.yaml hello
 on h1 ctl stack ps hello
 
 step 'Asking the virtual IP from inside a container'
+for _ in $(seq 30); do
+  [ "$(on h1 ctl service logs --raw hello_visitor | grep -c '^hello from')" -ge 6 ] && break
+  sleep 1
+done
 on h1 ctl service logs --raw --tail 6 hello_visitor
 step 'Asking the published port on each host (the routing mesh answers everywhere)'
 for host in 11 12 13 14 15 16; do
@@ -62,8 +66,8 @@ It took $((SECONDS - started)) s. The cluster runs; try:
   ctl service scale hello_web=5                         more of it
   ctl service update --image muster/web:2 hello_web     a rolling update, one after the other
   ctl service logs -f hello_visitor                     watch who answers meanwhile
-  npm run lab -- kill h1 all --name $NAME               cut the power of a manager, then look again from h2
-  npm run lab -- exec --name $NAME h2 ctl node ls
+  npm run lab -- kill h1 all --name $NAME               cut the power of a manager,
+  npm run lab -- exec --name $NAME h2 ctl node ls        and look again from another
   docker service ls                                     the stock docker client works too
 
   npm run quickstart -- --down                          remove every trace
