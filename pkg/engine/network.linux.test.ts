@@ -1,0 +1,178 @@
+/** Containers on real networks; the host is a network namespace of its own. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { silentLogger } from '../io/index.ts';
+import type {
+  NetworkId,
+  NetworkTable,
+  NodeId,
+  ServiceId,
+  TaskId,
+  Version,
+} from '../model/index.ts';
+import { createHostNetwork, type HostNetwork } from '../overlaynet/index.ts';
+import { TestHost } from './test-host.ts';
+
+const NAMESPACE = `muster-engine-${process.pid}`;
+const runDir = mkdtempSync(join(tmpdir(), 'muster-engine-net-'));
+let network: HostNetwork;
+let host: TestHost;
+
+const ip = (...args: readonly string[]): Buffer => execFileSync('ip', args);
+const inHost = (...args: readonly string[]): string =>
+  execFileSync('ip', ['netns', 'exec', NAMESPACE, ...args]).toString();
+
+const open = (): Promise<HostNetwork> =>
+  createHostNetwork({
+    nodeId: 'node1',
+    runDir,
+    underlayAddress: '192.168.77.1',
+    netns: `/run/netns/${NAMESPACE}`,
+    resolvers: [],
+    log: silentLogger,
+  });
+
+beforeAll(async () => {
+  ip('netns', 'add', NAMESPACE);
+  inHost('ip', 'link', 'set', 'lo', 'up');
+  inHost('ip', 'link', 'add', 'eth0', 'type', 'bridge');
+  inHost('ip', 'address', 'add', '192.168.77.1/24', 'dev', 'eth0');
+  inHost('ip', 'link', 'set', 'eth0', 'up');
+  network = await open();
+  host = await TestHost.open(network);
+});
+afterAll(async () => {
+  await host.close();
+  await network.removeEverything();
+  ip('netns', 'delete', NAMESPACE);
+  rmSync(runDir, { recursive: true, force: true });
+});
+
+const SERVER = 'mkdir /www; hostname > /www/index.html; echo ready; exec httpd -f -p 80 -h /www';
+
+test('containers of a local network reach each other by name, and the host by published ports', async () => {
+  const { id } = await host.engine.networks.create({ Name: 'local', Driver: 'bridge' });
+  const NetworkMode = 'local';
+  const web = await host.start(
+    SERVER,
+    {
+      Hostname: 'web-box',
+      HostConfig: { NetworkMode, PortBindings: { '80/tcp': [{ HostPort: '8080' }] } },
+      NetworkingConfig: { EndpointsConfig: { local: { Aliases: ['alias'] } } },
+    },
+    'web',
+  );
+  await host.logged(web, 'ready');
+  const asked = await host.run(
+    'wget -qO- http://web; wget -qO- http://alias; cat /etc/resolv.conf',
+    {
+      HostConfig: { NetworkMode },
+    },
+  );
+  expect(asked.out).toMatch(/^web-box\nweb-box\nnameserver 127\.0\.0\.11\n/);
+  expect(inHost('wget', '-qO-', 'http://192.168.77.1:8080')).toBe('web-box\n');
+  const inspect = await host.engine.containers.inspect('web', { size: false });
+  expect(inspect['NetworkSettings']).toMatchObject({
+    Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }] },
+    Networks: { local: { NetworkID: id, IPAddress: expect.stringMatching(/^172\./) } },
+  });
+  expect(await host.engine.networks.inspect('local')).toMatchObject({
+    Containers: { [web]: { Name: 'web' } },
+  });
+  await expect(host.engine.networks.remove('local')).rejects.toThrow('has active endpoints');
+
+  await network.dispose();
+  network = await open();
+  Object.assign(host, { network });
+  await host.restart();
+  expect(inHost('wget', '-qO-', 'http://192.168.77.1:8080')).toBe('web-box\n');
+  const again = await host.run('wget -qO- http://web', { HostConfig: { NetworkMode } });
+  expect(again.out).toBe('web-box\n');
+  await host.engine.containers.remove('web', { force: true, volumes: true });
+  await host.engine.networks.remove('local');
+});
+
+test('a network can be joined and left while the container runs', async () => {
+  await host.engine.networks.create({ Name: 'late', Driver: 'bridge' });
+  const id = await host.start('echo ready; sleep 1000', { HostConfig: { NetworkMode: 'bridge' } });
+  await host.engine.networks.connect('late', { Container: id });
+  expect((await host.exec(id, 'ip -o -4 address | grep -c eth')).out).toBe('2\n');
+  await host.engine.networks.disconnect('late', { Container: id });
+  expect((await host.exec(id, 'ip -o -4 address | grep -c eth')).out).toBe('1\n');
+  await host.engine.containers.remove(id, { force: true, volumes: true });
+  await host.engine.networks.remove('late');
+});
+
+function table(addresses: readonly string[]): NetworkTable {
+  return {
+    networkId: 'overlay1' as NetworkId,
+    name: 'app',
+    vni: 4097,
+    dataPathPort: 4789,
+    ingress: false,
+    internal: false,
+    subnets: [{ subnet: '10.0.9.0/24', gateway: '10.0.9.1' }],
+    peers: [{ nodeId: 'node1' as NodeId, address: '192.168.77.1' }],
+    endpoints: addresses.map((address, index) => ({
+      taskId: `task${index + 1}` as TaskId,
+      nodeId: 'node1' as NodeId,
+      serviceId: 'service1' as ServiceId,
+      serviceName: 'web',
+      slotName: `web.${index + 1}`,
+      name: `web.${index + 1}.task${index + 1}`,
+      addresses: [address],
+      aliases: [],
+      state: 'in-service',
+    })),
+    services: [
+      {
+        serviceId: 'service1' as ServiceId,
+        name: 'web',
+        vips: ['10.0.9.2'],
+        aliases: [],
+        ports: [],
+      },
+    ],
+    gateways: [],
+    revision: 1 as Version,
+  };
+}
+
+test('tasks of a service are reached by its name on an overlay, and by ports of mode host', async () => {
+  const { tasks } = host.engine;
+  network.applyTables([table(['10.0.9.11', '10.0.9.12'])]);
+  const specs = ['10.0.9.11/24', '10.0.9.12/24'].map((address) =>
+    host.task(SERVER, {
+      networks: [
+        {
+          networkId: 'overlay1' as NetworkId,
+          networkName: 'app',
+          addresses: [address],
+          aliases: [],
+        },
+      ],
+      hostPorts: [{ protocol: 'tcp', targetPort: 80, publishedPort: 0 }],
+      container: { Image: 'busybox', Hostname: '{{.Task.Name}}' },
+    }),
+  );
+  for (const spec of specs) {
+    await tasks.createTask(spec);
+    const { containerId, hostPorts } = await tasks.startTask(spec.taskId);
+    await host.logged(containerId, 'ready');
+    const port = hostPorts[0]?.publishedPort ?? 0;
+    expect(port).toBeGreaterThan(0);
+    expect(inHost('wget', '-qO-', `http://192.168.77.1:${port}`)).toBe(`${spec.taskName}\n`);
+  }
+  const client = specs[0]?.taskId ?? '';
+  const { containerId } = tasks.task(client) ?? { containerId: '' };
+  const { out } = await host.exec(
+    containerId,
+    'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do wget -qO- http://web; done',
+  );
+  expect(new Set(out.trim().split('\n'))).toEqual(new Set(specs.map(({ taskName }) => taskName)));
+  for (const { taskId } of specs) await tasks.removeTask(taskId);
+  network.applyTables([]);
+});
