@@ -44,6 +44,7 @@ import {
   decideServices,
 } from '../../pkg/orchestrator/index.ts';
 import { decidePlacement } from '../../pkg/scheduler/index.ts';
+import { mergeChanges } from '../../pkg/store/batch.ts';
 
 /** The order in which a leader asks them. */
 export const DECIDERS: readonly Decider[] = [
@@ -72,6 +73,8 @@ export class DecideCluster {
   onApplied: ((applied: readonly AppliedChange[]) => void) | undefined;
   /** Called with what a pass decided, once it is applied. */
   onPass: ((applied: readonly AppliedChange[]) => void) | undefined;
+  /** How many of a pass's changes are written before the leader is lost; all, unless a test says otherwise. */
+  written: (changes: number) => number = (changes) => changes;
   #dirty = emptyDirty();
   #ids = 0;
 
@@ -133,9 +136,16 @@ export class DecideCluster {
         this.wakeAt = wakeAt;
       }
     }
-    const applied = this.apply(draft.changes);
-    if (applied.length > 0) this.onPass?.(applied);
+    this.#write(mergeChanges(draft.changes));
     return draft.changes;
+  }
+
+  /** A pass may be written in several entries; a leader that is lost in between leaves the rest to the next one. */
+  #write(changes: readonly Change[]): void {
+    const count = this.written(changes.length);
+    const applied = this.apply(changes.slice(0, count));
+    if (count < changes.length) this.elect();
+    if (applied.length > 0) this.onPass?.(applied);
   }
 
   /** Passes until one decides nothing. */

@@ -68,6 +68,8 @@ class Simulation {
       return this.cluster.addNetwork({ Name: `net${n}`, IPAM }).id;
     });
     const { tables } = this.cluster;
+    this.cluster.written = (changes): number =>
+      this.#faults && this.#dice.chance(4) ? this.#dice.below(changes + 1) : changes;
     this.cluster.onApplied = (applied): void => {
       this.#check([...checkTaskMoves(applied), ...checkKeepsServing(tables, applied)]);
     };
