@@ -12,12 +12,14 @@ import type {
   View,
 } from '../model/index.ts';
 import { compareTaskState, isTerminal } from '../model/index.ts';
-import type { AssignmentChanges, TaskAssignment } from '../rpc/index.ts';
+import type { AssignmentChanges, NetworkPatch, TaskAssignment } from '../rpc/index.ts';
 
-/** A table with what tells two contents apart; `revision` alone is no difference. */
+/** A network table, numbered by content: two with the same number say the same. */
 export interface KnownTable {
   readonly table: NetworkTable;
-  readonly fingerprint: string;
+  readonly content: number;
+  /** How it differs from the content before it; absent when more than endpoints did. */
+  readonly from?: { readonly content: number; readonly patch: NetworkPatch } | undefined;
 }
 
 /** Everything one node must know, each with what tells two contents apart. */
@@ -136,11 +138,7 @@ export function diffAssignments(
   const tasks = changed(before.tasks, after.tasks, (a, b) => a.key === b.key);
   const secrets = changed(before.secrets, after.secrets, (a, b) => a.version === b.version);
   const configs = changed(before.configs, after.configs, (a, b) => a.version === b.version);
-  const networks = changed(
-    before.networks,
-    after.networks,
-    (a, b) => a.fingerprint === b.fingerprint,
-  );
+  const { networks, networkPatches } = networkDifferences(before.networks, after.networks);
   const changes: AssignmentChanges = {
     tasks: tasks.map(({ assignment }) => assignment),
     removedTasks: removed(before.tasks, after.tasks),
@@ -148,10 +146,27 @@ export function diffAssignments(
     removedSecrets: removed(before.secrets, after.secrets),
     configs,
     removedConfigs: removed(before.configs, after.configs),
-    networks: networks.map(({ table }) => table),
+    networks,
+    networkPatches,
     removedNetworks: removed(before.networks, after.networks),
   };
   return Object.values(changes).every((list) => list.length === 0) ? undefined : changes;
+}
+
+/** Endpoints alone if the node holds the content just before; a whole table otherwise. */
+function networkDifferences(
+  before: AssignmentSet['networks'],
+  after: AssignmentSet['networks'],
+): Pick<AssignmentChanges, 'networks' | 'networkPatches'> {
+  const networks: NetworkTable[] = [];
+  const networkPatches: NetworkPatch[] = [];
+  for (const [id, { table, content, from }] of after) {
+    const held = before.get(id)?.content;
+    if (held === content) continue;
+    if (from && held === from.content) networkPatches.push(from.patch);
+    else networks.push(table);
+  }
+  return { networks, networkPatches };
 }
 
 function changed<K, V>(

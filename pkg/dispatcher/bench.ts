@@ -134,12 +134,16 @@ export class Agent {
     }
     return found;
   }
-  /** State of the task's endpoint in the last table. */
+  /** State of the task's endpoint as this agent was told last. */
   endpoint(taskId: string): string | undefined {
     let found: string | undefined;
     for (const { changes } of this.assignments()) {
-      for (const table of changes.networks) {
-        found = table.endpoints.find((one) => one.taskId === taskId)?.state;
+      for (const { endpoints } of changes.networks) {
+        found = endpoints.find((one) => one.taskId === taskId)?.state;
+      }
+      for (const { endpoints, removedEndpoints } of changes.networkPatches) {
+        found = endpoints.find((one) => one.taskId === taskId)?.state ?? found;
+        if (removedEndpoints.includes(taskId as TaskId)) found = undefined;
       }
     }
     return found;

@@ -162,6 +162,18 @@ describe('assignments', () => {
     expect(agent.assignments()[3]?.changes.removedTasks).toEqual(['t1']);
   });
 
+  it('stop a task that a manager ended by itself', async () => {
+    await using one = await bench();
+    one.task('t1', '1', 'running');
+    const agent = await one.agent('1');
+    expect(agent.desired('t1')).toBe('running');
+    one.change('t1', { state: 'rejected' });
+    await one.clock.advance(10);
+    expect(agent.desired('t1')).toBe('shutdown');
+  });
+});
+
+describe('network tables', () => {
   it('tell every node of the network when a task comes into service', async () => {
     await using one = await bench();
     one.task('t1', '1', 'starting');
@@ -174,14 +186,34 @@ describe('assignments', () => {
     expect(second.endpoint('t1')).toBe('in-service');
   });
 
-  it('stop a task that a manager ended by itself', async () => {
+  it('carry the endpoints that changed, and whole tables when more did', async () => {
     await using one = await bench();
-    one.task('t1', '1', 'running');
+    one.task('t1', '1', 'starting');
+    one.task('t2', '2', 'starting');
     const agent = await one.agent('1');
-    expect(agent.desired('t1')).toBe('running');
-    one.change('t1', { state: 'rejected' });
+    one.change('t1', { state: 'running' });
     await one.clock.advance(10);
-    expect(agent.desired('t1')).toBe('shutdown');
+    expect(agent.assignments().at(-1)?.changes).toMatchObject({
+      networks: [],
+      networkPatches: [
+        {
+          networkId: NET,
+          endpoints: [{ taskId: 't1', state: 'in-service' }],
+          removedEndpoints: [],
+        },
+      ],
+    });
+    one.change('t2', { state: 'failed' });
+    await one.clock.advance(10);
+    expect(agent.assignments().at(-1)?.changes.networkPatches).toMatchObject([
+      { endpoints: [], removedEndpoints: ['t2'] },
+    ]);
+    await one.agent('2');
+    await one.clock.advance(10);
+    expect(agent.assignments().at(-1)?.changes).toMatchObject({
+      networks: [{ peers: [{ nodeId: '1' }, { nodeId: '2' }], endpoints: [{ taskId: 't1' }] }],
+      networkPatches: [],
+    });
   });
 });
 

@@ -83,7 +83,7 @@ export class Session implements Reporter {
     this.#sequence += 1;
     this.#known = set;
     const changes = difference ?? NO_CHANGES;
-    for (const { networkId } of changes.networks) {
+    for (const { networkId } of [...changes.networks, ...changes.networkPatches]) {
       this.#tableSequences.set(networkId, this.#sequence);
     }
     for (const networkId of changes.removedNetworks) this.#tableSequences.delete(networkId);
@@ -111,5 +111,6 @@ const NO_CHANGES: AssignmentChanges = {
   secrets: [],
   configs: [],
   networks: [],
+  networkPatches: [],
   ...NOTHING_REMOVED,
 };

@@ -37,6 +37,7 @@ export type {
   LogRecord,
   LogTaskRequest,
   ManagerMessage,
+  NetworkPatch,
   TaskAssignment,
   TaskStatusReport,
 } from './session-message.ts';

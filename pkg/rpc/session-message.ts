@@ -1,5 +1,6 @@
 import type {
   Config,
+  NetworkEndpoint,
   NetworkId,
   NetworkTable,
   NodeDescription,
@@ -10,6 +11,7 @@ import type {
   Task,
   TaskId,
   TaskStatus,
+  Version,
 } from '../model/index.ts';
 
 /** A task of the node with the spec it runs. */
@@ -17,6 +19,15 @@ export interface TaskAssignment {
   /** `desiredState` as the agent shall follow it now: a stop may be held back until no node sends it new connections. */
   readonly task: Task;
   readonly spec: ServiceSpec;
+}
+
+/** Endpoints of one network that became different, on top of the table that the node was told last. */
+export interface NetworkPatch {
+  readonly networkId: NetworkId;
+  readonly revision: Version;
+  /** New or changed. */
+  readonly endpoints: readonly NetworkEndpoint[];
+  readonly removedEndpoints: readonly TaskId[];
 }
 
 /** What became different for one node. In a complete message: everything there is, nothing removed. */
@@ -27,8 +38,9 @@ export interface AssignmentChanges {
   readonly removedSecrets: readonly string[];
   readonly configs: readonly Config[];
   readonly removedConfigs: readonly string[];
-  /** Whole tables of the networks that changed. */
+  /** Whole tables of networks that are new to the node or changed in more than endpoints. */
   readonly networks: readonly NetworkTable[];
+  readonly networkPatches: readonly NetworkPatch[];
   readonly removedNetworks: readonly NetworkId[];
 }
 

@@ -103,7 +103,7 @@ export class FakeManager {
 
   assign(changes: Partial<AssignmentChanges>, complete = false): number {
     this.#sequence = complete ? 1 : this.#sequence + 1;
-    const none = { tasks: [], secrets: [], configs: [], networks: [] };
+    const none = { tasks: [], secrets: [], configs: [], networks: [], networkPatches: [] };
     const gone = { removedTasks: [], removedSecrets: [], removedConfigs: [], removedNetworks: [] };
     this.say({
       kind: 'assignments',

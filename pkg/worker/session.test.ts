@@ -7,7 +7,14 @@ import {
   identityOf,
   issueNodeCertificate,
 } from '../ca/index.ts';
-import type { NodeRole } from '../model/index.ts';
+import type {
+  EndpointState,
+  NetworkEndpoint,
+  NodeRole,
+  ServiceId,
+  TaskId,
+  Version,
+} from '../model/index.ts';
 import type { Identity } from '../rpc/index.ts';
 import {
   bench,
@@ -15,6 +22,7 @@ import {
   eventually,
   FakeManager,
   type Identities,
+  NET,
   table,
   WORKER,
 } from './bench.ts';
@@ -36,6 +44,20 @@ beforeAll(async () => {
 });
 afterEach(cleanUp);
 
+function endpoint(taskId: string, state: EndpointState): NetworkEndpoint {
+  return {
+    taskId: taskId as TaskId,
+    nodeId: WORKER,
+    serviceId: 'svc' as ServiceId,
+    serviceName: 'web',
+    slotName: 'web.1',
+    name: `web.1.${taskId}`,
+    addresses: ['10.0.1.5'],
+    aliases: [],
+    state,
+  };
+}
+
 describe('session', () => {
   it('registers, says every period that it lives, and acknowledges what the kernel holds', async () => {
     const { manager, applied } = await bench(identities);
@@ -50,6 +72,25 @@ describe('session', () => {
     const sequence = manager.assign({ networks: [table] }, true);
     await eventually(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
     expect(applied).toEqual([[table]]);
+  });
+
+  it('puts the endpoints that changed into the tables it holds', async () => {
+    const { manager, applied } = await bench(identities);
+    const [a, b, c] = [endpoint('a', 'out'), endpoint('b', 'out'), endpoint('c', 'out')];
+    manager.assign({ networks: [{ ...table, endpoints: [a, c] }] }, true);
+    const sequence = manager.assign({
+      networkPatches: [
+        {
+          networkId: NET,
+          revision: 9 as Version,
+          endpoints: [b, endpoint('c', 'in-service')],
+          removedEndpoints: ['a' as TaskId],
+        },
+      ],
+    });
+    await eventually(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
+    const after = { ...table, revision: 9, endpoints: [b, endpoint('c', 'in-service')] };
+    expect(applied.at(-1)).toEqual([after]);
   });
 
   it('follows a redirect to the leader', async () => {

@@ -21,6 +21,7 @@ import type {
 } from '../rpc/index.ts';
 import { Dependencies } from './dependencies.ts';
 import { LogPublisher } from './log-publisher.ts';
+import { nextTables } from './network-table.ts';
 import { Reporter } from './reporter.ts';
 import { keepSession } from './session.ts';
 import { TaskController } from './task-controller.ts';
@@ -193,11 +194,9 @@ export class Worker {
   }
 
   #updateTables(changes: AssignmentChanges, complete: boolean): boolean {
-    const nothing = changes.networks.length === 0 && changes.removedNetworks.length === 0;
-    if (nothing && !complete && this.#tablesApplied) return true;
-    const tables = new Map(complete ? [] : this.#tables);
-    for (const id of changes.removedNetworks) tables.delete(id);
-    for (const table of changes.networks) tables.set(table.networkId, table);
+    const tables = nextTables(complete ? new Map() : this.#tables, changes);
+    const same = tables === this.#tables && !complete;
+    if (same && this.#tablesApplied) return true;
     this.#tables = tables;
     return this.#applyTables();
   }
