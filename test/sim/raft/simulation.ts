@@ -163,14 +163,11 @@ class Simulation {
 
   /** Without faults the group must elect, leave a joint configuration, commit and bring everybody up to date. */
   #converge(): void {
-    const { electionTick, checkQuorum, preVote } = this.#plan.config;
-    // With both off a removed node may disturb for ever; such a group is only required to be safe.
-    const mustConverge = checkQuorum === true || preVote === true;
+    const { electionTick } = this.#plan.config;
     for (let round = 0; round < HEALING_ROUNDS; round++) {
       this.#schedule.runUntil(this.#schedule.now + electionTick * TICK);
       if (round % 4 === 3 && this.#stepTowardsEnd(round)) return;
     }
-    if (!mustConverge) return;
     const states = this.#members.map((m) => describe(m));
     throw new Violation(`no progress after all faults ended:\n${states.join('\n')}`);
   }
