@@ -5,11 +5,12 @@ import { errorMessage } from '../model/index.ts';
 import type { ContainerState } from '../runtime/index.ts';
 import { Container } from './container.ts';
 import type { Host } from './host.ts';
+import { wire } from './launcher.ts';
 import { networkPlan } from './network-plan.ts';
 import { discard } from './remove.ts';
 import { startsWithEngine } from './restart-policy.ts';
 import type { Supervisor } from './supervisor.ts';
-import { msToNs } from './time.ts';
+import { msToNs, timeText } from './time.ts';
 
 export async function adoptContainers(host: Host, supervisor: Supervisor): Promise<void> {
   for (const record of await host.records.load()) host.registry.add(new Container(record));
@@ -67,7 +68,8 @@ async function adopt(
     container.paused = state.status === 'paused';
     container.startedAtMs = host.clock.monotonicMs();
     // The crash may have been between the start and the record of it.
-    container.setState({ status: 'running' });
+    const startedAt = state.startedAtNs === undefined ? undefined : timeText(state.startedAtNs);
+    container.setState({ status: 'running', startedAt: startedAt ?? container.state.startedAt });
     await host.records.save(container.record);
     return true;
   }
@@ -90,14 +92,31 @@ async function forget(host: Host, id: string): Promise<void> {
 }
 
 async function adoptNetworks(host: Host, live: readonly Container[]): Promise<void> {
-  const { network, log } = host;
+  const { network } = host;
   if (!network) return;
   const wired = live.filter((container) => networkPlan(container.record).kind === 'own');
   const strangers = await network.readopt(
     new Map(wired.map((container) => [container.id, `/proc/${container.pid}/ns/net`])),
   );
-  for (const container of wired) container.sandbox = network.inspect(container.id);
-  for (const id of strangers) log.warn('container has lost its network', { container: id });
+  for (const container of wired) {
+    if (strangers.includes(container.id)) await rewire(host, container);
+    else container.sandbox = network.inspect(container.id);
+  }
+}
+
+/** Its network is gone, or was never finished: make it anew, or end the container, which nobody could reach. */
+async function rewire(host: Host, container: Container): Promise<void> {
+  const { log, runtime } = host;
+  try {
+    container.sandbox = await wire(host, container.record, `/proc/${container.pid}/ns/net`);
+    log.warn('container was wired again', { container: container.id });
+  } catch (error) {
+    log.error('container has lost its network', {
+      container: container.id,
+      error: errorMessage(error),
+    });
+    await runtime.kill(container.id, 'SIGKILL').catch(() => undefined); // it may have ended by itself
+  }
 }
 
 /** Writable layers and secrets of containers that are no more. */

@@ -1,5 +1,4 @@
-export { createEngine, type Engine } from './engine.ts';
-export type { EngineOptions } from './host.ts';
+export { createEngine } from './engine.ts';
 export type {
   TaskContainer,
   TaskContainerSpec,

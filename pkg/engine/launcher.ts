@@ -36,7 +36,7 @@ export async function launch(
   const plan = networkPlan(record);
   const created = await createInRuntime(host, record, plan);
   try {
-    const sandbox = await wire(host, record, { plan, created });
+    const sandbox = await wire(host, record, created.netns);
     await beforeStart();
     await host.runtime.start(id);
     return { pid: created.pid, sandbox };
@@ -183,17 +183,19 @@ function hostFile(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }
 
-async function wire(
+/** Connects a network namespace as the record asks. Undefined when it is none of its own. */
+export async function wire(
   host: Host,
   record: ContainerRecord,
-  { plan, created }: { plan: NetworkPlan; created: CreatedContainer },
+  netns: string,
 ): Promise<AttachedSandbox | undefined> {
+  const plan = networkPlan(record);
   if (plan.kind !== 'own') return undefined;
   if (!host.network) throw new ClusterError('unavailable', 'this host has no network configured');
   const { hostConfig } = record;
   const sandbox = await host.network.attach({
     containerId: record.id,
-    netns: created.netns,
+    netns,
     name: record.name,
     hostname: record.config.Hostname ?? '',
     overlays: (record.task?.overlays ?? []).map(({ networkId, address }) => ({

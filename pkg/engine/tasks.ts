@@ -1,7 +1,12 @@
 /** The task driver's view of the engine: containers by task. */
 import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseReference, pullImage, type RegistryAuth } from '../image/index.ts';
+import {
+  inspectDistribution,
+  parseReference,
+  pullImage,
+  type RegistryAuth,
+} from '../image/index.ts';
 import { ClusterError, errorMessage, type PortStatus } from '../model/index.ts';
 import type { LogOptions, LogRecord } from '../runtime/index.ts';
 import type { Container } from './container.ts';
@@ -14,6 +19,7 @@ import type { Supervisor } from './supervisor.ts';
 import type { TaskContainer, TaskContainerSpec, TaskEngine, TaskEvent } from './task-engine.ts';
 import { stopGraceMs, taskBody, taskFiles } from './task-spec.ts';
 
+const FRESHNESS_TIMEOUT_MS = 5_000;
 const KINDS = {
   started: 'started',
   exited: 'exited',
@@ -62,8 +68,9 @@ export class Tasks implements TaskEngine {
     if (here && (parseReference(image).digest !== undefined || here.repoDigests.length === 0)) {
       return here.id; // fixed, or made on this machine
     }
+    const registry = this.#host.options.registry;
     try {
-      const registry = this.#host.options.registry;
+      if (here && (await this.#isCurrent(image, here.repoDigests, options))) return here.id;
       return (await pullImage(this.#host.images, image, { ...options, registry })).id;
     } catch (error) {
       if (options.signal?.aborted) throw error;
@@ -73,6 +80,23 @@ export class Tasks implements TaskEngine {
       }
       throw noImage(image, error);
     }
+  }
+
+  /** A name that is here is asked for once, and not for long: a registry that is away must not hold a task back. */
+  async #isCurrent(
+    image: string,
+    digests: readonly string[],
+    options: {
+      readonly auth?: RegistryAuth | undefined;
+      readonly signal?: AbortSignal | undefined;
+    },
+  ): Promise<boolean> {
+    const timeout = AbortSignal.timeout(FRESHNESS_TIMEOUT_MS);
+    const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+    const { auth } = options;
+    const registry = this.#host.options.registry;
+    const { Descriptor } = await inspectDistribution(image, { auth, registry, signal });
+    return digests.some((each) => each.endsWith(`@${Descriptor.digest}`));
   }
 
   async createTask(spec: TaskContainerSpec): Promise<TaskContainer> {

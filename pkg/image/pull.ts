@@ -12,13 +12,7 @@ import {
   parseManifest,
 } from './manifest.ts';
 import { type OnProgress, transferProgress } from './progress.ts';
-import {
-  familiarName,
-  familiarRepository,
-  parseReference,
-  type Reference,
-  withDefaultTag,
-} from './reference.ts';
+import { familiarName, parseReference, type Reference, withDefaultTag } from './reference.ts';
 import { type RegistryAuth, RegistryClient, type RegistryOptions } from './registry.ts';
 import type { Image, ImageStore } from './store.ts';
 
@@ -191,10 +185,4 @@ export async function inspectDistribution(
     chunks.push(chunk as Buffer);
   const { architecture, os, variant } = parseConfig(Buffer.concat(chunks));
   return { Descriptor, Platforms: [{ architecture, os, variant }] };
-}
-
-/** The name with its digest, as the scheduler pins it: `nginx:1.27@sha256:…`. */
-export function pinnedName(name: string, digest: Digest): string {
-  const reference = withDefaultTag(parseReference(name));
-  return `${familiarRepository(reference)}${reference.tag === undefined ? '' : `:${reference.tag}`}@${digest}`;
 }

@@ -48,6 +48,7 @@ export class ImageStore {
   readonly #sizes = new Map<Digest, number>();
   /** Blobs and chains of pulls and loads in progress: not garbage. */
   readonly #pinned = new Map<string, number>();
+  #collecting: Promise<unknown> = Promise.resolve();
 
   private constructor(directory: string) {
     this.content = new ContentStore(join(directory, 'content'));
@@ -205,6 +206,13 @@ export class ImageStore {
 
   /** Layers and blobs that no image needs are removed. @returns bytes freed */
   async collect(): Promise<number> {
+    if (this.#pinned.size > 0) return 0; // a pull in progress: the next collection finds it done
+    const collecting = this.#collecting.catch(() => undefined).then(() => this.#collect());
+    this.#collecting = collecting;
+    return collecting;
+  }
+
+  async #collect(): Promise<number> {
     const chains = new Set<Digest>();
     const blobs = new Set<Digest>();
     for (const record of this.#repositories.images.values()) {
@@ -214,7 +222,6 @@ export class ImageStore {
       const config = this.#configs.get(record.id);
       for (const chainId of chainIds(config?.rootfs.diff_ids ?? [])) chains.add(chainId);
     }
-    if (this.#pinned.size > 0) return 0; // a pull in progress: the next collection finds it done
     return (await this.layers.retain(chains)) + (await this.content.retain(blobs));
   }
 
@@ -222,6 +229,7 @@ export class ImageStore {
   async whilePinned<T>(reason: string, work: () => Promise<T>): Promise<T> {
     this.#pinned.set(reason, (this.#pinned.get(reason) ?? 0) + 1);
     try {
+      await this.#collecting.catch(() => undefined); // one that began before must not take what comes now
       return await work();
     } finally {
       const left = must(this.#pinned.get(reason), 'a pin that was set') - 1;
