@@ -48,7 +48,13 @@ export function refuseQuery(
 ): Buffer | undefined {
   const query = decodeQuery(message);
   if (query === undefined) return undefined;
-  return failure(query, reason === 'server-failure' ? RCODE.serverFailure : RCODE.noSuchName);
+  const code = reason === 'server-failure' ? RCODE.serverFailure : RCODE.noSuchName;
+  try {
+    return failure(query, code);
+  } catch {
+    // A question that decodes but does not encode again: answered without it.
+    return failure({ ...query, questions: [] }, code);
+  }
 }
 
 type Answer = NonNullable<Packet['answers']>[number];

@@ -41,8 +41,8 @@ function askUdp(message: Buffer, resolver: string): Promise<Buffer | undefined> 
   const { address, port } = split(resolver);
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
-    const timer = setTimeout(() => finish(undefined), RESOLVER_TIMEOUT_MS);
     let finished = false;
+    const timer = setTimeout(() => finish(undefined), RESOLVER_TIMEOUT_MS);
     const finish = (reply: Buffer | undefined): void => {
       if (finished) return;
       finished = true;
@@ -56,7 +56,12 @@ function askUdp(message: Buffer, resolver: string): Promise<Buffer | undefined> 
         finish(reply);
     });
     // Connected: other senders are ignored and a closed port is reported.
-    socket.connect(port, address, () => socket.send(message));
+    // A host without a route there learns it in the callback, not by an event.
+    const connected = (error?: Error): void => {
+      if (error === undefined) socket.send(message, () => undefined);
+      else finish(undefined);
+    };
+    socket.connect(port, address, connected);
   });
 }
 

@@ -116,6 +116,12 @@ test('TCP answers too', async () => {
   expect(reply).toContain('0a00010d');
 });
 
+test('a resolver that cannot be reached at all is a server failure, not the end of the agent', async () => {
+  host = await lab.host('h1', 1, { resolvers: ['255.255.255.255:53', '127.0.0.1:1'] });
+  await attach();
+  expect(await resolve('resolve4', 'example.org')).toEqual(['ESERVFAIL']);
+});
+
 test('other names go to the resolvers, and silence of theirs is a server failure', async () => {
   const upstream = createSocket('udp4');
   const asked: string[] = [];

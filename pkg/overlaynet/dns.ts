@@ -105,7 +105,17 @@ export class ContainerDns {
     });
   }
 
+  /** Never rejects: whatever a container asks must not end the agent. */
   async #answer(message: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
+    try {
+      return await this.#resolve(message, transport);
+    } catch {
+      // Names that cannot be encoded, for instance; the client is told that we could not.
+      return refuseQuery(message, 'server-failure');
+    }
+  }
+
+  async #resolve(message: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
     const directories = this.#sources.directories();
     const decision = answerQuery(message, transport, { directories, rotation: this.#rotation++ });
     if (decision.kind === 'ignore') return undefined;

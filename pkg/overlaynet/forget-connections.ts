@@ -17,17 +17,29 @@ export interface ForgetTarget {
 export function forgetConnections(
   targets: readonly ForgetTarget[],
   addresses: { readonly removed: ReadonlySet<string>; readonly gone: ReadonlySet<string> },
+  report: (error: unknown) => void,
 ): void {
   const [target, ...others] = targets;
   if (target === undefined) return;
   setImmediate(() => {
-    if (target.isLive()) {
-      target.namespace.forgetConnections(
-        ({ protocol, replySource }) =>
-          addresses.gone.has(replySource) ||
-          (protocol === PROTOCOL_UDP && addresses.removed.has(replySource)),
-      );
+    try {
+      forgetIn(target, addresses);
+    } catch (error) {
+      // The kernel keeps what it tracks for a while longer; the other namespaces still get their turn.
+      report(error);
     }
-    forgetConnections(others, addresses);
+    forgetConnections(others, addresses, report);
   });
+}
+
+function forgetIn(
+  target: ForgetTarget,
+  addresses: { readonly removed: ReadonlySet<string>; readonly gone: ReadonlySet<string> },
+): void {
+  if (!target.isLive()) return;
+  target.namespace.forgetConnections(
+    ({ protocol, replySource }) =>
+      addresses.gone.has(replySource) ||
+      (protocol === PROTOCOL_UDP && addresses.removed.has(replySource)),
+  );
 }

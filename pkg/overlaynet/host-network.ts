@@ -297,7 +297,9 @@ class KernelHostNetwork implements HostNetwork {
       isLive: (): boolean => this.#sandboxes.get(id)?.namespace === namespace,
     }));
     const host = { namespace: this.#host.namespace, isLive: (): boolean => !this.#closed };
-    forgetConnections(overlay.table.ingress ? [...targets, host] : targets, change);
+    forgetConnections(overlay.table.ingress ? [...targets, host] : targets, change, (error) =>
+      this.#options.log.warn('tracked connections not forgotten', { networkId, error }),
+    );
   }
 
   #wire(sandbox: Sandbox): void {
