@@ -191,7 +191,7 @@ export interface Bench {
   breakNetwork(broken: boolean): void;
 }
 
-const DESCRIPTION: NodeDescription = {
+export const DESCRIPTION: NodeDescription = {
   hostname: 'host',
   os: 'linux',
   architecture: 'x86_64',
