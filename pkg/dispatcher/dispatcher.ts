@@ -107,7 +107,7 @@ export class Dispatcher {
     this.services = [
       dispatcherService((stream, caller) => this.serve(stream, caller)),
       logsService({
-        read: (request, signal) => this.logs(request, signal),
+        read: (request, signal) => this.#leaderLogs(request, signal),
         publish: (part, batches, { nodeId }) => this.publishLogs(part, batches, nodeId),
       }),
     ];
@@ -145,6 +145,12 @@ export class Dispatcher {
     } finally {
       client.close();
     }
+  }
+
+  /** Another manager took this one for the leader; asking on would go round in circles. */
+  async *#leaderLogs(request: LogReadRequest, signal: AbortSignal): AsyncGenerator<LogRecord> {
+    if (!this.#leading) throw new ClusterError('unavailable', 'the leader changes just now');
+    yield* this.#logs.read(request, signal);
   }
 
   /** Takes what an agent delivers for one part of a log subscription. */

@@ -121,12 +121,6 @@ export class RaftTransport {
     };
   }
 
-  /** The peer left the group: stop trying to reach it. */
-  forget(raftId: number): void {
-    this.#links.get(raftId)?.close();
-    this.#links.delete(raftId);
-  }
-
   close(): void {
     this.#closed = true;
     for (const link of this.#links.values()) link.close();
@@ -220,6 +214,9 @@ class PeerLink {
     const { clock, random, log } = this.#options;
     let backoffMs = BACKOFF_FIRST_MS;
     while (!signal.aborted) {
+      // A peer that left the group is not sent anything any more, so it is not dialled any more either.
+      await this.#untilQueued();
+      if (signal.aborted) return;
       try {
         await this.#connection(() => {
           backoffMs = BACKOFF_FIRST_MS;
@@ -262,14 +259,22 @@ class PeerLink {
   ): Promise<void> {
     while (isOpen()) {
       if (this.#queue.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+        await this.#woken();
         continue;
       }
       const batch = batchOf(this.#options.raftId, this.#take());
       if (!stream.send(batch)) await stream.drained();
     }
+  }
+
+  async #untilQueued(): Promise<void> {
+    while (this.#queue.length === 0 && !this.#abort.signal.aborted) await this.#woken();
+  }
+
+  async #woken(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   #take(): Uint8Array[] {
