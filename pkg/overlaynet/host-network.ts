@@ -1,8 +1,8 @@
 import { warmThreadPool } from 'vxlan-netlink';
 import { ClusterError, must, type NetworkTable } from '../model/index.ts';
+import { directoriesOf } from './container-names.ts';
 import type { Directory } from './directory.ts';
 import { DnsForwarder } from './dns-forward.ts';
-import { addressWithoutPrefix } from './expression.ts';
 import { forgetConnections } from './forget-connections.ts';
 import { HostSide } from './host-side.ts';
 import type { Kernel } from './kernel/kernel.ts';
@@ -22,15 +22,17 @@ import type {
 } from './network.ts';
 import { Overlay, type TableChange } from './overlay.ts';
 import { pinnedOverlays, pinOf, removePins } from './pin.ts';
-import { Records, type SandboxRecord } from './record.ts';
-import { Sandbox } from './sandbox.ts';
+import { type Attachment, Records, type SandboxRecord } from './record.ts';
+import { adoptSandboxes, Sandbox } from './sandbox.ts';
 import {
+  addressesOf,
   chooseAttachments,
   chooseHostPorts,
   chooseLocal,
   defaultGatewayOf,
   describeInterface,
   describeSandbox,
+  freeLink,
   type WiringContext,
 } from './wiring.ts';
 
@@ -70,6 +72,8 @@ class KernelHostNetwork implements HostNetwork {
   /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
   #pending: readonly SandboxRecord[];
   #closed = false;
+  readonly #onPortFailure = (error: unknown): void =>
+    this.#options.log.warn('a port of a container was refused', { error });
 
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
@@ -84,6 +88,7 @@ class KernelHostNetwork implements HostNetwork {
       nodeId: options.nodeId,
       ingressMode: options.ingressMode ?? 'preserve',
       sysctlsBefore: record.sysctlsBefore,
+      onPortFailure: this.#onPortFailure,
     });
     this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
     this.#underlayMtu = this.#host.mtuOf(options.underlayAddress) ?? DEFAULT_MTU;
@@ -166,10 +171,7 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const known = record.attachments.find(({ networkId }) => networkId === attachment.networkId);
     if (known !== undefined) return describeInterface(known, this.#description());
-    const links = new Set(record.attachments.map(({ link }) => link));
-    let number = 0;
-    while (links.has(`eth${number}`)) number++;
-    const context = { ...this.#wiring(), link: `eth${number}` };
+    const context = { ...this.#wiring(), link: freeLink(record.attachments) };
     const added = chooseLocal(containerId, attachment, context);
     this.#rewire(sandbox, { ...record, attachments: [...record.attachments, added] });
     return describeInterface(added, this.#description());
@@ -178,9 +180,9 @@ class KernelHostNetwork implements HostNetwork {
   disconnect(containerId: string, networkId: string): void {
     const sandbox = this.#sandboxOf(containerId);
     const { record } = sandbox;
-    const attachments = record.attachments.filter(
-      (attachment) => attachment.networkId !== networkId,
-    );
+    const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
+    const attachments = record.attachments.filter((attachment) => !leaving(attachment));
+    this.#unplug(record.attachments.filter(leaving));
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -194,38 +196,24 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
-    for (const { networkId } of sandbox.attachments) {
-      const overlay = this.#overlays.get(networkId);
-      if (overlay !== undefined) overlay.reconcilePorts(this.#hubContext(overlay));
-    }
+    this.#unplug(sandbox.attachments);
     this.#removeUnwanted();
     this.#settleHost();
-    const addresses = new Set(
-      sandbox.attachments.map(({ address }) => addressWithoutPrefix(address)),
-    );
-    if (sandbox.record.hostPorts.length > 0) this.#host.forgetConnections(addresses);
+    const { hostPorts, attachments } = sandbox.record;
+    if (hostPorts.length > 0) this.#host.forgetConnections(addressesOf(attachments));
     await sandbox.close();
   }
 
   async readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]> {
-    const adopted: Sandbox[] = [];
-    for (const record of this.#pending) {
-      const { containerId } = record.spec;
-      const netns = live.get(containerId);
-      if (netns === undefined) {
-        this.#records.removeSandbox(containerId);
-        continue;
-      }
-      const sandbox = new Sandbox(this.#kernel, { ...record, spec: { ...record.spec, netns } });
-      this.#sandboxes.set(containerId, sandbox);
-      adopted.push(sandbox);
-    }
+    const { adopted, gone } = adoptSandboxes(this.#kernel, this.#pending, live);
+    for (const containerId of gone) this.#records.removeSandbox(containerId);
+    for (const sandbox of adopted) this.#sandboxes.set(sandbox.id, sandbox);
     this.#pending = [];
-    for (const overlay of this.#overlays.values()) overlay.reconcile(this.#hubContext(overlay));
+    for (const overlay of this.#overlays.values()) this.#settleHub(overlay);
     this.#settleHost();
     for (const sandbox of adopted) {
-      this.#settleSandbox(sandbox);
-      await this.#serveDns(sandbox);
+      this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
+      await this.#serveDns(sandbox).catch(this.#onPortFailure);
     }
     return [...live.keys()].filter((containerId) => !this.#sandboxes.has(containerId));
   }
@@ -236,13 +224,15 @@ class KernelHostNetwork implements HostNetwork {
       if (count > 0) findings.push(`${what}: ${count}`);
     };
     for (const [networkId, overlay] of this.#overlays) {
-      note(`network ${networkId}`, overlay.reconcile(this.#hubContext(overlay)));
+      note(`network ${networkId}`, this.#settleHub(overlay));
     }
     note('host links', this.#settleHost());
     note('host tables', this.#host.rulesets.repair().length);
     for (const sandbox of this.#sandboxes.values()) {
-      note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
-      note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
+      this.#attempt(sandbox, () => {
+        note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
+        note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
+      });
     }
     if (findings.length > 0) this.#options.log.warn('network repaired', { findings });
     return { repairs: findings.length, findings };
@@ -283,12 +273,12 @@ class KernelHostNetwork implements HostNetwork {
 
   #settleOverlay(overlay: Overlay, change: TableChange): void {
     // Ways first, then the maps that send traffic there.
-    if (change.moved) overlay.reconcile(this.#hubContext(overlay));
+    if (change.moved) this.#settleHub(overlay);
     if (overlay.table.ingress) this.#settleHost();
     const { networkId } = overlay.table;
     const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
     for (const sandbox of affected) {
-      if (overlay.table.ingress) this.#settleSandbox(sandbox);
+      if (overlay.table.ingress) this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
       else sandbox.rulesets.apply(overlay.virtualIps);
     }
     if (change.removed.size === 0 && change.gone.size === 0) return;
@@ -305,10 +295,33 @@ class KernelHostNetwork implements HostNetwork {
   #wire(sandbox: Sandbox): void {
     for (const { networkId } of sandbox.attachments) {
       const overlay = this.#overlays.get(networkId);
-      if (overlay !== undefined) overlay.reconcilePorts(this.#hubContext(overlay));
+      overlay?.plug({ ...this.#hubContext(overlay), sandboxes: [sandbox] });
     }
     this.#settleHost();
     this.#settleSandbox(sandbox);
+  }
+
+  #unplug(attachments: readonly Attachment[]): void {
+    for (const { kind, networkId, hostLink } of attachments) {
+      if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
+      else this.#host.deleteLink(hostLink);
+    }
+  }
+
+  #settleHub(overlay: Overlay): number {
+    return overlay.reconcile(this.#hubContext(overlay), this.#onPortFailure);
+  }
+
+  /** What a container did to its own namespace stops neither the others nor the host. */
+  #attempt(sandbox: Sandbox, work: () => unknown): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.log.warn('container not wired as it should be', {
+        container: sandbox.id,
+        error,
+      });
+    }
   }
 
   #rewire(sandbox: Sandbox, record: SandboxRecord): void {
@@ -354,20 +367,15 @@ class KernelHostNetwork implements HostNetwork {
 
   async #serveDns(sandbox: Sandbox): Promise<void> {
     const sources = {
-      directories: (): readonly Directory[] => this.#directoriesOf(sandbox),
+      directories: (): readonly Directory[] =>
+        directoriesOf(sandbox.attachments, {
+          overlays: this.#overlays,
+          locals: this.#locals,
+          records: [...this.#sandboxes.values()].map(({ record }) => record),
+        }),
       resolvers: (): readonly string[] => this.#resolversOf(sandbox),
     };
     await sandbox.serveDns(sources, this.#forwarder);
-  }
-
-  #directoriesOf(sandbox: Sandbox): readonly Directory[] {
-    const records = [...this.#sandboxes.values()].map(({ record }) => record);
-    return sandbox.attachments.flatMap(({ kind, networkId }): readonly Directory[] => {
-      const overlay = this.#overlays.get(networkId);
-      if (overlay !== undefined) return overlay.table.ingress ? [] : [overlay.directory];
-      const network = kind === 'local' ? this.#locals.byId.get(networkId) : undefined;
-      return network === undefined ? [] : [this.#locals.directoryOf(network, records)];
-    });
   }
 
   /** A container without a way out asks nobody outside. */

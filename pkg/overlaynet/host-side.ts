@@ -7,7 +7,7 @@ import type { Namespace } from './kernel/kernel.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
 import type { LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
-import { ensureSysctls, reconcile } from './reconcile.ts';
+import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Sandbox } from './sandbox.ts';
 import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
@@ -32,6 +32,7 @@ export class HostSide {
   nodeId: string;
   readonly #gatewaySubnet: string;
   readonly #ingressMode: 'preserve' | 'masquerade';
+  readonly #onPortFailure: PortFailure;
   #sysctlsBefore: Readonly<Record<string, string>>;
   readonly #applied = new Map<string, string>();
 
@@ -41,7 +42,9 @@ export class HostSide {
     readonly gatewaySubnet: string;
     readonly ingressMode: 'preserve' | 'masquerade';
     readonly sysctlsBefore: Readonly<Record<string, string>>;
+    readonly onPortFailure: PortFailure;
   }) {
+    this.#onPortFailure = options.onPortFailure;
     this.namespace = options.namespace;
     this.rulesets = new AppliedRulesets(options.namespace);
     this.nodeId = options.nodeId;
@@ -78,6 +81,7 @@ export class HostSide {
         gateway: usesGateway ? `${gateway}/${prefix}` : undefined,
         ingress: ingress && foot !== undefined ? { address: foot, mtu: ingress.mtu } : undefined,
       }),
+      this.#onPortFailure,
     );
     const bridges: HostBridge[] = localNetworks.map(({ bridge, subnet, internal }) => ({
       link: bridge,

@@ -136,6 +136,24 @@ test('repair puts back what was deleted behind our back, and is silent otherwise
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
 });
 
+test('a container that spoils its own wiring harms nobody else', async () => {
+  await lab.run('c1', 'ip', 'link', 'del', 'eth0');
+  await lab.run('c1', 'ip', 'link', 'add', 'eth0', 'type', 'bridge');
+  const moved = WEB.map((endpoint, index) => ({ ...endpoint, out: index === 0 }));
+  one.applyTables([table([...moved, { address: '10.0.1.15', node: 2 }])]);
+  const hub = `--net=${lab.runDir('h1')}/netns/app-id`;
+  const fdb = await lab.run('h1', 'nsenter', hub, 'bridge', 'fdb', 'show', 'dev', 'vx0');
+  expect(fdb).toContain('02:42:0a:00:01:0f dst 192.168.50.2');
+  one.applyTables([table(moved)]);
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 6)).sort()).toEqual([
+    'c2 10.0.1.10',
+    'c3 10.0.1.10',
+    'c4 10.0.1.10',
+  ]);
+  await one.attach(sandbox('late', '10.0.1.16'));
+  await ping('late', '10.0.1.12');
+});
+
 test('detach leaves nothing and a restarted agent takes the rest over', async () => {
   await one.detach('c1');
   await one.detach('c1');

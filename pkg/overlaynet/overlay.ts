@@ -5,7 +5,7 @@ import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
-import { ensureSysctls, reconcile, reconcileLinks } from './reconcile.ts';
+import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import { inService, virtualIpRuleset } from './vip.ts';
 
@@ -88,15 +88,19 @@ export class Overlay {
     this.#text = '';
   }
 
-  reconcile(context: HubContext): number {
-    return reconcile(this.#namespace, desiredHub(this.#table, context));
+  reconcile(context: HubContext, onPortFailure: PortFailure): number {
+    return reconcile(this.#namespace, desiredHub(this.#table, context), onPortFailure);
   }
 
-  /** Plugs and unplugs containers of this host; its cost does not grow with the network. */
-  reconcilePorts(context: HubContext): number {
+  /** Plugs the context's containers in; its cost does not grow with the network. */
+  plug(context: HubContext): void {
     const desired = desiredHub(this.#table, context);
     const fdb = desired.fdb.filter(({ link }) => link !== TUNNEL);
-    return reconcileLinks(this.#namespace, { ...desired, fdb, neighbours: [] });
+    addLinks(this.#namespace, { ...desired, fdb, neighbours: [] });
+  }
+
+  unplug(port: string): void {
+    this.#namespace.apply([{ do: 'delete-link', name: port }]);
   }
 
   close(): void {

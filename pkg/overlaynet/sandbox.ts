@@ -79,3 +79,34 @@ export class Sandbox {
     this.namespace[Symbol.dispose]();
   }
 }
+
+/**
+ * Opens the recorded containers that still live.
+ * @param live network namespace by container id
+ */
+export function adoptSandboxes(
+  kernel: Kernel,
+  records: readonly SandboxRecord[],
+  live: ReadonlyMap<string, string>,
+): { readonly adopted: readonly Sandbox[]; readonly gone: readonly string[] } {
+  const adopted: Sandbox[] = [];
+  const gone: string[] = [];
+  for (const record of records) {
+    const { spec } = record;
+    const netns = live.get(spec.containerId);
+    const sandbox = netns && openIfAlive(kernel, { ...record, spec: { ...spec, netns } });
+    if (sandbox) adopted.push(sandbox);
+    else gone.push(spec.containerId);
+  }
+  return { adopted, gone };
+}
+
+/** Undefined when the container ended a moment ago. */
+function openIfAlive(kernel: Kernel, record: SandboxRecord): Sandbox | undefined {
+  try {
+    return new Sandbox(kernel, record);
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -68,6 +68,19 @@ export function chooseAttachments(
   return attachments;
 }
 
+/** Without prefix lengths. */
+export function addressesOf(attachments: readonly Attachment[]): ReadonlySet<string> {
+  return new Set(attachments.map(({ address }) => addressWithoutPrefix(address)));
+}
+
+/** The lowest `ethN` that the container does not use. */
+export function freeLink(attachments: readonly Attachment[]): string {
+  const links = new Set(attachments.map(({ link }) => link));
+  let number = 0;
+  while (links.has(`eth${number}`)) number++;
+  return `eth${number}`;
+}
+
 export function chooseLocal(
   containerId: string,
   wanted: LocalAttachment,
