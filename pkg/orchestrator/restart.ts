@@ -42,7 +42,7 @@ export function mayRestart(work: Workload, last: Task): boolean {
 }
 
 /** It did not end by itself: it was told to stop, or its node was lost. */
-function wasForced({ status: { state } }: Task): boolean {
+export function wasForced({ status: { state } }: Task): boolean {
   return !isTerminal(state) || state === 'shutdown' || state === 'orphaned';
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage } from '../../test/sim/decide-cluster.ts';
+import { removeObject } from '../model/index.ts';
 
 test('tasks of a removed service on a lost node do not linger', () => {
   const cluster = new DecideCluster({ nodes: 1 });
@@ -7,10 +8,33 @@ test('tasks of a removed service on a lost node do not linger', () => {
   cluster.converge();
   const [node] = cluster.tables.list('node');
   if (!node) throw new Error('no node');
-  cluster.setNodeState(node.id, 'down');
   cluster.removeService(web);
-  cluster.converge();
+  cluster.settle();
+  expect(cluster.tables.count('task')).toBe(3);
+  cluster.setNodeState(node.id, 'down');
+  cluster.settle();
   expect(cluster.tables.count('task')).toBe(0);
+});
+
+test('a task that was stopped before it had a node leaves no trace', () => {
+  const cluster = new DecideCluster();
+  const web = cluster.createService(webSpec({ replicas: 1 }));
+  cluster.settle();
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  expect(cluster.tasks(web).map((task) => task.specVersion)).toEqual([2]);
+});
+
+test('a revision that was lost is written again', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const web = cluster.createService(webSpec({ replicas: 1 }));
+  cluster.converge();
+  const [revision] = cluster.tables.list('revision');
+  if (!revision) throw new Error('no revision');
+  cluster.apply([removeObject('revision', revision)]);
+  cluster.elect();
+  cluster.settle();
+  expect(cluster.tables.revision(web, 1)?.spec).toEqual(revision.spec);
 });
 
 test('a network on its way out goes with its last task', () => {

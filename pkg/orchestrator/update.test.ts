@@ -287,3 +287,34 @@ test('a new leader continues the update with the same counts', () => {
   finish(setup);
   expect(imagesRunning(setup)).toEqual(['nginx:2', 'nginx:2', 'nginx:2']);
 });
+
+test('a rollback keeps an old task that still runs and only stops what was to replace it', () => {
+  const setup = running({ Order: 'start-first', Parallelism: 2, FailureAction: 'rollback' });
+  const { cluster, web } = setup;
+  const before = cluster.running(web).map((task) => task.id);
+  cluster.updateService(web, (spec) => withImage(spec, 'broken'));
+  cluster.settle();
+  failNewest(setup);
+  expect(cluster.runnable(web).map((task) => task.id)).toEqual(before);
+  finish(setup);
+  expect(cluster.running(web).map((task) => task.id)).toEqual(before);
+});
+
+test('a replacement whose node is lost is watched in its successor', () => {
+  const { cluster, web } = running();
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  const [entry] = cluster.service(web).updateStatus?.active ?? [];
+  const replacement = entry && cluster.tables.get('task', entry.taskId);
+  if (!replacement?.nodeId) throw new Error('nothing is being replaced');
+  cluster.setNodeState(replacement.nodeId, 'down');
+  cluster.settle();
+  const status = cluster.service(web).updateStatus;
+  const watched = status?.active.find(({ slot }) => slot === entry?.slot);
+  expect(status).toMatchObject({ state: 'updating', failures: 0 });
+  expect(watched && cluster.tables.get('task', watched.taskId)).toMatchObject({
+    slot: replacement.slot,
+    specVersion: 2,
+    desiredState: expect.stringMatching(/ready|running/),
+  });
+});

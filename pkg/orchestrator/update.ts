@@ -11,7 +11,7 @@ import {
   updatePolicy,
 } from '../model/index.ts';
 import { addTask } from './new-task.ts';
-import { mayRestart } from './restart.ts';
+import { mayRestart, wasForced } from './restart.ts';
 import { rollBack } from './rollback.ts';
 import { isDirtySlot, isRunning, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
@@ -112,11 +112,7 @@ function look(
   const tasks = work.tasks(entry.slot);
   const task = tasks.find(({ id }) => id === entry.taskId);
   if (!live.has(entry.slot)) return { kind: 'over', paced: false };
-  if (!task || (!isRunnable(task) && !isTerminal(task.status.state))) {
-    const successor = newest(runnable(tasks));
-    if (!successor || work.isDirty(successor)) return { kind: 'over', paced: false };
-    return { kind: 'watch', paced: false, entry: { slot: entry.slot, taskId: successor.id } };
-  }
+  if (!task || (!isRunnable(task) && wasForced(task))) return succeeded(work, entry, tasks);
   const { runningSince } = entry;
   const until = runningSince === undefined ? undefined : runningSince + policy.monitorMs;
   if (isTerminal(task.status.state)) {
@@ -128,6 +124,19 @@ function look(
   if (work.now >= until) return { kind: 'over', paced: false };
   work.wake(until as InstantMs);
   return { kind: 'watch', entry, paced: false };
+}
+
+/** A replacement that was stopped from outside (drain, lost node) is no failure: what takes its place is watched. */
+function succeeded(work: Workload, entry: Active, tasks: readonly Task[]): Verdict {
+  const successor = newest(runnable(tasks)) ?? newest(tasks);
+  if (!successor || work.isDirty(successor)) return { kind: 'over', paced: false };
+  const { slot } = entry;
+  if (isRunnable(successor)) {
+    return { kind: 'watch', paced: false, entry: { slot, taskId: successor.id } };
+  }
+  return mayRestart(work, successor)
+    ? { kind: 'watch', paced: false, entry: { slot, taskId: entry.taskId } }
+    : { kind: 'over', paced: false };
 }
 
 function cameUp(work: Workload, policy: UpdatePolicy, entry: Active): Verdict {

@@ -105,18 +105,23 @@ export function checkResources(view: View): readonly string[] {
   return found;
 }
 
-/** A running update never has more than `parallelism` slots whose replacement does not run yet. */
-export function checkParallelism(view: View): readonly string[] {
+/**
+ * An update takes slots only while no more than `parallelism` replacements do not run yet. More may have to start
+ * again when a node with several of them is lost.
+ */
+export function checkParallelism(applied: Applied): readonly string[] {
   const found: string[] = [];
-  for (const service of view.list('service')) {
-    const status = service.updateStatus;
-    if (status?.state !== 'updating' && status?.state !== 'rollback_started') continue;
-    const policy = policyOf(service.spec, status.state);
+  for (const { kind, before, after } of applied) {
+    const status = kind === 'service' ? after?.updateStatus : undefined;
+    if (kind !== 'service' || !after || !status) continue;
+    const known = new Set(before?.updateStatus?.active.map(({ slot }) => slot));
+    const slots = status.active.map(({ slot }) => slot);
+    if (new Set(slots).size < slots.length) found.push(`service ${after.id} watches a slot twice`);
+    const { parallelism } = policyOf(after.spec, status.state);
     const starting = status.active.filter((entry) => entry.runningSince === undefined).length;
-    const slots = new Set(status.active.map(({ slot }) => slot));
-    if (slots.size < status.active.length) found.push(`service ${service.id} watches a slot twice`);
-    if (policy.parallelism > 0 && starting > policy.parallelism) {
-      found.push(`service ${service.id} replaces ${starting} slots at a time`);
+    const took = slots.some((slot) => !known.has(slot));
+    if (took && parallelism > 0 && starting > parallelism) {
+      found.push(`service ${after.id} replaces ${starting} slots at a time`);
     }
   }
   return found;

@@ -5,6 +5,7 @@
 import { expect, test } from 'vitest';
 import {
   compareTaskState,
+  isTerminal,
   type ServiceId,
   type ServiceSpec,
   serviceMode,
@@ -75,7 +76,7 @@ class Simulation {
     };
     this.cluster.onPass = (applied): void => {
       this.#check([...checkUnique(tables), ...checkRevisions(tables), ...checkResources(tables)]);
-      this.#check([...checkParallelism(tables), ...checkFailureRatio(tables, applied)]);
+      this.#check([...checkParallelism(applied), ...checkFailureRatio(tables, applied)]);
     };
     this.cluster.settle();
   }
@@ -244,6 +245,10 @@ class Simulation {
       this.cluster.advance(this.cluster.wakeAt - this.cluster.now);
     }
     for (const id of this.#services()) this.#check(this.#unconverged(id));
+    const restless = [...this.cluster.tables.list('task')].filter(
+      (task) => task.desiredState === 'shutdown' && !isTerminal(task.status.state),
+    );
+    this.#check(restless.map(({ id }) => `task ${id} was told to stop and never did`));
     this.cluster.elect();
     const again = this.cluster.pass();
     if (again.length > 0) this.#check([`a second look decided ${JSON.stringify(again)}`]);
