@@ -235,7 +235,9 @@ describe('status reports', () => {
       statuses: [{ taskId: 't1' as TaskId, status: status('starting') }],
     });
     await one.clock.advance(20);
-    expect(one.store.view.get('task', 't1' as TaskId)?.status.state).toBe('running');
+    const after = one.store.view.get('task', 't1' as TaskId)?.status;
+    expect(after?.state).toBe('running');
+    expect(after?.at).toBeGreaterThan(one.clock.now() - 100);
     expect(agent.received).toContainEqual({ kind: 'reported', number: 2 });
   });
 

@@ -3,6 +3,7 @@ import {
   compareTaskState,
   type DraftTables,
   errorMessage,
+  type InstantMs,
   type NodeId,
   type TaskId,
   type TaskStatus,
@@ -20,7 +21,7 @@ export interface Reporter {
 }
 
 export interface StatusWriterOptions {
-  readonly store: Pick<Store, 'update' | 'isLeader'>;
+  readonly store: Pick<Store, 'update' | 'isLeader' | 'now'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** How long the first report waits for others. */
@@ -84,7 +85,7 @@ export class StatusWriter {
       );
       for (let at = 0; at < all.length; at += CHANGES_MAX) {
         const part = all.slice(at, at + CHANGES_MAX);
-        await store.update((draft) => applyStatuses(draft, part));
+        await store.update((draft) => applyStatuses(draft, part, store.now()));
       }
       for (const { reporter, number } of batch) reporter.reported(number);
     } catch (error) {
@@ -108,17 +109,22 @@ export class StatusWriter {
   }
 }
 
-/** A report counts when the task is on that node and it does not move the state left (promise S3). */
-export function applyStatuses(
+/**
+ * A report counts when the task is on that node and it does not move the state left (promise S3). States are stamped
+ * with the leader's time: deciders compare them with it, and the clocks of nodes differ.
+ */
+function applyStatuses(
   draft: DraftTables,
   reports: readonly (TaskStatusReport & { readonly nodeId: NodeId })[],
+  now: InstantMs,
 ): void {
   for (const { taskId, nodeId, status } of reports) {
     const task = draft.get('task', taskId);
     if (!task || task.nodeId !== nodeId) continue;
     const order = compareTaskState(status.state, task.status.state);
     if (order < 0 || (order === 0 && sameStatus(status, task.status))) continue;
-    draft.add(updateObject('task', { ...task, status }));
+    const at = order === 0 ? task.status.at : now;
+    draft.add(updateObject('task', { ...task, status: { ...status, at } }));
   }
 }
 
