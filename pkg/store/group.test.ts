@@ -44,6 +44,18 @@ test('when the leader is killed another one takes over and no acknowledged write
   expect(new Set(names(survivor.store))).toEqual(new Set(acknowledged));
 });
 
+test('a leader whose connections broke is replaced long before the election timeout', async () => {
+  const tickMs = 20;
+  const electionTicks = 400;
+  await using cluster = await TestCluster.of(3, { tickMs, electionTicks });
+  const leader = await cluster.leader();
+  const survivor = await cluster.follower();
+  await cluster.kill(leader.member.raftId);
+  const killedAt = performance.now();
+  await write(survivor.store, 'a');
+  expect(performance.now() - killedAt).toBeLessThan(tickMs * electionTicks);
+});
+
 test('attempts whose messages get lost are repeated, and take effect once', async () => {
   await using cluster = await TestCluster.of(3);
   const { store } = await cluster.follower();

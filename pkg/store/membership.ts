@@ -25,6 +25,8 @@ export interface MembershipOptions {
 
 const TIMEOUT_MS = 20_000;
 const TRANSFER_MS = 5000;
+/** Between two promotions: a change that was dropped is asked for again. */
+const PROMOTION_TICKS = 10;
 /** A learner that lacks no more than this becomes a voter. */
 const CAUGHT_UP_ENTRIES = 64;
 
@@ -120,7 +122,7 @@ export class Membership {
       const changes = [{ type: 'addNode', nodeId: raftId }] as const;
       replica().proposeConfChange({ changes, context: encodeMemberCommand(command) });
       logger.info('manager caught up and becomes a voter', { member: raftId });
-      this.#promotingUntil = now + tuning.tickMs * tuning.electionTicks;
+      this.#promotingUntil = now + PROMOTION_TICKS * tuning.tickMs;
       return;
     }
   }

@@ -163,6 +163,16 @@ export class Replica {
     this.#input((node) => node.transferLeader(to));
   }
 
+  /** Ask whether an election can be won. */
+  campaign(): void {
+    this.#input((node) => node.campaign());
+  }
+
+  /** Stop believing in the leader, and refusing others their votes for its sake. */
+  forgetLeader(): void {
+    this.#input((node) => node.forgetLeader());
+  }
+
   reportUnreachable(raftId: number): void {
     this.#input((node) => node.reportUnreachable(raftId));
   }

@@ -8,8 +8,6 @@ import {
   type Version,
   type View,
 } from '../model/index.ts';
-import { ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
-import { encodeCommand, type RequestId } from './command.ts';
 import type {
   Batch,
   CallOptions,
@@ -30,11 +28,12 @@ import { Peers } from './peers.ts';
 import { Proposals } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { type Recovered, recover } from './recovery.ts';
-import { refusalError, StrictDraft } from './refusal.ts';
 import { Replica } from './replica.ts';
 import type { Outcome } from './request-table.ts';
 import { Snapshotter } from './snapshotter.ts';
 import { type Applied, StateMachine } from './state-machine.ts';
+import { Suspicion } from './suspicion.ts';
+import { type NewRequest, Writes } from './writes.ts';
 
 const TUNING: Tuning = {
   tickMs: 100,
@@ -47,10 +46,9 @@ const TUNING: Tuning = {
   segmentBytes: 16 * 1024 * 1024,
   requestsMax: 10_000,
 };
-const UPDATE_MS = 20_000;
 const BARRIER_MS = 2500;
 const HELLO_TICKS = 10;
-const ATTEMPTS_MAX = 20;
+const FORGET_MS = 10_000;
 
 /** A store on this machine's disk, member of a group of managers. Nothing happens before `start`. */
 export function createStore(options: StoreOptions): Store {
@@ -64,9 +62,12 @@ class LocalStore implements Store {
   readonly #leadership: Leadership;
   readonly #peers: Peers;
   readonly #proposals: Proposals;
+  readonly #writes: Writes;
   readonly #reads: Reads;
   readonly #membership: Membership;
+  readonly #suspicion: Suspicion;
   readonly #watchers = new Set<(batch: Batch) => void>();
+  readonly #forgotten = new Set<number>();
   #running: Running | undefined;
   #ticks = 0;
   #removedTold = false;
@@ -90,6 +91,14 @@ class LocalStore implements Store {
       leadership: this.#leadership,
       noLeader,
     });
+    this.#writes = new Writes({
+      view: this.view,
+      clock,
+      random,
+      now: (): InstantMs => this.now(),
+      proposals: this.#proposals,
+      send: (data): boolean => this.#replica.propose(data),
+    });
     this.#reads = new Reads({
       clock,
       random,
@@ -97,17 +106,21 @@ class LocalStore implements Store {
       requestIndex: (context): void => this.#replica.readIndex(context),
       noLeader,
     });
-    this.#membership = new Membership({
-      self,
-      machine: this.#machine,
+    const shared = {
       replica: (): Replica => this.#replica,
       leadership: this.#leadership,
       peers: this.#peers,
-      proposals: this.#proposals,
       tuning: this.#tuning,
       clock,
+    };
+    this.#suspicion = new Suspicion({ ...shared, random });
+    this.#membership = new Membership({
+      ...shared,
+      self,
+      machine: this.#machine,
+      proposals: this.#proposals,
       logger,
-      newRequest: (): NewRequest => this.#newRequest(),
+      newRequest: (): NewRequest => this.#writes.newRequest(),
     });
   }
 
@@ -190,40 +203,13 @@ class LocalStore implements Store {
     options: UpdateOptions = {},
   ): Promise<Committed<T>> {
     if (options.linearizable === true) await this.barrier({ signal: options.signal });
-    const { clock } = this.#options;
-    const deadline = clock.monotonicMs() + (options.timeoutMs ?? UPDATE_MS);
-    for (let attempt = 1; ; attempt++) {
-      const draft = new StrictDraft(this.view);
-      const value = work(draft);
-      if (draft.changes.length === 0) return { value, index: this.view.index };
-      const timeoutMs = Math.max(1, deadline - clock.monotonicMs());
-      const outcome = await this.#submit(draft.changes, { ...options, timeoutMs });
-      if (outcome.refusal === undefined) return { value, index: outcome.index };
-      // Its refusal is applied here, so the next attempt sees what stood in the way.
-      const again = options.retryStale !== false && attempt < ATTEMPTS_MAX;
-      if (!again) throw refusalError(outcome.refusal);
-    }
+    this.#mustRun();
+    return this.#writes.update(work, options);
   }
 
   async propose(changes: readonly Change[], options: CallOptions = {}): Promise<Committed<void>> {
-    const pieces = splitChanges(changes);
-    if (pieces.length <= 1) {
-      if (changes.length === 0) return { value: undefined, index: this.view.index };
-      return committed(await this.#submit(changes, options));
-    }
-    let after: RequestId | undefined;
-    const outcomes = splitChanges(mergeChanges(changes)).map((piece) => {
-      const request = { ...this.#newRequest(), after, changes: piece };
-      after = request.id;
-      return this.#send(request, options);
-    });
-    const settled = await Promise.allSettled(outcomes);
-    let last: Committed<void> = { value: undefined, index: this.view.index };
-    for (const result of settled) {
-      if (result.status === 'rejected') throw result.reason;
-      last = committed(result.value);
-    }
-    return last;
+    this.#mustRun();
+    return this.#writes.propose(changes, options);
   }
 
   watch(listener: (batch: Batch) => void): Disposable {
@@ -322,6 +308,7 @@ class LocalStore implements Store {
       step: (message): void => replica.step(message),
       unreachable: (raftId): void => {
         peers.lost(raftId);
+        this.#suspicion.lost(raftId);
         replica.reportUnreachable(raftId);
       },
       isRemoved: (raftId): boolean => this.#machine.removedMembers.has(raftId),
@@ -356,6 +343,7 @@ class LocalStore implements Store {
     const running = this.#running;
     if (running === undefined) return;
     running.replica.tick();
+    this.#suspicion.tick();
     this.#proposals.tick();
     this.#reads.tick();
     this.#membership.tick();
@@ -366,32 +354,16 @@ class LocalStore implements Store {
     }
   }
 
-  #newRequest(): NewRequest {
-    const id = Buffer.from(this.#options.random.bytes(16)).toString('hex');
-    return { id, now: this.now(), base: this.view.index };
-  }
-
-  #submit(changes: readonly Change[], options: CallOptions): Promise<Outcome> {
-    return this.#send({ ...this.#newRequest(), after: undefined, changes }, options);
-  }
-
-  #send(request: Parameters<typeof encodeCommand>[0], options: CallOptions): Promise<Outcome> {
-    const { replica } = this.#mustRun();
-    const data = encodeCommand(request);
-    if (data.length > ENTRY_BYTES_MAX) {
-      const text = `the write has ${data.length} bytes, more than ${ENTRY_BYTES_MAX}`;
-      throw new ClusterError('invalid', text);
-    }
-    return this.#proposals.submit({
-      id: request.id,
-      send: (): boolean => replica.propose(data),
-      timeoutMs: options.timeoutMs ?? UPDATE_MS,
-      signal: options.signal,
-    });
-  }
-
   #checkRemoved(): void {
-    if (this.#machine.removedMembers.has(this.#options.self.raftId)) this.#tellRemoved();
+    const { self, transport, clock } = this.#options;
+    const removed = this.#machine.removedMembers;
+    if (removed.has(self.raftId)) this.#tellRemoved();
+    for (const raftId of removed.keys()) {
+      if (this.#forgotten.has(raftId)) continue;
+      this.#forgotten.add(raftId);
+      // It is still to hear that it was removed.
+      clock.after(FORGET_MS, () => transport.forget?.(raftId));
+    }
   }
 
   #tellRemoved(): void {
@@ -420,8 +392,6 @@ class LocalStore implements Store {
   }
 }
 
-type NewRequest = { readonly id: RequestId; readonly now: InstantMs; readonly base: Version };
-
 interface Running {
   readonly replica: Replica;
   readonly outbox: Outbox;
@@ -430,9 +400,4 @@ interface Running {
   readonly lock: Disposable;
   timer: Timer | undefined;
   listening: Disposable | undefined;
-}
-
-function committed(outcome: Outcome): Committed<void> {
-  if (outcome.refusal) throw refusalError(outcome.refusal);
-  return { value: undefined, index: outcome.index };
 }

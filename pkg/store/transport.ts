@@ -17,6 +17,8 @@ export interface Transport {
    * has all of it, rejects otherwise; must settle within its own deadline.
    */
   sendSnapshot(to: PeerAddress, payload: Uint8Array): Promise<void>;
+  /** The member was removed: stop trying to reach it. */
+  forget?(raftId: number): void;
   /** Begin to hand over what arrives. Called once, before the first send; disposing ends it. */
   listen(receiver: TransportReceiver): Disposable;
 }

@@ -1,0 +1,105 @@
+import type { Clock, Random } from '../io/index.ts';
+import {
+  type Change,
+  ClusterError,
+  type DraftTables,
+  type InstantMs,
+  type Version,
+  type View,
+} from '../model/index.ts';
+import { ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
+import { type Command, encodeCommand, type RequestId } from './command.ts';
+import type { CallOptions, Committed, UpdateOptions } from './contract.ts';
+import type { Proposals } from './proposals.ts';
+import { refusalError, StrictDraft } from './refusal.ts';
+import type { Outcome } from './request-table.ts';
+
+export interface WritesOptions {
+  readonly view: View;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly now: () => InstantMs;
+  readonly proposals: Proposals;
+  readonly send: (data: Uint8Array) => boolean;
+}
+
+export type NewRequest = Pick<Command, 'id' | 'now' | 'base'>;
+
+const UPDATE_MS = 20_000;
+/** Runs of one `work` against writers that keep being faster. */
+const ATTEMPTS_MAX = 20;
+
+/** Transactions: from drafts and changes to requests, and from outcomes to answers. */
+export class Writes {
+  readonly #options: WritesOptions;
+
+  constructor(options: WritesOptions) {
+    this.#options = options;
+  }
+
+  newRequest(): NewRequest {
+    const { random, now, view } = this.#options;
+    const id = Buffer.from(random.bytes(16)).toString('hex');
+    return { id, now: now(), base: view.index as Version };
+  }
+
+  async update<T>(work: (draft: DraftTables) => T, options: UpdateOptions): Promise<Committed<T>> {
+    const { clock, view } = this.#options;
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? UPDATE_MS);
+    for (let attempt = 1; ; attempt++) {
+      const draft = new StrictDraft(view);
+      const value = work(draft);
+      if (draft.changes.length === 0) return { value, index: view.index };
+      const timeoutMs = Math.max(1, deadline - clock.monotonicMs());
+      const outcome = await this.#submit(draft.changes, { ...options, timeoutMs });
+      if (outcome.refusal === undefined) return { value, index: outcome.index };
+      // Its refusal is applied here, so the next attempt sees what stood in the way.
+      const again = options.retryStale !== false && attempt < ATTEMPTS_MAX;
+      if (!again) throw refusalError(outcome.refusal);
+    }
+  }
+
+  async propose(changes: readonly Change[], options: CallOptions): Promise<Committed<void>> {
+    const pieces = splitChanges(changes);
+    if (pieces.length <= 1) {
+      if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
+      return committed(await this.#submit(changes, options));
+    }
+    let after: RequestId | undefined;
+    const outcomes = splitChanges(mergeChanges(changes)).map((piece) => {
+      const request = { ...this.newRequest(), after, changes: piece };
+      after = request.id;
+      return this.#send(request, options);
+    });
+    const settled = await Promise.allSettled(outcomes);
+    let last: Committed<void> = { value: undefined, index: this.#options.view.index };
+    for (const result of settled) {
+      if (result.status === 'rejected') throw result.reason;
+      last = committed(result.value);
+    }
+    return last;
+  }
+
+  #submit(changes: readonly Change[], options: CallOptions): Promise<Outcome> {
+    return this.#send({ ...this.newRequest(), changes }, options);
+  }
+
+  async #send(request: Command, options: CallOptions): Promise<Outcome> {
+    const data = encodeCommand(request);
+    if (data.length > ENTRY_BYTES_MAX) {
+      const text = `the write has ${data.length} bytes, more than ${ENTRY_BYTES_MAX}`;
+      throw new ClusterError('invalid', text);
+    }
+    return this.#options.proposals.submit({
+      id: request.id,
+      send: () => this.#options.send(data),
+      timeoutMs: options.timeoutMs ?? UPDATE_MS,
+      signal: options.signal,
+    });
+  }
+}
+
+function committed(outcome: Outcome): Committed<void> {
+  if (outcome.refusal) throw refusalError(outcome.refusal);
+  return { value: undefined, index: outcome.index };
+}
