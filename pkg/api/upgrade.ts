@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Logger } from '../io/index.ts';
 import { errorMessage } from '../model/index.ts';
+import { DetachFilter, parseDetachKeys } from './detach-keys.ts';
 import type { ContainerStream, Engine } from './engine.ts';
 import { httpFailure, invalid } from './failure.ts';
 import { frame, type StreamName, streamContentType } from './frames.ts';
@@ -50,6 +51,7 @@ async function serve(upgrade: Upgrade): Promise<void> {
 
 async function attach(upgrade: Upgrade, id: string, query: URLSearchParams): Promise<void> {
   const asked = (name: string): boolean => ['1', 'true'].includes(query.get(name) ?? '');
+  const detachKeys = parseDetachKeys(query.get('detachKeys') ?? undefined);
   const stream = await upgrade.engine.containers.attach(id, { stdin: asked('stdin') });
   accept(upgrade, stream.tty);
   upgrade.socket.unshift(upgrade.head);
@@ -63,6 +65,7 @@ async function attach(upgrade: Upgrade, id: string, query: URLSearchParams): Pro
     stdin: asked('stdin'),
     stdout: asked('stdout'),
     stderr: asked('stderr'),
+    detachKeys,
   });
 }
 
@@ -83,7 +86,8 @@ async function startExec(upgrade: Upgrade, id: string): Promise<void> {
     ...(size && { size: { rows: Number(size[0]), columns: Number(size[1]) } }),
   });
   accept(upgrade, stream.tty);
-  connect(upgrade.socket, stream, { stdin: true, stdout: true, stderr: true });
+  const detachKeys = parseDetachKeys(undefined);
+  connect(upgrade.socket, stream, { stdin: true, stdout: true, stderr: true, detachKeys });
 }
 
 /** The `Content-Length` bytes that come before the raw stream; what follows them goes back to the socket. */
@@ -158,13 +162,21 @@ interface Wanted {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
+  /** Typed into a terminal, they end the connection and not the process. */
+  readonly detachKeys: Buffer;
 }
 
 function connect(socket: Duplex, stream: ContainerStream, wanted: Wanted): void {
   const { stdin } = stream;
   stdin.on('error', () => socket.resume());
-  if (wanted.stdin) socket.pipe(stdin);
-  else socket.resume();
+  if (!wanted.stdin) socket.resume();
+  else if (stream.tty) {
+    const detach = (): void => {
+      stream.close();
+      socket.end();
+    };
+    socket.pipe(new DetachFilter(wanted.detachKeys, detach)).pipe(stdin);
+  } else socket.pipe(stdin);
   const outputs = [
     copyOutput(stream, wanted.stdout ? 'stdout' : undefined, { from: stream.stdout, to: socket }),
     copyOutput(stream, wanted.stderr ? 'stderr' : undefined, { from: stream.stderr, to: socket }),

@@ -23,6 +23,7 @@ import { checkNetworkName, matchesNetwork, NETWORK_FILTERS } from '../network-fi
 import { jsonBody, pathParameter, queryFlag, queryText } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { renderNetwork } from '../wire/network.ts';
+import { TIME_ZERO } from '../wire/time.ts';
 
 /** The cluster's networks, as a manager serves them. */
 export function networkRoutes(app: FastifyInstance, context: ClusterContext): void {
@@ -107,7 +108,7 @@ function hostNetwork(name: string): DockerJson {
   return {
     Name: name,
     Id: name,
-    Created: '0001-01-01T00:00:00Z',
+    Created: TIME_ZERO,
     Scope: 'swarm',
     Driver: name === 'none' ? 'null' : name,
     EnableIPv4: true,

@@ -12,15 +12,18 @@ export interface Call {
   readonly body?: unknown;
   /** Sent as it is, as JSON. */
   readonly text?: string | undefined;
+  /** Sent as a tar archive. */
+  readonly archive?: Buffer | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** One request to a unix socket; any status resolves. */
 export function ask(socketPath: string, path: string, call: Call = {}): Promise<Answer> {
-  const payload = call.text ?? (call.body === undefined ? undefined : JSON.stringify(call.body));
+  const json = call.text ?? (call.body === undefined ? undefined : JSON.stringify(call.body));
+  const payload = call.archive ?? json;
   const headers = {
     ...(payload !== undefined && {
-      'content-type': 'application/json',
+      'content-type': call.archive ? 'application/x-tar' : 'application/json',
       'content-length': String(Buffer.byteLength(payload)),
     }),
     ...call.headers,

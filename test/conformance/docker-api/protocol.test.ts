@@ -178,3 +178,15 @@ test('an upgrade for what is not there is an ordinary error', async () => {
   expect(text).toMatch(/^HTTP\/1\.1 404 /);
   expect(text).toContain('{"message":"No such container: nowhere"}');
 });
+
+test('archives larger than any JSON body are taken', async () => {
+  const archive = Buffer.alloc(6_000_000);
+  const { status, text } = await call('/images/load', { archive });
+  expect(status).toBe(200);
+  expect(JSON.parse(text)).toEqual({ stream: 'Loaded 6000000 bytes\n' });
+});
+
+test('a JSON body beyond the limit is refused', async () => {
+  const body = { Name: 'huge', Data: 'A'.repeat(5_000_000) };
+  expect((await call('/configs/create', { body })).status).toBe(413);
+});
