@@ -103,6 +103,7 @@ export class Assigner {
     this.#flushTimer = undefined;
     const changed = [...this.#tables.refresh()];
     const [dirty, all] = [this.#dirty, this.#allDirty];
+    const everywhere = ingressNetworks(view);
     this.#dirty = new Set();
     this.#allDirty = false;
     for (const session of sessions.values()) {
@@ -112,6 +113,7 @@ export class Assigner {
       const set = assignmentSet({
         view,
         nodeId,
+        everywhere,
         isHeld: (task: Task): boolean => this.#barrier.isHeld(task),
         tableOf: (id: NetworkId): KnownTable | undefined => this.#tables.of(id),
       });

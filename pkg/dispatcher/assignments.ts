@@ -6,13 +6,14 @@ import type {
   NodeId,
   Revision,
   Secret,
+  ServiceSpec,
   Task,
   TaskId,
   TaskState,
   View,
 } from '../model/index.ts';
 import { compareTaskState, isTerminal } from '../model/index.ts';
-import type { AssignmentChanges, NetworkPatch, TaskAssignment } from '../rpc/index.ts';
+import type { AssignmentChanges, NetworkPatch } from '../rpc/index.ts';
 
 /** A network table, numbered by content: two with the same number say the same. */
 export interface KnownTable {
@@ -22,12 +23,16 @@ export interface KnownTable {
   readonly from?: { readonly content: number; readonly patch: NetworkPatch } | undefined;
 }
 
+/** A task as the store has it, and what its agent shall bring it to now. */
+interface AssignedTask {
+  readonly task: Task;
+  readonly desiredState: DesiredState;
+  readonly spec: ServiceSpec;
+}
+
 /** Everything one node must know, each with what tells two contents apart. */
 export interface AssignmentSet {
-  readonly tasks: ReadonlyMap<
-    TaskId,
-    { readonly assignment: TaskAssignment; readonly key: string }
-  >;
+  readonly tasks: ReadonlyMap<TaskId, AssignedTask>;
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly configs: ReadonlyMap<string, Config>;
   readonly networks: ReadonlyMap<NetworkId, KnownTable>;
@@ -43,6 +48,8 @@ export const EMPTY_SET: AssignmentSet = {
 export interface AssignmentQuery {
   readonly view: View;
   readonly nodeId: NodeId;
+  /** Networks that every node takes part in. */
+  readonly everywhere: readonly NetworkId[];
   /** Its stop is held back until the drain barrier opens. */
   readonly isHeld: (task: Task) => boolean;
   readonly tableOf: (id: NetworkId) => KnownTable | undefined;
@@ -53,16 +60,15 @@ export interface AssignmentQuery {
  * containers of finished ones for their logs), and what the unfinished ones need.
  */
 export function assignmentSet(query: AssignmentQuery): AssignmentSet {
-  const { view, nodeId, isHeld, tableOf } = query;
-  const tasks = new Map<TaskId, { assignment: TaskAssignment; key: string }>();
+  const { view, nodeId, everywhere, isHeld, tableOf } = query;
+  const tasks = new Map<TaskId, AssignedTask>();
   const needs: Needs = { secrets: new Map(), configs: new Map() };
-  const wanted = new Set<NetworkId>(ingressNetworks(view));
+  const wanted = new Set(everywhere);
   for (const task of view.tasksOfNode(nodeId)) {
     const revision = view.revision(task.serviceId, task.specVersion);
     if (!revision || !isPlaced(task)) continue;
     const desiredState = isHeld(task) ? 'running' : effectiveDesiredState(task);
-    const assignment = { task: { ...task, desiredState }, spec: revision.spec };
-    tasks.set(task.id, { assignment, key: taskKey(assignment.task) });
+    tasks.set(task.id, { task, desiredState, spec: revision.spec });
     if (isTerminal(task.status.state)) continue;
     for (const { networkId } of task.networks) wanted.add(networkId);
     addNeeds(view, revision, needs);
@@ -97,8 +103,8 @@ function isPlaced({ status: { state } }: Task): boolean {
 }
 
 /** Networks that every node takes part in. */
-export function* ingressNetworks(view: View): Iterable<NetworkId> {
-  for (const network of view.list('network')) if (network.spec.Ingress) yield network.id;
+export function ingressNetworks(view: View): readonly NetworkId[] {
+  return [...view.list('network')].flatMap(({ id, spec }) => (spec.Ingress ? id : []));
 }
 
 /** What a manager ended by itself must not go on running on the node. */
@@ -111,11 +117,20 @@ function effectiveDesiredState(task: Task): DesiredState {
 export function isSameToAgent(before: Task, after: Task): boolean {
   return (
     before.nodeId === after.nodeId &&
-    phase(before.status.state) === phase(after.status.state) &&
-    (before.networks === after.networks || taskKey(before) === taskKey(after)) &&
     before.desiredState === after.desiredState &&
-    before.specVersion === after.specVersion
+    phase(before.status.state) === phase(after.status.state) &&
+    isSameWork(before, after)
   );
+}
+
+/** The agent's own reports come back as new versions of the task; they are no news to it. */
+function isSameWork(before: Task, after: Task): boolean {
+  if (before === after) return true;
+  const sameNetworks =
+    before.networks === after.networks ||
+    (before.networks.length === 0 && after.networks.length === 0) ||
+    JSON.stringify(before.networks) === JSON.stringify(after.networks);
+  return before.specVersion === after.specVersion && sameNetworks;
 }
 
 /** What sets and tables tell apart of a task's state. */
@@ -125,22 +140,21 @@ function phase(state: TaskState): 'unplaced' | 'coming' | 'running' | 'over' | '
   return compareTaskState(state, 'assigned') < 0 ? 'unplaced' : 'coming';
 }
 
-/** The agent's own reports come back as new versions of the task; they are no news to it. */
-function taskKey(task: Task): string {
-  return JSON.stringify([task.desiredState, task.specVersion, task.networks]);
-}
-
 /** The differences between two sets, or undefined when there are none. */
 export function diffAssignments(
   before: AssignmentSet,
   after: AssignmentSet,
 ): AssignmentChanges | undefined {
-  const tasks = changed(before.tasks, after.tasks, (a, b) => a.key === b.key);
+  const tasks = changed(
+    before.tasks,
+    after.tasks,
+    (a, b) => a.desiredState === b.desiredState && isSameWork(a.task, b.task),
+  );
   const secrets = changed(before.secrets, after.secrets, (a, b) => a.version === b.version);
   const configs = changed(before.configs, after.configs, (a, b) => a.version === b.version);
   const { networks, networkPatches } = networkDifferences(before.networks, after.networks);
   const changes: AssignmentChanges = {
-    tasks: tasks.map(({ assignment }) => assignment),
+    tasks: tasks.map(({ task, desiredState, spec }) => ({ task: { ...task, desiredState }, spec })),
     removedTasks: removed(before.tasks, after.tasks),
     secrets,
     removedSecrets: removed(before.secrets, after.secrets),

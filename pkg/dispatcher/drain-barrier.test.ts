@@ -79,8 +79,21 @@ describe('drain barrier', () => {
     await settle();
     expect(one.first.desired('t1')).toBe('shutdown');
   });
+});
 
-  it('does not hold a task back that takes no connections', async () => {
+describe('tasks that are not in service', () => {
+  it('are not held back again when a late report says that they run', async () => {
+    const one = await bench();
+    one.task('t1', '1', 'starting');
+    const agent = await one.agent('1');
+    one.change('t1', { desired: 'shutdown' });
+    await one.clock.advance(10);
+    one.change('t1', { state: 'running' });
+    await one.clock.advance(10);
+    expect(agent.desired('t1')).toBe('shutdown');
+  });
+
+  it('are told to stop at once', async () => {
     const one = await bench();
     one.task('t1', '1', 'starting');
     const agent = await one.agent('1');

@@ -46,11 +46,17 @@ export class DrainBarrier {
   /** Whether `task` must not be told to stop yet. The first call for a stopping task begins the hold. */
   isHeld(task: Task): boolean {
     const stopping = task.desiredState === 'shutdown' || task.desiredState === 'remove';
-    if (!stopping || task.status.state !== 'running' || task.networks.length === 0) {
+    if (!stopping) {
       this.forget(task.id);
       return false;
     }
     if (this.#open.has(task.id)) return false;
+    if (task.status.state !== 'running' || task.networks.length === 0) {
+      // Its agent is told to stop it: a report that it runs, written before that, must not take this back.
+      this.#holds.delete(task.id);
+      this.#open.add(task.id);
+      return false;
+    }
     if (!this.#holds.has(task.id)) {
       this.#holds.set(task.id, {
         networks: task.networks.map(({ networkId }) => networkId),

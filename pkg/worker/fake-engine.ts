@@ -27,6 +27,8 @@ export class FakeEngine implements TaskEngine {
   readonly missingImages = new Set<string>();
   /** While set, pulls do not end. */
   holdPulls = false;
+  /** While set, programs do not heed the stop signal; `exit` ends them. */
+  holdStops = false;
   /** Health of a container that just started. */
   startHealth: TaskHealth = 'none';
   startError: string | undefined;
@@ -91,7 +93,9 @@ export class FakeEngine implements TaskEngine {
 
   async stopTask(id: string): Promise<void> {
     this.calls.push(`stop ${id}`);
-    if (this.#containers.get(id)?.state === 'running') this.exit(id, 143);
+    if (this.#containers.get(id)?.state !== 'running') return;
+    if (this.holdStops) await this.waitTask(id);
+    else this.exit(id, 143);
   }
 
   async killTask(id: string): Promise<void> {

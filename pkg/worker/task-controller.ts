@@ -1,6 +1,12 @@
 import type { TaskContainer, TaskEngine } from '../engine/index.ts';
 import type { Clock, Logger } from '../io/index.ts';
-import { compareTaskState, errorMessage, type TaskStatus, unreachable } from '../model/index.ts';
+import {
+  compareTaskState,
+  type DesiredState,
+  errorMessage,
+  type TaskStatus,
+  unreachable,
+} from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
 import { nextStep, type Step } from './next-step.ts';
 import { dependenciesOf, type TaskSurroundings, taskContainerSpec } from './task-spec.ts';
@@ -48,11 +54,16 @@ export class TaskController {
     return this.#status;
   }
 
-  /** A newer assignment: what is going on is given up if it is not wanted any more. */
+  /**
+   * A newer assignment: what is going on is given up if it is not wanted any more. A stop is never taken back: a new
+   * leader may hold one back that the last leader had let through.
+   */
   update(assignment: TaskAssignment): void {
     const before = this.#assignment.task.desiredState;
-    this.#assignment = assignment;
-    if (assignment.task.desiredState !== before) this.#interrupt();
+    const { task } = assignment;
+    const desiredState = isStop(before) && !isStop(task.desiredState) ? before : task.desiredState;
+    this.#assignment = { ...assignment, task: { ...task, desiredState } };
+    if (desiredState !== before) this.#interrupt();
     this.look();
   }
 
@@ -213,4 +224,8 @@ export class TaskController {
       this.#wake = resolve;
     });
   }
+}
+
+function isStop(desired: DesiredState): boolean {
+  return desired === 'shutdown' || desired === 'remove';
 }

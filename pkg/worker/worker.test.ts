@@ -120,6 +120,19 @@ describe('assignment of a task', () => {
     await eventually(() => expect(engine.task('t1')).toBeUndefined());
   });
 
+  it('does not take a stop back', async () => {
+    const { manager, engine } = await bench(identities);
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    await manager.reaches('t1', 'running');
+    engine.holdStops = true;
+    manager.assign({ tasks: [assignment('t1', { desiredState: 'shutdown' })] });
+    await eventually(() => expect(engine.calls).toContain('stop t1'));
+    const sequence = manager.assign({ tasks: [assignment('t1')] });
+    await eventually(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
+    engine.exit('t1', 0);
+    await manager.reaches('t1', 'shutdown');
+  });
+
   it('gives a pull up when it is not wanted any more', async () => {
     const { manager, engine } = await bench(identities);
     engine.holdPulls = true;
