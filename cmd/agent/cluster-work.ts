@@ -2,7 +2,7 @@ import { arch, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { TaskEngine } from '../../pkg/engine/index.ts';
 import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
-import type { NodeDescription } from '../../pkg/model/index.ts';
+import type { NodeDescription, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
 import { Worker } from '../../pkg/worker/index.ts';
@@ -21,6 +21,7 @@ export interface WorkOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly onManagers: (addresses: readonly string[]) => void;
+  readonly onRole: (role: NodeRole) => void;
 }
 
 const NANO_CPUS = 1e9;
@@ -45,7 +46,7 @@ export class HostWork implements ClusterWork {
   }
 
   async start(credentials: Credentials, record: NodeRecord): Promise<void> {
-    const { dataDir, engine, network, clock, random, log, onManagers } = this.#options;
+    const { dataDir, engine, network, clock, random, log, onManagers, onRole } = this.#options;
     network.become({
       nodeId: credentials.identity.nodeId,
       underlayAddress: record.dataPathAddress,
@@ -64,6 +65,7 @@ export class HostWork implements ClusterWork {
       description: (): NodeDescription => this.#description(),
       address: record.dataPathAddress,
       onManagers,
+      onRole,
     });
     this.#running = this.#worker.run(this.#abort.signal).catch((error: unknown) => {
       log.error('following the cluster failed', { error });

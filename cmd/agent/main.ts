@@ -69,6 +69,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     random: systemRandom,
     log,
     onManagers: (addresses): void => member.heardOf(addresses),
+    onRole: (role): void => member.wantRole(role),
   });
   const member = new Member({
     dataDir: config['data-dir'],
@@ -93,6 +94,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
   await repairUntil(network, log, signal);
   await api.close();
   supervisor.release();
+  member.release();
   await work.stop({ forget: false });
   await network.dispose();
   rmSync(config.socket, { force: true });
@@ -144,11 +146,20 @@ async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSigna
   try {
     for (;;) {
       await sleep(systemClock, REPAIR_MS, signal);
-      const report = network.repair();
-      if (report.repairs > 0) log.warn('network repaired', { ...report });
+      repairOnce(network, log);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+  }
+}
+
+/** What the kernel refuses now is tried again in the next round. */
+function repairOnce(network: HostNetwork, log: Logger): void {
+  try {
+    const report = network.repair();
+    if (report.repairs > 0) log.warn('network repaired', { ...report });
+  } catch (error) {
+    log.error('network not repaired', { error });
   }
 }
 

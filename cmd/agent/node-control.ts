@@ -24,6 +24,7 @@ import {
   newObjectId,
   newRaftId,
   type Random,
+  readJson,
   writeFileAtomic,
 } from '../../pkg/io/index.ts';
 import {
@@ -34,6 +35,7 @@ import {
   type ClusterId,
   DATA_PATH_PORT_DEFAULT,
   type NodeId,
+  type NodeRole,
   SUBNET_SIZE_DEFAULT,
 } from '../../pkg/model/index.ts';
 import {
@@ -49,6 +51,7 @@ import {
   removeNodeRecord,
   writeNodeRecord,
 } from './node-record.ts';
+import { leaveManagers, nextCertificate, Renewal, RoleFollower } from './role.ts';
 import type { ManagerSupervisor } from './supervise-manager.ts';
 
 /** The part of the agent that follows the cluster's orders: started with the membership, ended with it. */
@@ -81,9 +84,18 @@ export class Member implements NodeControl {
   #credentials: Credentials | undefined;
   #record: NodeRecord | undefined;
   #pending = false;
+  readonly #roles: RoleFollower;
+  readonly #renewal: Renewal;
 
   constructor(options: MemberOptions) {
+    const { clock, random, log } = options;
     this.#options = options;
+    this.#roles = new RoleFollower({
+      clock,
+      log,
+      change: (role): Promise<void> => this.#become(role),
+    });
+    this.#renewal = new Renewal({ clock, random, log, renew: (): Promise<void> => this.#renew() });
   }
 
   /** Continue as what this host was before the agent ended. */
@@ -113,6 +125,16 @@ export class Member implements NodeControl {
     writeNodeRecord(this.#options.dataDir, this.#record);
   }
 
+  /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. */
+  wantRole(role: NodeRole): void {
+    if (this.#credentials && this.#credentials.identity.role !== role) this.#roles.want(role);
+  }
+
+  /** The agent itself ends: nothing is renewed any more. */
+  release(): void {
+    this.#renewal.stop();
+  }
+
   async init(request: SwarmInitRequest): Promise<string> {
     if (request.ForceNewCluster || request.AutoLockManagers) {
       const what = request.ForceNewCluster ? '--force-new-cluster' : '--autolock';
@@ -137,7 +159,7 @@ export class Member implements NodeControl {
         now: clock.now(),
       });
       const rootPem = root.certificatePem;
-      const address = `${record.advertiseAddress}:${record.listenPort}`;
+      const address = addressOf(record);
       this.#writeBegin(record, {
         kind: 'bootstrap',
         cluster: newCluster(request, root, random),
@@ -177,7 +199,14 @@ export class Member implements NodeControl {
     if (!identity) throw new ClusterError('unavailable', NOT_MEMBER);
     if (identity.role === 'manager' && !force)
       throw new ClusterError('unavailable', LEAVE_NEEDS_FORCE);
-    await this.#forget();
+    // From here on no order of the cluster is followed: not even the one to be a worker now.
+    this.#pending = true;
+    try {
+      await this.#leaveGroup();
+      await this.#forget();
+    } finally {
+      this.#pending = false;
+    }
   }
 
   unlock(_key: string): Promise<void> {
@@ -208,11 +237,55 @@ export class Member implements NodeControl {
   async #begin(identity: NodeIdentity, record: NodeRecord): Promise<void> {
     this.#credentials = new Credentials(identity);
     this.#record = record;
+    this.#renewal.follow(identity.certificatePem);
     if (identity.role === 'manager') this.#options.supervisor.start();
     await this.#options.work.start(this.#credentials, record);
   }
 
+  /** Promotion: a certificate as manager, then a replica that joins. Demotion: the other way round. */
+  async #become(role: NodeRole): Promise<void> {
+    const { log, supervisor, work } = this.#options;
+    const [credentials, record] = [this.#credentials, this.#record];
+    if (!credentials || !record || this.#pending || credentials.identity.role === role) return;
+    if (role === 'worker') {
+      await supervisor.stop();
+      rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
+    }
+    const others = record.managers.filter((address) => address !== addressOf(record));
+    const identity = await nextCertificate(others, credentials);
+    if (identity.role !== role)
+      throw new ClusterError('conflict', `the cluster wants this node as ${identity.role}`);
+    if (role === 'manager') this.#writeBegin(record, { kind: 'join', remotes: others });
+    await saveIdentity(this.#identityDir, identity);
+    await work.stop({ forget: false });
+    await this.#begin(identity, record);
+    log.info('role changed', { role });
+  }
+
+  async #renew(): Promise<void> {
+    const [credentials, record] = [this.#credentials, this.#record];
+    if (!credentials || !record) return;
+    const identity = await nextCertificate(record.managers, credentials);
+    await saveIdentity(this.#identityDir, identity);
+    credentials.replace(identity);
+    this.#renewal.follow(identity.certificatePem);
+    this.#options.log.info('certificate renewed', { role: identity.role });
+  }
+
+  async #leaveGroup(): Promise<void> {
+    const { dataDir, log } = this.#options;
+    const [credentials, record] = [this.#credentials, this.#record];
+    const begin = readJson(join(dataDir, 'manager', 'begin.json')) as
+      | { raftId: number }
+      | undefined;
+    if (!credentials || !record || !begin) return;
+    const others = record.managers.filter((address) => address !== addressOf(record));
+    if (others.length === 0) return;
+    await leaveManagers(others, credentials, { raftId: begin.raftId, log });
+  }
+
   async #forget(): Promise<void> {
+    this.#renewal.stop();
     const { dataDir, supervisor, work } = this.#options;
     await work.stop({ forget: true });
     await supervisor.stop();
@@ -240,7 +313,7 @@ export class Member implements NodeControl {
   #writeBegin(record: NodeRecord, how: object): void {
     const begin = {
       raftId: newRaftId(this.#options.random),
-      advertise: `${record.advertiseAddress}:${record.listenPort}`,
+      advertise: addressOf(record),
       listen: `0.0.0.0:${record.listenPort}`,
       how,
     };
@@ -254,6 +327,10 @@ export class Member implements NodeControl {
   get #identityDir(): string {
     return join(this.#options.dataDir, 'identity');
   }
+}
+
+function addressOf(record: NodeRecord): string {
+  return `${record.advertiseAddress}:${record.listenPort}`;
 }
 
 function newCluster(

@@ -2,7 +2,7 @@ import type { ClusterApi, ClusterLogRequest } from '../../pkg/api/index.ts';
 import { createJoinToken } from '../../pkg/ca/index.ts';
 import type { Dispatcher } from '../../pkg/dispatcher/index.ts';
 import { newObjectId, type Random } from '../../pkg/io/index.ts';
-import type { NodeId, ServiceId } from '../../pkg/model/index.ts';
+import { type NodeId, type ServiceId, updateObject } from '../../pkg/model/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
 
 /** What the API's cluster routes work with, made of the parts of this manager. */
@@ -18,7 +18,12 @@ export function clusterApi(parts: {
     nodeId,
     demote: async (id): Promise<void> => {
       const member = store.members().find((candidate) => candidate.nodeId === id);
-      if (member) await store.removeMember(member.raftId);
+      if (!member) return;
+      await store.removeMember(member.raftId);
+      await store.update((draft) => {
+        const node = draft.get('node', id);
+        if (node?.manager) draft.add(updateObject('node', { ...node, manager: undefined }));
+      });
     },
     logs: (request) => dispatcher.logs(logRequest(request), request.signal),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),

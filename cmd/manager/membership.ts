@@ -17,6 +17,7 @@ export function membership(store: Store): Pick<ControlHandlers, 'join' | 'leave'
     leave: async (raftId, caller): ReturnType<ControlHandlers['leave']> => {
       if (!store.isLeader()) return { leader: store.leader()?.address ?? '' };
       mayRemove(store, raftId, caller);
+      await becomesWorker(store, raftId);
       await store.removeMember(raftId);
       return {};
     },
@@ -41,6 +42,20 @@ async function addManager(store: Store, member: GroupMember): Promise<void> {
     const current = draft.get('node', member.nodeId);
     const { raftId, address } = member;
     if (current) draft.add(updateObject('node', { ...current, manager: { raftId, address } }));
+  });
+}
+
+/**
+ * Who leaves the group by itself is a worker that can be removed. Written before the removal: a leader that takes out
+ * itself cannot write any more afterwards.
+ */
+async function becomesWorker(store: Store, raftId: number): Promise<void> {
+  await store.update((draft) => {
+    for (const node of draft.list('node')) {
+      if (node.manager?.raftId !== raftId) continue;
+      const spec = { ...node.spec, Role: 'worker' as const };
+      draft.add(updateObject('node', { ...node, spec, manager: undefined }));
+    }
   });
 }
 

@@ -85,7 +85,6 @@ export {
   type ServiceMode,
   serviceMode,
   stopGraceMs,
-  UPDATE_MONITOR_DEFAULT_MS,
   type UpdatePolicy,
   type UpdateState,
   type UpdateStatus,

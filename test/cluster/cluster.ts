@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { call, request } from '../../deploy/lab/api.ts';
@@ -264,8 +264,4 @@ export async function eventually(
   throw new Error(
     `gave up waiting for ${what} after ${timeoutMs / 1000} s${last === undefined ? '' : `: ${String(last)}`}`,
   );
-}
-
-export function agentLog(host: Host): string {
-  return readFileSync(join(host.dataDir, 'agent.log'), 'utf8');
 }
