@@ -9,6 +9,7 @@ import { ClusterError, errorMessage } from '../model/index.ts';
 import type { Container } from './container.ts';
 import type { DockerJson } from './docker-shape.ts';
 import type { Host } from './host.ts';
+import { HOST_FILES } from './launcher.ts';
 
 export interface PathStat {
   readonly name: string;
@@ -216,5 +217,7 @@ export async function changes(host: Host, container: Container): Promise<readonl
     }
   };
   await walk('');
-  return found;
+  // Places for mounts that the start made are not the user's changes.
+  const places = new Set(['dev', 'proc', 'sys', ...HOST_FILES.map((name) => `etc/${name}`)]);
+  return found.filter(({ Path, Kind }) => Kind !== 1 || !places.has(Path.slice(1)));
 }

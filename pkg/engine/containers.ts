@@ -136,8 +136,7 @@ export class Containers {
       : container.next((change) => change === wanted || change === 'removed', options.signal);
     options.registered();
     await done;
-    const { exitCode, error } = container.state;
-    return { exitCode, error: error || undefined };
+    return { exitCode: container.state.exitCode };
   }
 
   async rename(text: string, name: string): Promise<void> {

@@ -14,7 +14,8 @@ import { runtimeSpec } from './runtime-spec.ts';
 import { resolveUser } from './user.ts';
 import { copyUp } from './volumes.ts';
 
-const HOST_FILES = ['hosts', 'hostname', 'resolv.conf'] as const;
+/** In `/etc`, made for each container. */
+export const HOST_FILES = ['hosts', 'hostname', 'resolv.conf'] as const;
 const LOCALHOST = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
 
 export interface Launched {

@@ -86,6 +86,7 @@ export class Supervisor {
       });
       await records.save(container.record);
       log.warn('container cannot start', { container: container.id, error: errorMessage(error) });
+      if (container.record.hostConfig.AutoRemove) this.#removeLater(container);
       throw error;
     }
     container.startedAtMs = clock.monotonicMs();
@@ -182,14 +183,18 @@ export class Supervisor {
       this.#scheduleRestart(container, clock.monotonicMs() - container.startedAtMs);
       container.tell('exited');
       if (container.record.hostConfig.AutoRemove && !container.restart && !container.restarting) {
-        // Not awaited: removal takes its turn after this exit.
-        this.#autoRemove(container).catch((error: unknown) => {
-          log.error('container cannot be removed', {
-            container: container.id,
-            error: errorMessage(error),
-          });
-        });
+        this.#removeLater(container);
       }
+    });
+  }
+
+  /** Not awaited: removal takes its turn after what goes on now. */
+  #removeLater(container: Container): void {
+    this.#autoRemove(container).catch((error: unknown) => {
+      this.#host.log.error('container cannot be removed', {
+        container: container.id,
+        error: errorMessage(error),
+      });
     });
   }
 
