@@ -137,7 +137,9 @@ export class Membership {
     const change = { changes: [{ type, nodeId: raftId }], context: encodeMemberCommand(command) };
     const outcome = await proposals.submit({
       id: command.id as RequestId,
-      send: (): boolean => replica().proposeConfChange(change),
+      send: (onDropped): void => {
+        if (!replica().proposeConfChange(change)) onDropped();
+      },
       timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
       signal: options.signal,
     });

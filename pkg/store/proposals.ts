@@ -14,8 +14,11 @@ export interface ProposalsOptions {
 
 export interface Attempt {
   readonly id: RequestId;
-  /** Hand it to raft; false when there is nobody to take it. Called again, with the same id, until it has an outcome. */
-  readonly send: () => boolean;
+  /**
+   * Hand it to raft, and call `onDropped` (later) when there was nobody to take it. Called again, with the same id,
+   * until it has an outcome.
+   */
+  readonly send: (onDropped: () => void) => void;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -117,14 +120,15 @@ export class Proposals {
     const { elected, term } = this.#options.leadership;
     // It is in the own log and will be committed, unless this member loses the term.
     if (elected && pending.ownTerm === term) return;
-    if (pending.send()) {
-      pending.sent = true;
-      pending.ownTerm = elected ? term : 0;
-      pending.retryAt = now + pending.retryMs;
-      pending.retryMs = Math.min(pending.retryMs * 2, RETRY_MAX_MS);
-    } else {
-      pending.retryAt = now + RETRY_UNSENT_MS;
-    }
+    const before = { sent: pending.sent, retryMs: pending.retryMs };
+    pending.sent = true;
+    pending.ownTerm = elected ? term : 0;
+    pending.retryAt = now + pending.retryMs;
+    pending.retryMs = Math.min(pending.retryMs * 2, RETRY_MAX_MS);
+    pending.send(() => {
+      Object.assign(pending, before, { ownTerm: 0 });
+      pending.retryAt = this.#options.clock.monotonicMs() + RETRY_UNSENT_MS;
+    });
   }
 
   #failure(pending: Pending, now: number): ClusterError | undefined {

@@ -54,6 +54,8 @@ const HARMLESS = [
 
 /** Time one turn may take before other work of the process gets its chance. */
 const TURN_BUDGET_MS = 5;
+/** Proposals that go together, so that a forwarded message stays below the limits of transports. */
+const PROPOSAL_BYTES = 1024 * 1024;
 
 /**
  * The loop around the core: inputs step it, `ready` says what to do, and the order of durability is kept here and in
@@ -69,6 +71,7 @@ export class Replica {
   readonly #node: RawNode;
   readonly #writer: LogWriter;
   #confState: ConfState;
+  readonly #proposals: { readonly data: Uint8Array; readonly onDropped: () => void }[] = [];
   #turn: NodeJS.Immediate | undefined;
   #stopped = false;
 
@@ -146,9 +149,13 @@ export class Replica {
     this.#input((node) => node.step(message));
   }
 
-  /** False when there is no leader to take it. True promises nothing. */
-  propose(data: Uint8Array): boolean {
-    return this.#input((node) => node.propose(data));
+  /**
+   * Propose at the end of this turn, together with what else comes until then. `onDropped` is called when nobody took it;
+   * otherwise nothing is promised.
+   */
+  propose(data: Uint8Array, onDropped: () => void): void {
+    this.#proposals.push({ data, onDropped });
+    this.#wake();
   }
 
   proposeConfChange(change: ConfChange): boolean {
@@ -206,6 +213,7 @@ export class Replica {
     const { clock, outbox } = this.#options;
     const until = clock.monotonicMs() + TURN_BUDGET_MS;
     try {
+      this.#proposeQueued();
       while (!this.#stopped && this.#node.hasReady()) {
         this.#handle(this.#node.ready());
         if (clock.monotonicMs() < until) continue;
@@ -216,6 +224,20 @@ export class Replica {
       this.#fail(error);
     }
     outbox.flush();
+  }
+
+  /** All proposals of a turn are one message to each member. */
+  #proposeQueued(): void {
+    while (this.#proposals.length > 0) {
+      let bytes = 0;
+      const over = this.#proposals.findIndex(({ data }, at) => {
+        bytes += data.length;
+        return at > 0 && bytes > PROPOSAL_BYTES;
+      });
+      const batch = this.#proposals.splice(0, over < 0 ? this.#proposals.length : over);
+      const taken = this.#input((node) => node.proposeAll(batch.map(({ data }) => data)));
+      if (!taken) for (const { onDropped } of batch) onDropped();
+    }
   }
 
   #handle(ready: Ready): void {

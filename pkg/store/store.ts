@@ -97,7 +97,7 @@ class LocalStore implements Store {
       random,
       now: (): InstantMs => this.now(),
       proposals: this.#proposals,
-      send: (data): boolean => this.#replica.propose(data),
+      send: (data, onDropped): void => this.#replica.propose(data, onDropped),
     });
     this.#reads = new Reads({
       clock,

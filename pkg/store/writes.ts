@@ -20,7 +20,7 @@ export interface WritesOptions {
   readonly random: Random;
   readonly now: () => InstantMs;
   readonly proposals: Proposals;
-  readonly send: (data: Uint8Array) => boolean;
+  readonly send: (data: Uint8Array, onDropped: () => void) => void;
 }
 
 export type NewRequest = Pick<Command, 'id' | 'now' | 'base'>;
@@ -92,7 +92,7 @@ export class Writes {
     }
     return this.#options.proposals.submit({
       id: request.id,
-      send: () => this.#options.send(data),
+      send: (onDropped) => this.#options.send(data, onDropped),
       timeoutMs: options.timeoutMs ?? UPDATE_MS,
       signal: options.signal,
     });
