@@ -189,6 +189,7 @@ export interface Bench {
   stop(): Promise<void>;
   start(): Worker;
   breakNetwork(broken: boolean): void;
+  readonly credentials: Credentials;
 }
 
 export const DESCRIPTION: NodeDescription = {
@@ -212,6 +213,7 @@ export async function bench(
   const applied: (readonly NetworkTable[])[] = [];
   const directory = mkdtempSync(join(tmpdir(), 'muster-worker-'));
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+  const credentials = new Credentials(identities.worker);
   let broken = false;
   let abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
@@ -222,7 +224,7 @@ export async function bench(
   const start = (): Worker => {
     abort = new AbortController();
     const worker = new Worker({
-      credentials: new Credentials(identities.worker),
+      credentials,
       engine,
       network: {
         applyTables: (tables): ReadonlyMap<string, number> => {
@@ -250,6 +252,7 @@ export async function bench(
     directory,
     stop,
     start,
+    credentials,
     breakNetwork: (value) => {
       broken = value;
     },

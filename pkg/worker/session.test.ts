@@ -115,6 +115,13 @@ describe('session', () => {
     await other.session();
   });
 
+  it('registers anew with a renewed certificate', async () => {
+    const { manager, credentials } = await bench(identities);
+    credentials.replace({ ...identities.worker });
+    await manager.session(2);
+    expect(manager.heard.filter(({ kind }) => kind === 'register')).toHaveLength(2);
+  });
+
   it('gives a manager up that says nothing any more', async () => {
     const { manager } = await bench(identities);
     const [first] = manager.sessions;

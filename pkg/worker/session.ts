@@ -90,10 +90,13 @@ async function oneSession(
   let answered = false;
   let began = false;
   let leader: string | undefined;
+  let forget = (): void => undefined;
   try {
     await client.ready(CONNECT_TIMEOUT_MS);
     answered = true;
     const session = openSession(client);
+    // With a new certificate the node registers anew: its role may be another one.
+    forget = credentials.onReplace(() => session.cancel());
     using watchdog = new Watchdog(session, options, signal);
     leader = await converse(session, options, watchdog, ({ heartbeatMs, sessionId }) => {
       began = true;
@@ -104,6 +107,7 @@ async function oneSession(
   } catch (error) {
     if (!signal.aborted) log.info('manager lost', { manager: address, error: errorMessage(error) });
   } finally {
+    forget();
     if (began) handlers.ended();
     client.close();
   }
