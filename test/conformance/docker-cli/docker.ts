@@ -29,7 +29,7 @@ export class Docker {
         PATH: process.env['PATH'],
         HOME: this.#configDir,
         DOCKER_CONFIG: this.#configDir,
-        DOCKER_HOST: `unix://${this.#socketPath}`,
+        ...(this.#socketPath !== '' && { DOCKER_HOST: `unix://${this.#socketPath}` }),
       },
     });
     const output: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] };
