@@ -15,7 +15,7 @@ import { spreadGlobal } from './global.ts';
 import { advanceJob } from './job.ts';
 import { scaleReplicated } from './replicated.ts';
 import { releaseTasks, restartTasks } from './restart.ts';
-import { advanceUpdate, stopReplaced } from './update.ts';
+import { advanceUpdate } from './update.ts';
 import { type SlotKey, Workload } from './workload.ts';
 
 /**
@@ -48,7 +48,6 @@ function reconcile(work: Workload, input: DeciderInput): void {
       ? spreadGlobal(work, input.newTaskId)
       : scaleReplicated(work, input.newTaskId);
   advanceUpdate(work, slots, input.newTaskId);
-  stopReplaced(work, slots);
   restartTasks(work, slots, input.newTaskId);
   releaseTasks(work, slots);
 }

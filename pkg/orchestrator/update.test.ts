@@ -318,3 +318,19 @@ test('a replacement whose node is lost is watched in its successor', () => {
     desiredState: expect.stringMatching(/ready|running/),
   });
 });
+
+test('an update that pauses leaves no slot with two running tasks of older versions', () => {
+  const setup = running({ Order: 'start-first', Parallelism: 2 });
+  const { cluster, web } = setup;
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  cluster.updateService(web, (spec) => ({
+    ...withImage(spec, 'broken'),
+    UpdateConfig: { Order: 'start-first', Parallelism: 1 },
+  }));
+  cluster.settle();
+  failNewest(setup);
+  expect(cluster.service(web).updateStatus?.state).toBe('paused');
+  cluster.converge();
+  expect(cluster.running(web).length).toBe(3);
+});

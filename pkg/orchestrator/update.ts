@@ -26,18 +26,24 @@ export function advanceUpdate(
 ): void {
   begin(work, slots);
   watchReplacements(work, slots);
+  settleSlots(work, slots);
   if (!inProgress(work.service)) return;
   takeSlots(work, slots, newTaskId);
   complete(work, slots);
 }
 
-/** Once a replacement serves, what it replaces is stopped; also after the update was paused. */
-export function stopReplaced(work: Workload, slots: readonly SlotKey[]): void {
+/**
+ * A slot needs one running task: the newest of the present version, else the newest. Once it serves, what it replaces
+ * is stopped, and so is what was to replace it with another version; also when the update is paused.
+ */
+function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
   for (const slot of slots) {
     const alive = runnable(work.tasks(slot));
-    const serving = alive.findLastIndex((task) => isRunning(task) && !work.isDirty(task));
-    for (const task of alive.slice(0, Math.max(0, serving))) {
-      work.set(task, { desiredState: 'shutdown' });
+    const matching = alive.findLastIndex((task) => isRunning(task) && !work.isDirty(task));
+    const serving = matching >= 0 ? matching : alive.findLastIndex(isRunning);
+    for (const [at, task] of alive.entries()) {
+      const surplus = at < serving || (at > matching && matching >= 0 && work.isDirty(task));
+      if (surplus) work.set(task, { desiredState: 'shutdown' });
     }
   }
 }
@@ -177,15 +183,13 @@ function pause(work: Workload, message: string): void {
 }
 
 function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => TaskId): void {
-  const dirty = slots.filter((slot) => isDirtySlot(work, slot));
-  for (const slot of dirty) dropHalfway(work, slot);
   const status = work.service.updateStatus;
   if (!status) return;
   const policy = policyOf(work.service);
   const starting = status.active.filter(({ runningSince }) => runningSince === undefined).length;
   const room = policy.parallelism === 0 ? slots.length : policy.parallelism - starting;
   const watched = new Set(status.active.map(({ slot }) => slot));
-  const waiting = dirty.filter((slot) => !watched.has(slot) && isDirtySlot(work, slot));
+  const waiting = slots.filter((slot) => !watched.has(slot) && isDirtySlot(work, slot));
   if (waiting.length === 0 || room <= 0) return;
   if (status.nextAt !== undefined && status.nextAt > work.now) {
     work.wake(status.nextAt);
@@ -197,13 +201,6 @@ function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => T
     return { slot, taskId: task.id };
   });
   setStatus(work, { active: [...status.active, ...added] });
-}
-
-/** An older task that matches still runs beside a newer one that does not: only the newer one has to go. */
-function dropHalfway(work: Workload, slot: SlotKey): void {
-  const alive = runnable(work.tasks(slot));
-  if (!alive.some((task) => isRunning(task) && !work.isDirty(task))) return;
-  for (const task of alive) if (work.isDirty(task)) work.set(task, { desiredState: 'shutdown' });
 }
 
 /** Slots without a running task have nothing to lose and go first. */
