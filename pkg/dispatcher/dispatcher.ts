@@ -225,6 +225,7 @@ export class Dispatcher {
     const node = this.#options.store.view.get('node', nodeId);
     if (node) session.tellRole(node.spec.Role);
     this.#assigner.begin(session);
+    this.#logs.noteSessionBegin(nodeId);
     return session;
   }
 

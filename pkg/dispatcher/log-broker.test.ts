@@ -71,8 +71,10 @@ describe('logs', () => {
     await expect(reading).rejects.toThrow(/node 2 is not available/);
     expect(texts).toEqual(['own']);
   });
+});
 
-  it('follow tasks that come later, until the reader goes', async () => {
+describe('logs that are followed', () => {
+  it('take in tasks that come later, until the reader goes', async () => {
     await using one = await bench();
     const agent = await one.agent('1');
     const abort = new AbortController();
@@ -93,5 +95,32 @@ describe('logs', () => {
     expect(texts).toEqual(['late']);
     abort.abort();
     await reading;
+  });
+
+  it('go on where they were when the agent was away', async () => {
+    await using one = await bench();
+    one.task('t1', '1', 'running');
+    const agent = await one.agent('1');
+    const abort = new AbortController();
+    const selector = { serviceIds: [SERVICE], taskIds: [] };
+    const request = { selector, options: { ...options, follow: true, tail: 1 } };
+    const texts: string[] = [];
+    const reading = (async (): Promise<void> => {
+      for await (const { data } of one.dispatcher.logs(request, abort.signal)) {
+        texts.push(`${Buffer.from(data)}`);
+      }
+    })();
+    await settle();
+    const asked = agent.received.find((message) => message.kind === 'log-request');
+    const before = { ...record('t1', 'before'), timeNs: 5_000_000n };
+    await publish(one, asked?.subscription ?? '', '1', [before]);
+    agent.hangUp();
+    const back = await one.agent('1');
+    const again = back.received.find((message) => message.kind === 'log-request');
+    expect(again?.request).toMatchObject({ taskIds: ['t1'], options: { sinceMs: 6 } });
+    await publish(one, again?.subscription ?? '', '1', [record('t1', 'after')]);
+    abort.abort();
+    await reading;
+    expect(texts).toEqual(['before', 'after']);
   });
 });

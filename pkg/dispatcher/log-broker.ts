@@ -1,6 +1,7 @@
 import {
   ClusterError,
   compareTaskState,
+  isTerminal,
   type NodeId,
   type Task,
   type TaskId,
@@ -32,10 +33,13 @@ interface Subscription {
   /** One per message sent; emptied as agents finish. */
   readonly open: Map<string, { readonly nodeId: NodeId; readonly taskIds: readonly TaskId[] }>;
   readonly problems: string[];
+  /** Time of the newest record from each node: where to go on after its agent was away. */
+  readonly newest: Map<NodeId, bigint>;
   parts: number;
 }
 
 const QUEUED_RECORDS_MAX = 1_000;
+const NANOS_PER_MS = 1_000_000n;
 
 /** Brings the logs of tasks, wherever they run, to whoever reads them. Lives on the leader. */
 export class LogBroker {
@@ -58,6 +62,7 @@ export class LogBroker {
       asked: new Set(),
       open: new Map(),
       problems: [],
+      newest: new Map(),
       parts: 0,
     };
     const stop = (): void => subscription.queue.close();
@@ -90,6 +95,11 @@ export class LogBroker {
       for await (const { records, problems } of batches) {
         subscription.problems.push(...problems);
         const own = records.filter(({ taskId }) => asked.taskIds.includes(taskId));
+        for (const { timeNs } of own) {
+          if (timeNs > (subscription.newest.get(nodeId) ?? 0n)) {
+            subscription.newest.set(nodeId, timeNs);
+          }
+        }
         await subscription.queue.push(own.map((record) => ({ ...record, nodeId })));
         if (subscription.queue.isClosed) break;
       }
@@ -119,6 +129,26 @@ export class LogBroker {
     }
   }
 
+  /** The node is back: followers go on where they were. */
+  noteSessionBegin(nodeId: NodeId): void {
+    for (const subscription of this.#subscriptions.values()) {
+      const { request, newest, asked } = subscription;
+      if (!request.options.follow) continue;
+      const again = this.#candidates(request).filter(
+        (task) => task.nodeId === nodeId && asked.has(task.id) && !isTerminal(task.status.state),
+      );
+      const since = newest.get(nodeId);
+      const options =
+        since === undefined
+          ? request.options
+          : { ...request.options, sinceMs: Number(since / NANOS_PER_MS) + 1, tail: undefined };
+      if (again.length > 0) {
+        this.#send(subscription, nodeId, { taskIds: again.map(({ id }) => id), options });
+      }
+      this.#ask(subscription);
+    }
+  }
+
   /** This manager does not lead any more. */
   close(): void {
     const error = new ClusterError('unavailable', 'the leader changed while logs were read');
@@ -136,14 +166,17 @@ export class LogBroker {
       byNode.set(task.nodeId, tasks);
     }
     for (const [nodeId, taskIds] of byNode) {
-      subscription.parts += 1;
-      const part = `${subscription.id}/${subscription.parts}`;
-      const request: LogTaskRequest = { taskIds, options: subscription.request.options };
-      if (this.#options.send(nodeId, { kind: 'log-request', subscription: part, request })) {
-        subscription.open.set(part, { nodeId, taskIds });
-      } else {
-        subscription.problems.push(`node ${nodeId} is not available`);
-      }
+      this.#send(subscription, nodeId, { taskIds, options: subscription.request.options });
+    }
+  }
+
+  #send(subscription: Subscription, nodeId: NodeId, request: LogTaskRequest): void {
+    subscription.parts += 1;
+    const part = `${subscription.id}/${subscription.parts}`;
+    if (this.#options.send(nodeId, { kind: 'log-request', subscription: part, request })) {
+      subscription.open.set(part, { nodeId, taskIds: request.taskIds });
+    } else {
+      subscription.problems.push(`node ${nodeId} is not available`);
     }
   }
 
