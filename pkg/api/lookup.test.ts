@@ -8,7 +8,7 @@ import {
   VERSION_NONE,
   type Version,
 } from '../model/index.ts';
-import { checkReadVersion, findSecret } from './lookup.ts';
+import { checkPresentVersion, checkReadVersion, findSecret } from './lookup.ts';
 
 const NOW = 1 as InstantMs;
 
@@ -54,4 +54,9 @@ test.each([
   const check = (): void => checkReadVersion(object, asked);
   if (allowed) expect(check).not.toThrow();
   else expect(check).toThrow('update out of sequence');
+});
+
+test('where only the spec changes, whoever read an older version may not write', () => {
+  expect(() => checkPresentVersion({ version: 9 }, 9)).not.toThrow();
+  expect(() => checkPresentVersion({ version: 9 }, 8)).toThrow('update out of sequence');
 });

@@ -92,3 +92,8 @@ export function checkReadVersion(
   const floor = object.specSeen === undefined ? 0 : object.specSeen + 1;
   if (asked < floor || asked > object.version) throw outOfSequence();
 }
+
+/** The same for what has nothing but its spec to change (configs, secrets): only the present version will do. */
+export function checkPresentVersion(object: { readonly version: number }, asked: number): void {
+  if (asked !== object.version) throw outOfSequence();
+}

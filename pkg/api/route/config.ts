@@ -16,7 +16,7 @@ import {
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { controlError } from '../failure.ts';
 import { parseFilters } from '../filters.ts';
-import { checkReadVersion, findConfig } from '../lookup.ts';
+import { checkPresentVersion, findConfig } from '../lookup.ts';
 import { inUse, matchesNamed, NAMED_FILTERS, refuseDataChange } from '../named-object.ts';
 import { jsonBody, pathParameter, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
@@ -53,7 +53,7 @@ export function configRoutes(app: FastifyInstance, context: ClusterContext): voi
     const sent = jsonBody<ConfigSpec>(request);
     await transact(context, (draft) => {
       const config = findConfig(draft, asked);
-      checkReadVersion(config, version);
+      checkPresentVersion(config, version);
       refuseDataChange(config.spec, sent);
       if (canonicalJson(config.spec.Labels) === canonicalJson(sent.Labels)) return;
       const spec = { ...config.spec, Labels: sent.Labels };

@@ -16,7 +16,7 @@ import {
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { controlError } from '../failure.ts';
 import { parseFilters } from '../filters.ts';
-import { checkReadVersion, findSecret } from '../lookup.ts';
+import { checkPresentVersion, findSecret } from '../lookup.ts';
 import { inUse, matchesNamed, NAMED_FILTERS, refuseDataChange } from '../named-object.ts';
 import { jsonBody, pathParameter, queryText, versionParameter } from '../query.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
@@ -53,7 +53,7 @@ export function secretRoutes(app: FastifyInstance, context: ClusterContext): voi
     const sent = jsonBody<SecretSpec>(request);
     await transact(context, (draft) => {
       const secret = findSecret(draft, asked);
-      checkReadVersion(secret, version);
+      checkPresentVersion(secret, version);
       refuseDataChange(secret.spec, sent);
       if (canonicalJson(secret.spec.Labels) === canonicalJson(sent.Labels)) return;
       const spec = { ...secret.spec, Labels: sent.Labels };
