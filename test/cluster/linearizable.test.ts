@@ -71,7 +71,7 @@ async function playRound(
   const history = new History<RegisterInput, RegisterOutput>(() => performance.now());
   const abort = new AbortController();
   const sockets = lab.hosts.map((host) => host.socket);
-  const options = { sockets, history, random: () => random.next(), signal: abort.signal };
+  const options = { sockets, history, random: (): number => random.next(), signal: abort.signal };
   const clients = Array.from({ length: CLIENTS }, (_, id) => new ConfigClient(id, round, options));
   const done = (): number => clients.reduce((sum, { counts }) => sum + counts.done, 0);
   const running = clients.map((client) => client.run());
