@@ -1,6 +1,4 @@
 /** After the engine was restarted, or killed: find every container again, finish what was half done. */
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { errorMessage } from '../model/index.ts';
 import type { ContainerState } from '../runtime/index.ts';
 import { Container } from './container.ts';
@@ -9,6 +7,7 @@ import { wire } from './launcher.ts';
 import { networkPlan } from './network-plan.ts';
 import { discard } from './remove.ts';
 import { startsWithEngine } from './restart-policy.ts';
+import { removeStraySecrets } from './secrets.ts';
 import type { Supervisor } from './supervisor.ts';
 import { msToNs, timeText } from './time.ts';
 
@@ -124,8 +123,5 @@ async function removeRemains(host: Host): Promise<void> {
   for (const id of await host.images.layers.snapshots()) {
     if (!host.registry.find(id)) await host.images.layers.removeSnapshot(id);
   }
-  const secrets = join(host.options.runDir, 'secrets');
-  for (const id of await readdir(secrets)) {
-    if (!host.registry.find(id)) await rm(join(secrets, id), { recursive: true, force: true });
-  }
+  await removeStraySecrets(host, (id) => host.registry.find(id) !== undefined);
 }

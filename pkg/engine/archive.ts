@@ -107,7 +107,7 @@ async function statInside(
   request: { readonly path: string; readonly container: Container },
 ): Promise<{ readonly at: string; readonly stat: PathStat }> {
   const at = await resolveInside(root, request.path, request.path.endsWith('/'));
-  const found = await lstat(join(root, at)).catch(() => undefined);
+  const found = await lstat(`${root}/${at}`).catch(() => undefined);
   if (!found) {
     throw new ClusterError(
       'not-found',
@@ -142,16 +142,18 @@ export async function archiveGet(
 ): Promise<{ readonly stat: PathStat; readonly tar: Readable }> {
   const { value, tar } = await packed(host, container, async (root) => {
     const { at, stat } = await statInside(root, { path, container });
-    const directory = at === '' ? root : join(root, dirname(at));
+    const directory = at === '' ? `${root}/` : join(root, dirname(at));
     return { value: stat, directory, name: at === '' ? '.' : basename(at) };
   });
   return { stat: value, tar };
 }
 
 export function exportTar(host: Host, container: Container): Promise<Readable> {
-  return packed(host, container, async (root) => ({ value: '', directory: root, name: '.' })).then(
-    ({ tar }) => tar,
-  );
+  return packed(host, container, async (root) => ({
+    value: '',
+    directory: `${root}/`,
+    name: '.',
+  })).then(({ tar }) => tar);
 }
 
 /** Streams `tar -c`; the root stays mounted until the stream has ended. */
@@ -187,7 +189,8 @@ export function archivePut(
 ): Promise<void> {
   return withRoot(host, container, async (root) => {
     const at = await resolveInside(root, request.path, true);
-    const found = await lstat(join(root, at)).catch(() => undefined);
+    // The slash matters: /proc/<pid>/root itself is a link.
+    const found = await lstat(`${root}/${at}`).catch(() => undefined);
     if (!found) {
       throw new ClusterError(
         'not-found',

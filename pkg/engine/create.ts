@@ -1,5 +1,5 @@
 /** From a request to a record: the image's defaults filled in, everything checked, nothing started. */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import type { Image, ImageProcess } from '../image/index.ts';
 import { newHexId } from '../io/index.ts';
 import { ClusterError, errorMessage } from '../model/index.ts';
@@ -17,8 +17,8 @@ import { resolveMounts } from './mounts.ts';
 import { checkName, inventName } from './name.ts';
 import { extraHosts, hostPorts, networkPlan } from './network-plan.ts';
 import { type ContainerRecord, NEVER_RUN, type TaskRecord } from './record.ts';
-import { secretsPath } from './remove.ts';
 import { resourcesOf } from './runtime-spec.ts';
+import { removeSecrets } from './secrets.ts';
 
 export interface CreateRequest {
   readonly name?: string | undefined;
@@ -69,7 +69,7 @@ async function undo(host: Host, id: string, volumes: readonly string[]): Promise
     host.log.warn('remains of a failed create', { container: id, error: errorMessage(error) });
   await host.images.layers.removeSnapshot(id).catch(ignore);
   await host.records.remove(id).catch(ignore);
-  await rm(secretsPath(host, id), { recursive: true, force: true }).catch(ignore);
+  await removeSecrets(host, id).catch(ignore);
   for (const volume of volumes) await host.volumes.remove(volume).catch(ignore);
 }
 

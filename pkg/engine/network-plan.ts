@@ -18,9 +18,9 @@ export function networkPlan(record: ContainerRecord): NetworkPlan {
   if (mode === 'none' || record.config.NetworkDisabled) return { kind: 'none' };
   if (mode.startsWith('container:')) return { kind: 'container', container: mode.slice(10) };
   const local = new Map<string, EndpointConfig>(Object.entries(record.endpoints));
-  if (record.task === undefined || record.task.overlays.length === 0) {
-    const first = mode === 'default' ? 'bridge' : mode;
-    if (!local.has(first) && local.size === 0) local.set(first, {});
+  const onOverlays = (record.task?.overlays ?? []).length > 0;
+  if (local.size === 0 && !(mode === 'default' && onOverlays)) {
+    local.set(mode === 'default' ? 'bridge' : mode, {});
   }
   return { kind: 'own', local };
 }

@@ -1,5 +1,5 @@
 /** The verbs of `docker network` for the networks of this host, Docker-shaped. */
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, refuseDriver, unsupported } from '../model/index.ts';
 import type { Container } from './container.ts';
 import type { DockerJson, EndpointConfig } from './docker-shape.ts';
 import type { Host } from './host.ts';
@@ -13,12 +13,19 @@ interface CreateNetworkBody {
   readonly Attachable?: boolean | null | undefined;
   readonly Labels?: Readonly<Record<string, string>> | null | undefined;
   readonly Options?: Readonly<Record<string, string>> | null | undefined;
+  readonly EnableIPv4?: boolean | null | undefined;
+  readonly EnableIPv6?: boolean | null | undefined;
+  readonly ConfigOnly?: boolean | null | undefined;
+  readonly ConfigFrom?: { readonly Network?: string | undefined } | null | undefined;
   readonly IPAM?:
     | {
+        readonly Driver?: string | undefined;
         readonly Config?:
           | readonly {
               readonly Subnet?: string | undefined;
+              readonly IPRange?: string | undefined;
               readonly Gateway?: string | undefined;
+              readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | null | undefined;
             }[]
           | null
           | undefined;
@@ -26,6 +33,16 @@ interface CreateNetworkBody {
     | null
     | undefined;
 }
+
+/** Options of Docker's bridge driver, and which of their values hold here. */
+const BRIDGE_OPTIONS: ReadonlyMap<string, (value: string) => boolean> = new Map([
+  ['com.docker.network.bridge.name', (value: string) => value !== '' && value.length <= 15],
+  ['com.docker.network.driver.mtu', (value: string) => Number(value) >= 68],
+  ['com.docker.network.bridge.enable_icc', (value: string) => value === 'true'],
+  ['com.docker.network.bridge.enable_ip_masquerade', (value: string) => value === 'true'],
+  ['com.docker.network.bridge.host_binding_ipv4', (value: string) => value === '0.0.0.0'],
+  ['com.docker.network.bridge.default_bridge', (value: string) => value === 'false'],
+]);
 
 export class NetworkVerbs {
   readonly #host: Host;
@@ -91,12 +108,14 @@ export class NetworkVerbs {
     const request = body as CreateNetworkBody;
     if (!request.Name) throw new ClusterError('invalid', 'network name is required');
     const driver = request.Driver || 'bridge';
+    refuseDriver(driver);
     if (driver !== 'bridge') {
       throw new ClusterError(
         'not-found',
         `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
       );
     }
+    refuseUnsupported(request);
     const ipam = request.IPAM?.Config?.[0];
     const { id } = await this.#host.networks.create({
       name: request.Name,
@@ -207,5 +226,32 @@ export class NetworkVerbs {
       deleted.push(definition.name);
     }
     return deleted;
+  }
+}
+
+/** What the bridge would not follow. @throws ClusterError `not-implemented` (501) */
+function refuseUnsupported(request: CreateNetworkBody): void {
+  const ipam = request.IPAM?.Config ?? [];
+  const ipv4 = 'a bridge has one IPv4 subnet';
+  if (request.EnableIPv6 || ipam.some(({ Subnet }) => Subnet?.includes(':'))) {
+    unsupported('IPv6 networks are', ipv4);
+  }
+  if (request.EnableIPv4 === false) unsupported('networks without IPv4 are', ipv4);
+  if (ipam.length > 1) unsupported('several subnets of one bridge are', ipv4);
+  if (ipam.some(({ IPRange, AuxiliaryAddresses }) => IPRange || AuxiliaryAddresses)) {
+    unsupported(
+      'address ranges of a bridge are',
+      'addresses are taken from the whole subnet; use --subnet',
+    );
+  }
+  if (request.IPAM?.Driver && request.IPAM.Driver !== 'default') {
+    unsupported(`IPAM driver ${request.IPAM.Driver} is`, 'addresses come from the built-in pool');
+  }
+  if (request.ConfigOnly || request.ConfigFrom?.Network) {
+    unsupported('config-only networks are', 'every network carries its own configuration');
+  }
+  for (const [name, value] of Object.entries(request.Options ?? {})) {
+    if (BRIDGE_OPTIONS.get(name)?.(value) === true) continue;
+    unsupported(`network option ${name}=${value} is`, 'the bridge would not follow it');
   }
 }

@@ -1,14 +1,8 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { ClusterError, errorMessage } from '../model/index.ts';
 import type { Container } from './container.ts';
 import type { Host } from './host.ts';
+import { removeSecrets } from './secrets.ts';
 import type { Supervisor } from './supervisor.ts';
-
-/** Where the secret and config files of a container lie; on tmpfs. */
-export function secretsPath(host: Pick<Host, 'options'>, containerId: string): string {
-  return join(host.options.runDir, 'secrets', containerId);
-}
 
 /**
  * Removes a container and all that is its own.
@@ -47,7 +41,7 @@ export async function removeContainer(
 /** Everything of a container that does not run; the record goes last, so that a crash is noticed and finished. */
 export async function discard(host: Host, container: Container, volumes: boolean): Promise<void> {
   await host.images.layers.removeSnapshot(container.id);
-  await rm(secretsPath(host, container.id), { recursive: true, force: true });
+  await removeSecrets(host, container.id);
   if (volumes) await removeAnonymousVolumes(host, container);
   await host.records.remove(container.id);
 }

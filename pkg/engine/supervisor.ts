@@ -7,6 +7,7 @@ import { HealthMonitor, type HealthStatus, healthPlan } from './health.ts';
 import type { Host } from './host.ts';
 import { launch } from './launcher.ts';
 import { restartDelay } from './restart-policy.ts';
+import { removeSecrets } from './secrets.ts';
 import { msToNs, timeText } from './time.ts';
 
 const STOP_TIMEOUT_MS = 10_000;
@@ -176,6 +177,8 @@ export class Supervisor {
         health: undefined,
       });
       await records.save(container.record);
+      // A task is never started again, and its secrets must not outlive it.
+      if (container.record.task) await removeSecrets(this.#host, container.id);
       const attributes = container.attributes({ exitCode: String(exit.code) });
       if (exit.oomKilled)
         events.emit('container', 'oom', { id: container.id, attributes: container.attributes() });

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TaskEvent } from './task-engine.ts';
 import { TestHost } from './test-host.ts';
@@ -45,6 +47,7 @@ test('a task runs with secrets, configs, templates and labels, and leaves nothin
   await tasks.startTask(spec.taskId);
   const ended = await tasks.waitTask(spec.taskId);
   expect(ended).toMatchObject({ state: 'exited', exitCode: 1 });
+  expect(readdirSync(join(host.dir, 'run/secrets'))).toEqual([]);
   expect(await logOf(spec.taskId)).toMatch(
     /^hidden\nshown\n400 5 6\n444 0 0\nweb on node1\ntest-host-1\n.*Read-only file system\n$/,
   );

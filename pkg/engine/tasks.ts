@@ -1,6 +1,4 @@
 /** The task driver's view of the engine: containers by task. */
-import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   inspectDistribution,
   parseReference,
@@ -13,8 +11,9 @@ import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import type { Host } from './host.ts';
 import { readLogs } from './logs.ts';
-import type { MountedFile, TaskRecord } from './record.ts';
-import { removeContainer, secretsPath } from './remove.ts';
+import type { TaskRecord } from './record.ts';
+import { removeContainer } from './remove.ts';
+import { writeSecrets } from './secrets.ts';
 import type { Supervisor } from './supervisor.ts';
 import type { TaskContainer, TaskContainerSpec, TaskEngine, TaskEvent } from './task-engine.ts';
 import { stopGraceMs, taskBody, taskFiles } from './task-spec.ts';
@@ -121,7 +120,7 @@ export class Tasks implements TaskEngine {
         return address === undefined ? [] : [{ networkId, networkName, address, aliases }];
       }),
       hostPorts: spec.hostPorts,
-      files: await this.#writeFiles(id, files),
+      files: await writeSecrets(this.#host, id, files),
       stopGraceMs: stopGraceMs(spec.container),
     });
     const { container } = await createContainer(this.#host, {
@@ -131,23 +130,6 @@ export class Tasks implements TaskEngine {
     });
     this.#follow(container, spec.taskId);
     return container;
-  }
-
-  async #writeFiles(
-    containerId: string,
-    files: ReturnType<typeof taskFiles>['files'],
-  ): Promise<readonly MountedFile[]> {
-    const directory = secretsPath(this.#host, containerId);
-    await mkdir(directory, { recursive: true, mode: 0o711 });
-    const mounted: MountedFile[] = [];
-    for (const [index, file] of files.entries()) {
-      const source = join(directory, String(index));
-      await writeFile(source, file.bytes, { mode: 0o400 });
-      await chown(source, file.uid, file.gid);
-      await chmod(source, file.mode & 0o7777);
-      mounted.push({ source, target: file.target });
-    }
-    return mounted;
   }
 
   async startTask(id: string): Promise<TaskContainer> {

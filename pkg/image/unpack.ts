@@ -92,6 +92,7 @@ class LayerWriter {
       await this.#whiteout(join(dirname(path), name.slice(WHITEOUT.length)));
       return;
     }
+    if (!this.#whiteouts && path === this.#base) return; // the place it is unpacked to stays as it is
     await this.#make(path, entry);
     for (const [key, value] of entry.xattrs) {
       // Ours to set, not the archive's.
