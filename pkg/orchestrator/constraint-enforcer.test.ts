@@ -67,3 +67,20 @@ test('relaxed constraints count from then on', () => {
   cluster.converge();
   expect(cluster.running(web).map((task) => task.id)).toEqual(before);
 });
+
+test('a node that has not described itself yet keeps its tasks', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const [node] = cluster.tables.list('node');
+  if (!node) throw new Error('no node');
+  const placed = { Constraints: [`node.hostname == ${node.description?.hostname}`] };
+  const web = cluster.createService(
+    webSpec({
+      replicas: 1,
+      TaskTemplate: { ContainerSpec: { Image: 'nginx' }, Placement: placed },
+    }),
+  );
+  cluster.converge();
+  cluster.setNode(node.id, (old) => ({ ...old, description: undefined }));
+  cluster.converge();
+  expect(cluster.running(web).length).toBe(1);
+});

@@ -20,7 +20,8 @@ export function decideConstraints({ view, dirty }: DeciderInput): Decision {
   const changes: Change[] = [];
   for (const id of dirty.nodes) {
     const node = view.get('node', id);
-    if (!node) continue;
+    // A node that has not described itself yet may satisfy everything.
+    if (!node?.description) continue;
     for (const task of view.tasksOfNode(id)) {
       if (!isPlaced(task) || nodeSatisfies(node, constraintsOf(view, task))) continue;
       const status = { ...task.status, error: 'assigned node no longer meets constraints' };

@@ -37,5 +37,5 @@ function stopUnwanted(work: Workload, slot: SlotKey, constraints: readonly strin
 
 function isUnwanted(node: Node, constraints: readonly string[]): boolean {
   const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
-  return lost || !nodeSatisfies(node, constraints);
+  return lost || (node.description !== undefined && !nodeSatisfies(node, constraints));
 }
