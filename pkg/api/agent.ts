@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { ClusterError } from '../model/index.ts';
 import type { AgentContext } from './context.ts';
 import type { NodeControl } from './node-control.ts';
 import { containerRoutes } from './route/container.ts';
@@ -51,13 +52,28 @@ function swarmHeader(node: NodeControl): string {
 }
 
 /** In a scope of their own, where bodies are left unread. */
-function forwardedRoutes(app: FastifyInstance, { manager }: AgentContext): void {
+function forwardedRoutes(app: FastifyInstance, context: AgentContext): void {
+  const explain = (message: string): Promise<ClusterError | undefined> =>
+    explainNetwork(context, message);
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, payload, parsed) => parsed(null, payload));
     for (const path of CLUSTER_PATHS) {
-      scope.all(path, (request, reply) => manager.forward(request, reply));
+      scope.all(path, (request, reply) => context.manager.forward(request, reply, explain));
     }
     done();
   });
+}
+
+/** A network that the manager does not know may be one of this host, which services cannot use. */
+async function explainNetwork(
+  { engine }: AgentContext,
+  message: string,
+): Promise<ClusterError | undefined> {
+  const name = /^network (\S+) not found$/.exec(message)?.[1];
+  if (name === undefined) return undefined;
+  const local = await engine.networks.list();
+  if (!local.some((network) => network['Name'] === name)) return undefined;
+  const text = `The network ${name} cannot be used with services. Only networks scoped to the swarm can be used, such as those created with the overlay driver.`;
+  return new ClusterError('forbidden', text);
 }

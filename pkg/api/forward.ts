@@ -44,8 +44,15 @@ export class ManagerClient {
     this.#agent.destroy();
   }
 
-  /** Hands the request to the manager and streams its answer back. The body must not have been parsed. */
-  async forward(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  /**
+   * Hands the request to the manager and streams its answer back. The body must not have been parsed. `explain` may
+   * have a better error than the manager's `not found`; it is asked about writes only.
+   */
+  async forward(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    explain: (message: string) => Promise<ClusterError | undefined>,
+  ): Promise<FastifyReply> {
     const body = request.body instanceof Readable ? request.body : undefined;
     const answer = await this.#call(
       {
@@ -55,6 +62,10 @@ export class ManagerClient {
       },
       body,
     );
+    if (answer.statusCode === 404 && request.method === 'POST') {
+      const message = messageOf(await textOf(answer));
+      throw (await explain(message)) ?? new ClusterError('not-found', message);
+    }
     reply.hijack();
     reply.raw.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
     // A stream's first byte may be far away; a short answer goes out in one packet.

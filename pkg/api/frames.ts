@@ -16,6 +16,12 @@ export function frame(stream: StreamName | 'error', payload: Uint8Array): Buffer
   return bytes;
 }
 
+/** The last words of a log stream that broke off, as dockerd says them. */
+export function logFailure(tty: boolean, message: string): Buffer {
+  const text = Buffer.from(`Error grabbing logs: ${message}\n`);
+  return tty ? text : frame('error', text);
+}
+
 /** What the first version with a content type of its own (1.42) says of a stream; raw means a terminal's bytes. */
 export function streamContentType(raw: boolean): string {
   return `application/vnd.docker.${raw ? 'raw' : 'multiplexed'}-stream`;

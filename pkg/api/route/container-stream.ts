@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { AgentContext } from '../context.ts';
 import type { ContainerLogRecord, ContainerLogStream, DockerJson, PathStat } from '../engine.ts';
 import { invalid } from '../failure.ts';
-import { frame, streamContentType } from '../frames.ts';
+import { frame, logFailure, streamContentType } from '../frames.ts';
 import {
   pathParameter,
   queryFlag,
@@ -85,8 +85,7 @@ async function sendContainerLogs(
       : record.data;
     return tty ? bytes : frame(record.stream, bytes);
   };
-  const failed = (message: string): Uint8Array =>
-    tty ? Buffer.from(`${message}\n`) : frame('error', Buffer.from(`${message}\n`));
+  const failed = (message: string): Uint8Array => logFailure(tty, message);
   await writeAll(beginStream(reply, streamContentType(tty)), records, line, failed);
   return reply;
 }

@@ -3,7 +3,7 @@ import type { Task, View } from '../../model/index.ts';
 import type { ClusterLogRecord, ClusterLogRequest } from '../cluster-api.ts';
 import { type ClusterContext, freshView } from '../context.ts';
 import { invalid } from '../failure.ts';
-import { frame, streamContentType } from '../frames.ts';
+import { frame, logFailure, streamContentType } from '../frames.ts';
 import { findService, findTask } from '../lookup.ts';
 import { pathParameter, queryFlag, queryTail, queryTimeNs } from '../query.ts';
 import { abortOnClose, beginStream, writeAll } from '../stream.ts';
@@ -64,8 +64,7 @@ async function sendLogs(
     );
     return selection.tty ? bytes : frame(record.stream, bytes);
   };
-  const failed = (message: string): Uint8Array =>
-    selection.tty ? Buffer.from(`${message}\n`) : frame('error', Buffer.from(`${message}\n`));
+  const failed = (message: string): Uint8Array => logFailure(selection.tty, message);
   const response = beginStream(reply, streamContentType(selection.tty));
   await writeAll(response, context.cluster.logs(asked), line, failed);
   return reply;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ask } from '../docker-api/http.ts';
 import { type Setup, setUp } from './setup.ts';
 
 let setup: Setup;
@@ -71,10 +72,22 @@ test.each([
   [['create', '-d', 'overlay', 'ingress'], 'is kept for the routing mesh'],
   [['create', 'host'], 'operation is not permitted on predefined host network'],
   [['create', '-d', 'overlay', '--subnet', 'nonsense', 'x'], 'invalid'],
+  [['create', '-d', 'overlay', '--opt', 'encrypted', 'x'], 'encrypted overlay networks are not'],
+  [['create', '-d', 'overlay', '--ipv6', 'x'], 'IPv6 networks are not supported'],
+  [['create', '-d', 'macvlan', '--scope', 'swarm', 'x'], 'network driver macvlan is not supported'],
   [['rm', 'nowhere'], 'network nowhere not found'],
   [['inspect', 'nowhere'], 'network nowhere not found'],
 ])('docker network %j is refused', async (args, message) => {
   const refused = await setup.docker.try(['network', ...args]);
   expect(refused.exitCode).toBe(1);
   expect(refused.stderr).toContain(message);
+});
+
+test('a service cannot use a network of the host, and the refusal says so', async () => {
+  const { docker } = setup;
+  await docker.run(['network', 'create', 'lan']);
+  const body = { TaskTemplate: { ContainerSpec: { Image: 'x' }, Networks: [{ Target: 'lan' }] } };
+  const refused = await ask(setup.socketPath, '/services/create', { body });
+  expect(refused.status).toBe(403);
+  expect(refused.text).toContain('The network lan cannot be used with services.');
 });
