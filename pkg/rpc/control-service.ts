@@ -1,9 +1,7 @@
-import { Duplex } from 'node:stream';
 import { ClusterError, type NodeId } from '../model/index.ts';
 import type { RpcClient } from './client.ts';
-import { type Bytes, Control } from './gen/control.pb.ts';
-import type { MessageStream } from './message-stream.ts';
-import { type Caller, type ServiceBinding, streaming, unary } from './server.ts';
+import { Control } from './gen/control.pb.ts';
+import { type Caller, type ServiceBinding, unary } from './server.ts';
 
 /** A manager in the raft group. */
 export interface GroupMember {
@@ -23,15 +21,13 @@ export interface ControlHandlers {
   join(member: GroupMember): Promise<AskLeader | { readonly members: readonly GroupMember[] }>;
   /** Takes a member out; `{}` when done or when it was not in. */
   leave(raftId: number, caller: Caller): Promise<AskLeader | Record<string, never>>;
-  /** A byte stream to this manager's API, as if a client had connected. Owns `tunnel`. */
-  tunnel(tunnel: Duplex, caller: Caller): void;
 }
 
 const MANAGERS = ['manager'] as const;
 
 /** What managers ask of each other. A manager joins only itself. */
 export function controlService(handlers: ControlHandlers): ServiceBinding {
-  const { join, leave, tunnel } = Control.method;
+  const { join, leave } = Control.method;
   return {
     service: Control,
     methods: [
@@ -54,12 +50,6 @@ export function controlService(handlers: ControlHandlers): ServiceBinding {
       unary(leave, MANAGERS, async ({ raftId }, caller) => {
         const answer = await handlers.leave(Number(raftId), caller);
         return 'leader' in answer ? { leader: answer.leader ?? '' } : {};
-      }),
-      streaming(tunnel, MANAGERS, async (stream, caller) => {
-        const duplex = new TunnelStream(stream);
-        const closed = new Promise<void>((resolve) => duplex.once('close', resolve));
-        handlers.tunnel(duplex, caller);
-        await closed;
       }),
     ],
   };
@@ -89,74 +79,4 @@ export async function leaveGroup(
   const request = { raftId: BigInt(raftId) };
   const answer = await client.unary(Control.method.leave, request, { deadlineMs: 30_000 });
   return answer.leader === '' ? undefined : { leader: answer.leader };
-}
-
-/** A byte stream to the API of the manager behind `client`; usable as the socket of an HTTP request. */
-export function openTunnel(client: RpcClient): Duplex {
-  return new TunnelStream(client.stream(Control.method.tunnel));
-}
-
-const TUNNEL_CHUNK_BYTES_MAX = 64 * 1024;
-type BytesStream = MessageStream<Bytes, Bytes>;
-
-/** Bytes over a message stream, with back-pressure both ways. Socket-like enough for node:http. */
-class TunnelStream extends Duplex {
-  readonly #stream: BytesStream;
-  readonly #incoming: AsyncIterator<Bytes>;
-  #reading = false;
-
-  constructor(stream: BytesStream) {
-    super({ allowHalfOpen: true });
-    this.#stream = stream;
-    this.#incoming = stream[Symbol.asyncIterator]();
-  }
-
-  override _read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    this.#incoming.next().then(
-      ({ done, value }) => {
-        this.#reading = false;
-        this.push(done ? null : value.data);
-      },
-      (error: unknown) => this.destroy(error as Error),
-    );
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
-    let free = true;
-    for (let at = 0; at < chunk.length; at += TUNNEL_CHUNK_BYTES_MAX) {
-      const data = chunk.subarray(at, at + TUNNEL_CHUNK_BYTES_MAX);
-      free = this.#stream.send({ $typeName: 'muster.control.Bytes', data });
-    }
-    if (free) done();
-    else this.#stream.drained().then(() => done(), done);
-  }
-
-  override _final(done: () => void): void {
-    this.#stream.end();
-    done();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#stream.cancel();
-    done(error);
-  }
-
-  /** node:http calls these on every socket; a tunnel has no such options. */
-  setNoDelay(): this {
-    return this;
-  }
-  setKeepAlive(): this {
-    return this;
-  }
-  setTimeout(): this {
-    return this;
-  }
-  ref(): this {
-    return this;
-  }
-  unref(): this {
-    return this;
-  }
 }

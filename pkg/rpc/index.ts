@@ -12,7 +12,6 @@ export {
   type GroupMember,
   joinGroup,
   leaveGroup,
-  openTunnel,
 } from './control-service.ts';
 export { Credentials, type Identity } from './credentials.ts';
 export {

@@ -1,4 +1,3 @@
-import { request as httpRequest, createServer as httpServer } from 'node:http';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   type AuthorityState,
@@ -20,13 +19,7 @@ import {
   requestCertificate,
 } from './ca-service.ts';
 import { RpcClient } from './client.ts';
-import {
-  type ControlHandlers,
-  controlService,
-  joinGroup,
-  leaveGroup,
-  openTunnel,
-} from './control-service.ts';
+import { type ControlHandlers, controlService, joinGroup, leaveGroup } from './control-service.ts';
 import { Credentials, type Identity } from './credentials.ts';
 import { Control } from './gen/control.pb.ts';
 import { RpcServer } from './server.ts';
@@ -79,7 +72,6 @@ interface Running {
 const REFUSING: ControlHandlers = {
   join: async () => ({ members: [] }),
   leave: async () => ({}),
-  tunnel: (tunnel) => tunnel.destroy(),
 };
 
 async function running(
@@ -187,9 +179,6 @@ describe('who may call', () => {
       kind: 'forbidden',
       message: '/muster.control.Control/Join is not for a worker',
     });
-    const tunnel = openTunnel(connect(address, worker));
-    const failure = await new Promise((resolve) => tunnel.on('error', resolve).resume());
-    expect(failure).toMatchObject({ kind: 'forbidden' });
   });
 
   it('refuses a caller without certificate, and one of another authority', async () => {
@@ -227,7 +216,7 @@ describe('who may call', () => {
   it('needs a handler for every method of a service', () => {
     const server = new RpcServer({ credentials: new Credentials(manager), log: silentLogger });
     open.push(server);
-    expect(() => server.add({ service: Control, methods: [] })).toThrow(/Join, Leave, Tunnel/);
+    expect(() => server.add({ service: Control, methods: [] })).toThrow(/Join, Leave/);
   });
 });
 
@@ -259,40 +248,5 @@ describe('server', () => {
   it('says that a manager cannot be reached', async () => {
     const client = connect('127.0.0.1:1', manager);
     await expect(client.ready(50)).rejects.toMatchObject({ kind: 'unavailable' });
-  });
-});
-
-describe('tunnel', () => {
-  it('carries HTTP both ways', async () => {
-    const api = httpServer((request, response) => {
-      const parts: Buffer[] = [];
-      request.on('data', (part: Buffer) => parts.push(part));
-      request.on('end', () => {
-        const length = Buffer.concat(parts).length;
-        response.end(`${request.method} ${request.url} ${length} `.padEnd(300_000, 'x'));
-      });
-    });
-    open.push({ close: () => api.closeAllConnections() });
-    const { address } = await running({
-      ...REFUSING,
-      tunnel: (tunnel) => api.emit('connection', tunnel),
-    });
-    const client = connect(address, manager);
-    const body = await new Promise<string>((resolve, reject) => {
-      const request = httpRequest({
-        method: 'POST',
-        path: '/services/create',
-        createConnection: () => openTunnel(client),
-      });
-      request.on('response', (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('end', () => resolve(Buffer.concat(parts).toString()));
-      });
-      request.on('error', reject);
-      request.end(Buffer.alloc(200_000));
-    });
-    expect(body.slice(0, 29)).toBe('POST /services/create 200000 ');
-    expect(body).toHaveLength(300_000);
   });
 });

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEg5tdXN0ZXIuY29udHJvbCJACgtKb2luUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCSI7CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkiRwoMSm9pblJlc3BvbnNlEg4KBmxlYWRlchgBIAEoCRInCgdtZW1iZXJzGAIgAygLMhYubXVzdGVyLmNvbnRyb2wuTWVtYmVyIh8KDExlYXZlUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEIh8KDUxlYXZlUmVzcG9uc2USDgoGbGVhZGVyGAEgASgJIhUKBUJ5dGVzEgwKBGRhdGEYASABKAwyzgEKB0NvbnRyb2wSQQoESm9pbhIbLm11c3Rlci5jb250cm9sLkpvaW5SZXF1ZXN0GhwubXVzdGVyLmNvbnRyb2wuSm9pblJlc3BvbnNlEkQKBUxlYXZlEhwubXVzdGVyLmNvbnRyb2wuTGVhdmVSZXF1ZXN0Gh0ubXVzdGVyLmNvbnRyb2wuTGVhdmVSZXNwb25zZRI6CgZUdW5uZWwSFS5tdXN0ZXIuY29udHJvbC5CeXRlcxoVLm11c3Rlci5jb250cm9sLkJ5dGVzKAEwAWIGcHJvdG8z");
+  fileDesc("Cg1jb250cm9sLnByb3RvEg5tdXN0ZXIuY29udHJvbCJACgtKb2luUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCSI7CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkiRwoMSm9pblJlc3BvbnNlEg4KBmxlYWRlchgBIAEoCRInCgdtZW1iZXJzGAIgAygLMhYubXVzdGVyLmNvbnRyb2wuTWVtYmVyIh8KDExlYXZlUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEIh8KDUxlYXZlUmVzcG9uc2USDgoGbGVhZGVyGAEgASgJMpIBCgdDb250cm9sEkEKBEpvaW4SGy5tdXN0ZXIuY29udHJvbC5Kb2luUmVxdWVzdBocLm11c3Rlci5jb250cm9sLkpvaW5SZXNwb25zZRJECgVMZWF2ZRIcLm11c3Rlci5jb250cm9sLkxlYXZlUmVxdWVzdBodLm11c3Rlci5jb250cm9sLkxlYXZlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message muster.control.JoinRequest
@@ -134,24 +134,6 @@ export const LeaveResponseSchema: GenMessage<LeaveResponse> = /*@__PURE__*/
   messageDesc(file_control, 4);
 
 /**
- * @generated from message muster.control.Bytes
- */
-export type Bytes = Message<"muster.control.Bytes"> & {
-  /**
-   * @generated from field: bytes data = 1;
-   */
-  data: Uint8Array;
-};
-
-/**
- * Describes the message muster.control.Bytes.
- * Use `create(BytesSchema)` to create a new message.
- * @public
- */
-export const BytesSchema: GenMessage<Bytes> = /*@__PURE__*/
-  messageDesc(file_control, 5);
-
-/**
  * What one manager asks of another.
  *
  * @generated from service muster.control.Control
@@ -174,16 +156,6 @@ export const Control: GenService<{
     methodKind: "unary";
     input: typeof LeaveRequestSchema;
     output: typeof LeaveResponseSchema;
-  },
-  /**
-   * A byte tunnel to the leader's API, for requests that only the leader can serve.
-   *
-   * @generated from rpc muster.control.Control.Tunnel
-   */
-  tunnel: {
-    methodKind: "bidi_streaming";
-    input: typeof BytesSchema;
-    output: typeof BytesSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_control, 0);
