@@ -93,7 +93,7 @@ async function forget(host: Host, id: string): Promise<void> {
 async function adoptNetworks(host: Host, live: readonly Container[]): Promise<void> {
   const { network } = host;
   if (!network) return;
-  const wired = live.filter((container) => networkPlan(container.record).kind === 'own');
+  const wired = live.filter(hasSandbox);
   const strangers = await network.readopt(
     new Map(wired.map((container) => [container.id, `/proc/${container.pid}/ns/net`])),
   );
@@ -101,6 +101,11 @@ async function adoptNetworks(host: Host, live: readonly Container[]): Promise<vo
     if (strangers.includes(container.id)) await rewire(host, container);
     else container.sandbox = network.inspect(container.id);
   }
+}
+
+function hasSandbox(container: Container): boolean {
+  const { kind } = networkPlan(container.record);
+  return kind === 'own' || kind === 'none';
 }
 
 /** Its network is gone, or was never finished: make it anew, or end the container, which nobody could reach. */

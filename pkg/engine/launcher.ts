@@ -191,7 +191,10 @@ export async function wire(
   netns: string,
 ): Promise<AttachedSandbox | undefined> {
   const plan = networkPlan(record);
-  if (plan.kind !== 'own') return undefined;
+  if (plan.kind === 'host' || plan.kind === 'container') return undefined;
+  // `none` is a sandbox without attachments: its loopback comes up.
+  const isolated = plan.kind === 'none';
+  if (isolated && !host.network) return undefined;
   if (!host.network) throw new ClusterError('unavailable', 'this host has no network configured');
   const { hostConfig } = record;
   const sandbox = await host.network.attach({
@@ -203,10 +206,10 @@ export async function wire(
       networkId,
       address,
     })),
-    localNetworks: [...plan.local].map(([name, endpoint]) =>
+    localNetworks: [...(isolated ? [] : plan.local)].map(([name, endpoint]) =>
       host.networks.attachment(name, endpoint),
     ),
-    hostPorts: hostPorts(record),
+    hostPorts: isolated ? [] : hostPorts(record),
     dns: {
       servers: filled(hostConfig.Dns),
       search: filled(hostConfig.DnsSearch),

@@ -35,13 +35,13 @@ interface CreateNetworkBody {
 }
 
 /** Options of Docker's bridge driver, and which of their values hold here. */
-const BRIDGE_OPTIONS: ReadonlyMap<string, (value: string) => boolean> = new Map([
-  ['com.docker.network.bridge.name', (value: string) => value !== '' && value.length <= 15],
-  ['com.docker.network.driver.mtu', (value: string) => Number(value) >= 68],
-  ['com.docker.network.bridge.enable_icc', (value: string) => value === 'true'],
-  ['com.docker.network.bridge.enable_ip_masquerade', (value: string) => value === 'true'],
-  ['com.docker.network.bridge.host_binding_ipv4', (value: string) => value === '0.0.0.0'],
-  ['com.docker.network.bridge.default_bridge', (value: string) => value === 'false'],
+const BRIDGE_OPTIONS: ReadonlyMap<string, RegExp> = new Map([
+  ['com.docker.network.bridge.name', /^.{1,15}$/],
+  ['com.docker.network.driver.mtu', /^[1-9]\d{1,4}$/],
+  ['com.docker.network.bridge.enable_icc', /^true$/],
+  ['com.docker.network.bridge.enable_ip_masquerade', /^true$/],
+  ['com.docker.network.bridge.host_binding_ipv4', /^0\.0\.0\.0$/],
+  ['com.docker.network.bridge.default_bridge', /^false$/],
 ]);
 
 export class NetworkVerbs {
@@ -251,7 +251,7 @@ function refuseUnsupported(request: CreateNetworkBody): void {
     unsupported('config-only networks are', 'every network carries its own configuration');
   }
   for (const [name, value] of Object.entries(request.Options ?? {})) {
-    if (BRIDGE_OPTIONS.get(name)?.(value) === true) continue;
+    if (BRIDGE_OPTIONS.get(name)?.test(value)) continue;
     unsupported(`network option ${name}=${value} is`, 'the bridge would not follow it');
   }
 }

@@ -95,6 +95,13 @@ test('containers of a local network reach each other by name, and the host by pu
   await host.engine.networks.remove('local');
 });
 
+test('without a network there is a loopback and nothing else', async () => {
+  const { out } = await host.run('ip -o link | cut -d: -f2; ping -c 1 127.0.0.1 | grep -c ttl', {
+    HostConfig: { NetworkMode: 'none' },
+  });
+  expect(out).toBe(' lo\n1\n');
+});
+
 test('a network can be joined and left while the container runs', async () => {
   await host.engine.networks.create({ Name: 'late', Driver: 'bridge' });
   const id = await host.start('echo ready; sleep 1000', { HostConfig: { NetworkMode: 'bridge' } });
