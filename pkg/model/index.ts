@@ -129,6 +129,7 @@ export {
   taskName,
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
+export { refuseDriver, unsupported } from './validate-network.ts';
 export {
   validateConfigSpec,
   validateNetworkSpec,

@@ -11,7 +11,10 @@ export interface NetworkSpec {
   readonly Internal?: boolean | undefined;
   readonly Attachable?: boolean | undefined;
   readonly Ingress?: boolean | undefined;
+  readonly EnableIPv4?: boolean | null | undefined;
   readonly EnableIPv6?: boolean | undefined;
+  readonly ConfigOnly?: boolean | undefined;
+  readonly ConfigFrom?: { readonly Network?: string | undefined } | null | undefined;
   readonly IPAM?:
     | {
         readonly Driver?: string | undefined;

@@ -1,5 +1,6 @@
 import { INGRESS_NETWORK_NAME, type NetworkSpec } from './network.ts';
 import type { ConfigSpec, SecretSpec } from './secret.ts';
+import { refuseUnsupportedNetwork } from './validate-network.ts';
 import { refuse } from './validate-refuse.ts';
 
 /** The payload must be smaller than this (SwarmKit's limits: 500 KiB and 1000 KiB). */
@@ -51,6 +52,7 @@ export function validateNetworkSpec(spec: NetworkSpec): void {
   if (!spec.Name) refuse('meta: name must be provided');
   if (!NETWORK_NAME.test(spec.Name)) refuse('name must be valid as a DNS name component');
   if (spec.Name.length > NETWORK_NAME_MAX) refuse('name must be 63 characters or fewer');
+  refuseUnsupportedNetwork(spec);
   const driver = spec.Driver || 'overlay';
   if (driver !== 'overlay') refuse(`network driver ${driver} cannot be used for a cluster network`);
   if (spec.Ingress && spec.Attachable) {

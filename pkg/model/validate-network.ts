@@ -1,0 +1,66 @@
+import { ClusterError } from './error.ts';
+import type { NetworkSpec } from './network.ts';
+
+/** Driver options that an overlay network follows. */
+const OPTIONS_KNOWN = new Set(['com.docker.network.driver.mtu']);
+/** Drivers of Docker that this version has nothing for. */
+const DRIVERS_MISSING: ReadonlyMap<string, string> = new Map([
+  ['macvlan', 'containers are only put on bridge and overlay networks'],
+  ['ipvlan', 'containers are only put on bridge and overlay networks'],
+]);
+/** RFC 791: every link carries 68 bytes; an IPv4 packet has at most 65535. */
+const MTU_MIN = 68;
+const MTU_MAX = 65_535;
+
+/**
+ * Refuses what a cluster network may ask for in Docker's words and would not get here: better no network than one
+ * that is not what was asked for.
+ * @throws ClusterError `not-implemented` (501) with the reason
+ */
+export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
+  const options = spec.Options ?? {};
+  if (isOn(options['encrypted'])) {
+    unsupported('encrypted overlay networks are', 'traffic between nodes would not be encrypted');
+  }
+  const subnets = (spec.IPAM?.Config ?? []).map(({ Subnet }) => Subnet ?? '');
+  if (spec.EnableIPv6 || subnets.some((subnet) => subnet.includes(':')))
+    unsupported('IPv6 networks are', 'only IPv4 addresses are given to tasks');
+  if (spec.EnableIPv4 === false) {
+    unsupported('networks without IPv4 are', 'only IPv4 addresses are given to tasks');
+  }
+  refuseDriver(spec.Driver);
+  if (spec.IPAM?.Driver && spec.IPAM.Driver !== 'default') {
+    unsupported(`IPAM driver ${spec.IPAM.Driver} is`, 'addresses come from the built-in allocator');
+  }
+  if (spec.ConfigOnly || spec.ConfigFrom?.Network) {
+    unsupported('config-only networks are', 'every network carries its own configuration');
+  }
+  for (const [name, value] of Object.entries(options)) refuseOption(name, value);
+}
+
+/** `macvlan` and its like. @throws ClusterError `not-implemented` (501) */
+export function refuseDriver(driver: string | null | undefined): void {
+  const reason = DRIVERS_MISSING.get(driver ?? '');
+  if (reason !== undefined) unsupported(`network driver ${driver} is`, reason);
+}
+
+/** @throws ClusterError `not-implemented` (501). `what` ends with its verb. */
+export function unsupported(what: string, reason: string): never {
+  throw new ClusterError('not-implemented', `${what} not supported by this version: ${reason}`);
+}
+
+function refuseOption(name: string, value: string): void {
+  if (name === 'encrypted') return;
+  if (!OPTIONS_KNOWN.has(name)) {
+    unsupported(`network option ${name} is`, 'an overlay network would not follow it');
+  }
+  const mtu = Number(value);
+  if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
+    throw new ClusterError('invalid', `invalid value for option ${name}: ${value}`);
+  }
+}
+
+/** Docker takes `--opt encrypted` without a value for yes. */
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && value !== 'false' && value !== '0';
+}
