@@ -1,0 +1,93 @@
+/** Three stores in three processes, talking TLS and gRPC over the loopback as managers do. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import {
+  createCertificateRequest,
+  createRoot,
+  identityOf,
+  issueNodeCertificate,
+} from '../../pkg/ca/index.ts';
+import type { Identity } from '../../pkg/rpc/index.ts';
+import type { Member } from '../../pkg/store/index.ts';
+import { bundle, freePort, type Rate } from './measure.ts';
+import type { MemberAnswer, MemberOrder } from './raft-member.ts';
+
+export interface RaftGroup {
+  /** Proposals of 256 bytes on the leader. */
+  write(inFlight: number, ms: number): Promise<Rate>;
+  stop(): Promise<void>;
+}
+
+export async function startGroup(
+  folder: string,
+  leaderArguments: readonly string[] = [],
+): Promise<RaftGroup> {
+  const program = join(folder, 'member.mjs');
+  await bundle('raft-member.ts', program);
+  const identity = await makeIdentity();
+  const members: Member[] = [];
+  const children: ChildProcess[] = [];
+  for (const raftId of [1, 2, 3]) {
+    const address = `127.0.0.1:${await freePort()}`;
+    const member = { raftId, nodeId: `n${raftId}`, address } as Member;
+    const execArgv = ['--enable-source-maps', ...(raftId === 1 ? leaderArguments : [])];
+    const child = fork(program, { execArgv, cwd: folder });
+    children.push(child);
+    const directory = join(folder, `m${raftId}`);
+    await ask(child, { order: 'start', identity, raftId, directory, address, members });
+    if (raftId > 1) await ask(leaderOf(children), { order: 'add', member });
+    members.push(member);
+  }
+  return {
+    write: async (inFlight, ms): Promise<Rate> => {
+      const answer = await ask(leaderOf(children), { order: 'write', inFlight, ms });
+      if (answer.answer !== 'rate') throw new Error('no rate');
+      return answer.rate;
+    },
+    stop: async (): Promise<void> => void (await Promise.all(children.map(end))),
+  };
+}
+
+function leaderOf(children: readonly ChildProcess[]): ChildProcess {
+  const [first] = children;
+  if (first === undefined) throw new Error('the group is empty');
+  return first;
+}
+
+function ask(child: ChildProcess, order: MemberOrder): Promise<MemberAnswer> {
+  return new Promise((resolve, reject) => {
+    const ended = (): void => reject(new Error(`a member ended during ${order.order}`));
+    child.once('exit', ended);
+    child.once('message', (answer: MemberAnswer) => {
+      child.off('exit', ended);
+      if (answer.answer === 'failed') reject(new Error(answer.text));
+      else resolve(answer);
+    });
+    child.send(order);
+  });
+}
+
+/** Closing the channel lets it exit by itself, and write its profile if it was asked for one. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.disconnect();
+  await ended;
+}
+
+async function makeIdentity(): Promise<Identity> {
+  const clusterId = 'c'.repeat(25);
+  const now = Date.now();
+  const root = await createRoot({ clusterId, now });
+  const { csrPem, keyPem } = await createCertificateRequest();
+  const nodeId = 'm'.repeat(25);
+  const certificatePem = await issueNodeCertificate({
+    root,
+    csrPem,
+    nodeId,
+    role: 'manager',
+    clusterId,
+    now,
+  });
+  return identityOf({ certificatePem, keyPem, rootPem: root.certificatePem });
+}

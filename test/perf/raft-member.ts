@@ -1,0 +1,127 @@
+/** One member of a group of stores, in a process of its own; told what to do over the process channel. */
+
+import { silentLogger, systemClock, systemRandom } from '../../pkg/io/index.ts';
+import {
+  type ClusterId,
+  type Config,
+  type ConfigId,
+  createObject,
+  type InstantMs,
+  type NodeId,
+  VERSION_NONE,
+} from '../../pkg/model/index.ts';
+import { Credentials, type Identity, RaftTransport, RpcServer } from '../../pkg/rpc/index.ts';
+import { createStore, type Member, type Store } from '../../pkg/store/index.ts';
+import { measureRate, type Rate } from './measure.ts';
+
+export type MemberOrder =
+  | {
+      readonly order: 'start';
+      readonly identity: Identity;
+      readonly raftId: number;
+      readonly directory: string;
+      readonly address: string;
+      /** Empty for the first. */
+      readonly members: readonly Member[];
+    }
+  | { readonly order: 'add'; readonly member: Member }
+  | { readonly order: 'write'; readonly inFlight: number; readonly ms: number };
+
+export type MemberAnswer =
+  | { readonly answer: 'done' }
+  | { readonly answer: 'rate'; readonly rate: Rate }
+  | { readonly answer: 'failed'; readonly text: string };
+
+const DATA = 'x'.repeat(256);
+let store: Store | undefined;
+let written = 0;
+
+async function start(order: MemberOrder & { readonly order: 'start' }): Promise<void> {
+  const { identity, raftId, directory, address, members } = order;
+  const log = silentLogger;
+  const credentials = new Credentials(identity);
+  const transport = new RaftTransport({
+    credentials,
+    raftId,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
+  const server = new RpcServer({ credentials, log });
+  server.add(transport.service());
+  await server.listen(address);
+  store = createStore({
+    directory,
+    clusterId: identity.clusterId as ClusterId,
+    self: { raftId, nodeId: `n${raftId}` as NodeId, address },
+    begin: members.length === 0 ? { kind: 'bootstrap' } : { kind: 'join', members },
+    transport,
+    clock: systemClock,
+    random: systemRandom,
+    logger: log,
+    onFatal: (error): void => {
+      throw error;
+    },
+  });
+  await store.start();
+  if (members.length > 0) return;
+  const first = store;
+  await new Promise<void>((resolve) => {
+    const listener = first.onLeadership((leading) => {
+      if (!leading) return;
+      setImmediate(() => listener[Symbol.dispose]());
+      resolve();
+    });
+  });
+}
+
+/** Adds it, and waits until it votes: only then does it count for a quorum. */
+async function add(member: Member): Promise<void> {
+  const leader = running();
+  await leader.addMember(member);
+  const votes = (): boolean =>
+    leader.members().some((each) => each.raftId === member.raftId && each.role === 'voter');
+  while (!votes()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+function running(): Store {
+  if (store === undefined) throw new Error('not started');
+  return store;
+}
+
+function write(leader: Store): Promise<unknown> {
+  const name = `c${written++}`;
+  const at = leader.now();
+  const config: Config = {
+    id: `id-${name}` as ConfigId,
+    version: VERSION_NONE,
+    createdAt: at as InstantMs,
+    updatedAt: at as InstantMs,
+    spec: { Name: name, Data: DATA },
+  };
+  return leader.propose([createObject('config', config)]);
+}
+
+async function obey(order: MemberOrder): Promise<MemberAnswer> {
+  switch (order.order) {
+    case 'start':
+      await start(order);
+      return { answer: 'done' };
+    case 'add':
+      await add(order.member);
+      return { answer: 'done' };
+    case 'write': {
+      const leader = running();
+      const rate = await measureRate(order.inFlight, order.ms, () => write(leader));
+      return { answer: 'rate', rate };
+    }
+  }
+}
+
+process.on('message', (order: MemberOrder) => {
+  obey(order).then(
+    (answer) => process.send?.(answer),
+    (error: unknown) => process.send?.({ answer: 'failed', text: String(error) }),
+  );
+});
+process.on('disconnect', () => process.exit(0));
