@@ -19,6 +19,7 @@ import { extraHosts, hostPorts, networkPlan } from './network-plan.ts';
 import { type ContainerRecord, NEVER_RUN, type TaskRecord } from './record.ts';
 import { resourcesOf } from './runtime-spec.ts';
 import { removeSecrets } from './secrets.ts';
+import { refuseUnsupported } from './unsupported.ts';
 
 export interface CreateRequest {
   readonly name?: string | undefined;
@@ -86,6 +87,7 @@ async function makeRecord(
 ): Promise<ContainerRecord> {
   const { HostConfig, NetworkingConfig, ...own } = request.body;
   const hostConfig: HostConfig = HostConfig ?? {};
+  refuseUnsupported({ ...hostConfig });
   const config = mergeConfig(own, made.image.config.config ?? {}, {
     id: made.id,
     hostConfig,
