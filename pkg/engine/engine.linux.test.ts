@@ -35,6 +35,11 @@ test('it runs as the user, with the groups, environment and directory asked for'
     Hostname: 'box',
   });
   expect(out).toBe('1000\n1000 2000\nimage own /home/app box\n/srv/new\n');
+  const sealed = await host.run('pwd; touch x 2>&1', {
+    WorkingDir: '/srv/deep/dir',
+    HostConfig: { ReadonlyRootfs: true },
+  });
+  expect(sealed.out).toBe('/srv/deep/dir\ntouch: x: Read-only file system\n');
   await expect(host.run('true', { User: 'nobody-here' })).rejects.toThrow(
     'unable to find user nobody-here: no matching entries in passwd file',
   );

@@ -13,6 +13,7 @@ import type { ContainerRecord, ResolvedMount } from './record.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { resolveUser } from './user.ts';
 import { copyUp } from './volumes.ts';
+import { prepareWorkingDirectory } from './working-directory.ts';
 
 /** In `/etc`, made for each container. */
 export const HOST_FILES = ['hosts', 'hostname', 'resolv.conf'] as const;
@@ -79,6 +80,7 @@ async function createInRuntime(
     const found = await view.find(path);
     return found?.stats.isFile() ? found.path : undefined;
   });
+  await prepareWorkingDirectory(host, record);
   for (const mount of record.mounts) await fillVolume(host, record, mount);
   const files = await hostFiles(host, record, plan);
   const spec = runtimeSpec(record, {
