@@ -9,6 +9,7 @@ import type {
   Version,
   View,
 } from '../model/index.ts';
+import type { FrameCodec } from './frame-codec.ts';
 import type { PeerAddress, Transport } from './transport.ts';
 
 /** A manager as the raft group knows it. */
@@ -66,6 +67,8 @@ export interface StoreOptions {
   /** This manager was removed from the group: stop the store and forget the directory. Called once. */
   readonly onRemoved?: (() => void) | undefined;
   readonly disk?: Disk | undefined;
+  /** Encryption of the files. Absent: they are plain. */
+  readonly codec?: FrameCodec | undefined;
   readonly tuning?: Partial<Tuning> | undefined;
 }
 

@@ -1,4 +1,5 @@
 export type { Batch, Committed, Member, MemberStatus, Store } from './contract.ts';
 export { runControlLoop } from './control-loop.ts';
 export { createStore } from './store.ts';
+export { continueAlone } from './survivor.ts';
 export type { Transport } from './transport.ts';

@@ -54,6 +54,14 @@ export class LogWriter {
     });
   }
 
+  /** Make a commit index durable that waits for a write that does not come: to be called now and then. */
+  settle(): void {
+    if (this.#closed || this.#jobs.length > 0 || this.#running !== undefined) return;
+    if (this.#hardState.commit > this.#durable.commit) {
+      this.#push({ kind: 'own', ref: undefined, done: () => undefined, failed: () => undefined });
+    }
+  }
+
   /** Finish what was taken, and close the log. After an error there is nothing left to finish. */
   async close(): Promise<void> {
     if (this.#closed) return;

@@ -56,12 +56,21 @@ export class Membership {
   noLeader(): ClusterError {
     const voters = this.list().filter((member) => member.role === 'voter');
     const reachable = voters.filter((member) => member.reachable).length;
-    const count = `${reachable} of ${voters.length} managers are reachable`;
+    const count = `${reachable} of ${voters.length} managers reachable`;
+    const state = this.quorumLost()
+      ? `quorum lost: ${count}; if the others cannot come back, run "docker swarm init --force-new-cluster" on this one`
+      : count;
     return new ClusterError(
       'unavailable',
-      `rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online. (${count})`,
+      `rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online. (${state})`,
       { code: 'ERR_NO_LEADER' },
     );
+  }
+
+  /** No more than half of the voters can be reached. */
+  quorumLost(): boolean {
+    const voters = this.list().filter((member) => member.role === 'voter');
+    return voters.filter((member) => member.reachable).length * 2 <= voters.length;
   }
 
   async add(member: Member, options: CallOptions = {}): Promise<void> {

@@ -8,9 +8,12 @@ export interface ReadsOptions {
   readonly appliedIndex: () => number;
   readonly requestIndex: (context: Uint8Array) => void;
   readonly noLeader: () => ClusterError;
+  /** Too few members are reachable, so that an answer is not to be expected. */
+  readonly quorumLost: () => boolean;
 }
 
 interface Waiter {
+  readonly begunAt: number;
   readonly deadline: number;
   /** What has to be applied; unknown until a round that began after the call was confirmed. */
   index: number;
@@ -24,6 +27,8 @@ interface Round {
 }
 
 const ROUND_MS = 500;
+/** Without a quorum nobody need wait for the whole time. */
+const QUORUM_LOST_MS = 1500;
 const CONTEXT_BYTES = 12;
 
 /**
@@ -46,14 +51,15 @@ export class Reads {
   wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => waiter.settle(asError(signal?.reason));
-      const deadline = this.#options.clock.monotonicMs() + timeoutMs;
+      const begunAt = this.#options.clock.monotonicMs();
+      const deadline = begunAt + timeoutMs;
       const settle = (error?: Error): void => {
         signal?.removeEventListener('abort', onAbort);
         waiter.index = Number.NEGATIVE_INFINITY;
         if (error) reject(error);
         else resolve();
       };
-      const waiter: Waiter = { deadline, index: Number.POSITIVE_INFINITY, settle };
+      const waiter: Waiter = { begunAt, deadline, index: Number.POSITIVE_INFINITY, settle };
       if (signal?.aborted) {
         onAbort();
         return;
@@ -96,8 +102,11 @@ export class Reads {
 
   /** To be called at short intervals. */
   tick(): void {
+    if (this.#queue.length + this.#indexed.length === 0 && this.#round === undefined) return;
     const now = this.#options.clock.monotonicMs();
-    const late = (waiter: Waiter): boolean => waiter.index >= 0 && now >= waiter.deadline;
+    const patience = this.#options.quorumLost() ? QUORUM_LOST_MS : Number.POSITIVE_INFINITY;
+    const late = (waiter: Waiter): boolean =>
+      waiter.index >= 0 && now >= Math.min(waiter.deadline, waiter.begunAt + patience);
     const all = [...this.#queue, ...(this.#round?.waiters ?? []), ...this.#indexed];
     for (const waiter of all.filter(late)) waiter.settle(this.#options.noLeader());
     this.#queue = this.#queue.filter((waiter) => waiter.index >= 0);

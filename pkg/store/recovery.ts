@@ -23,7 +23,10 @@ export interface Recovered {
 }
 
 export interface RecoveryOptions {
-  readonly store: StoreOptions;
+  readonly store: Pick<
+    StoreOptions,
+    'directory' | 'clusterId' | 'self' | 'begin' | 'clock' | 'random' | 'logger' | 'codec'
+  >;
   readonly disk: Disk;
   readonly tuning: Tuning;
   /** An empty one, to be filled. */
@@ -48,11 +51,18 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const { store, disk, tuning, machine } = options;
   const { directory, logger, clusterId, self } = store;
   const identity = { clusterId, raftId: self.raftId };
-  const snapshots = new SnapshotFolder(disk, `${directory}/snap`, identity);
+  const snapshots = new SnapshotFolder(disk, `${directory}/snap`, identity, store.codec);
   await snapshots.open();
   const folder = `${directory}/wal`;
   const { segmentBytes } = tuning;
-  const { wal, records } = await Wal.open({ disk, folder, identity, segmentBytes, logger });
+  const { wal, records } = await Wal.open({
+    disk,
+    folder,
+    identity,
+    segmentBytes,
+    logger,
+    codec: store.codec,
+  });
   const began = await begin(wal, records, store, snapshots);
   const base = await restoreNewest({ snapshots, records: began, machine, logger, folder });
   const { ref, confState, log } = base;
@@ -68,7 +78,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
 async function begin(
   wal: Wal,
   records: readonly WalRecord[],
-  store: StoreOptions,
+  store: RecoveryOptions['store'],
   snapshots: SnapshotFolder,
 ): Promise<readonly WalRecord[]> {
   const empty = records.every(

@@ -1,7 +1,6 @@
 import {
   type ConfChange,
   type ConfState,
-  decodeConfChange,
   type Entry,
   hasCode,
   LOCAL_APPEND,
@@ -14,7 +13,7 @@ import {
 } from 'raft-js';
 import type { Clock, Logger, Random } from '../io/index.ts';
 import type { Version } from '../model/index.ts';
-import { decodeCommand } from './command.ts';
+import { applyEntry } from './apply-entry.ts';
 import type { Tuning } from './contract.ts';
 import { LogWriter } from './log-writer.ts';
 import type { Outbox } from './outbox.ts';
@@ -255,23 +254,10 @@ export class Replica {
     const { machine } = this.#options.recovered;
     for (const entry of work.entries ?? []) {
       if (entry.index <= machine.view.index) continue;
-      this.#options.hooks.applied(entry, this.#applyEntry(entry));
+      const applied = applyEntry(machine, entry, (change) => this.#configure(change, entry.index));
+      this.#options.hooks.applied(entry, applied);
     }
     for (const response of work.responses ?? []) this.#node.step(response);
-  }
-
-  #applyEntry(entry: Entry): Applied | undefined {
-    const { machine } = this.#options.recovered;
-    const index = entry.index as Version;
-    if (entry.type !== 'EntryNormal') {
-      const change = decodeConfChange(entry);
-      return machine.applyMember(change, index, () => this.#configure(change, entry.index));
-    }
-    if (entry.data !== null && entry.data.length > 0) {
-      return machine.apply(decodeCommand(entry.data), index);
-    }
-    machine.advance(index);
-    return undefined;
   }
 
   #configure(change: ConfChange, index: number): void {

@@ -129,6 +129,13 @@ export class StateMachine {
     return { id: command.id, outcome: { index } };
   }
 
+  /** All other members are given up: `self` is the only one, known under a new id, from `index` on. */
+  continueAlone(self: Member, index: Version): void {
+    for (const raftId of [...this.#members.keys()]) this.#forget(raftId);
+    this.#members.set(self.raftId, { ...self, promote: false });
+    this.advance(index);
+  }
+
   /** The content at this moment; the parts are made one by one while later entries are applied. */
   snapshot(): Iterable<Uint8Array> {
     const head: Head = {

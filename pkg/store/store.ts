@@ -33,19 +33,9 @@ import type { Outcome } from './request-table.ts';
 import { Snapshotter } from './snapshotter.ts';
 import { type Applied, StateMachine } from './state-machine.ts';
 import { Suspicion } from './suspicion.ts';
+import { TUNING } from './tuning.ts';
 import { type NewRequest, Writes } from './writes.ts';
 
-const TUNING: Tuning = {
-  tickMs: 100,
-  electionTicks: 10,
-  heartbeatTicks: 1,
-  snapshotEntries: 10_000,
-  snapshotBytes: 32 * 1024 * 1024,
-  trailingEntries: 500,
-  logBytesMax: 64 * 1024 * 1024,
-  segmentBytes: 16 * 1024 * 1024,
-  requestsMax: 10_000,
-};
 const BARRIER_MS = 2500;
 const HELLO_TICKS = 10;
 const FORGET_MS = 10_000;
@@ -105,6 +95,7 @@ class LocalStore implements Store {
       appliedIndex: (): number => this.#machine.view.index,
       requestIndex: (context): void => this.#replica.readIndex(context),
       noLeader,
+      quorumLost: (): boolean => this.#membership.quorumLost(),
     });
     const shared = {
       replica: (): Replica => this.#replica,
@@ -348,6 +339,7 @@ class LocalStore implements Store {
     this.#reads.tick();
     this.#membership.tick();
     if (this.#ticks++ % HELLO_TICKS !== 0) return;
+    running.replica.writer.settle();
     const { self } = this.#options;
     for (const { raftId } of this.#peers.all()) {
       if (raftId !== self.raftId) running.outbox.send(raftId, { kind: 'hello', member: self });

@@ -4,6 +4,7 @@ import type { PeerAddress, Transport, TransportReceiver } from '../transport.ts'
 export class MemoryNetwork {
   readonly #receivers = new Map<number, TransportReceiver>();
   readonly #cut = new Set<number>();
+  readonly #aliases = new Map<number, number>();
   /** Asked for every payload; false loses it. */
   filter: (from: number, to: number) => boolean = () => true;
   sent = 0;
@@ -40,8 +41,13 @@ export class MemoryNetwork {
     this.#cut.delete(raftId);
   }
 
+  /** Who dials `former` now reaches `raftId`, as behind an unchanged address. */
+  alias(former: number, raftId: number): void {
+    this.#aliases.set(former, raftId);
+  }
+
   #deliver(from: number, to: PeerAddress, payload: Uint8Array): boolean {
-    const receiver = this.#receivers.get(to.raftId);
+    const receiver = this.#receivers.get(this.#aliases.get(to.raftId) ?? to.raftId);
     const cut = this.#cut.has(from) || this.#cut.has(to.raftId) || !this.filter(from, to.raftId);
     if (cut || receiver === undefined) return false;
     receiver.receive(from, payload);
