@@ -19,9 +19,12 @@ export class Heartbeats {
     this.#options = options;
   }
 
-  /** The node was heard now, or gets a whole grace period from now on. */
-  beat(nodeId: NodeId): void {
-    this.#heard.set(nodeId, this.#options.clock.monotonicMs());
+  /**
+   * The node was heard now, or gets a whole grace period from now on.
+   * @param awayMs it said that it will be silent for so long
+   */
+  beat(nodeId: NodeId, awayMs = 0): void {
+    this.#heard.set(nodeId, this.#options.clock.monotonicMs() + awayMs);
     if (!this.#timer) this.#schedule();
   }
 

@@ -72,6 +72,8 @@ function agentInit(message: AgentMessage): MessageInitShape<typeof AgentMessageS
       };
     case 'heartbeat':
       return { kind: { case: 'heartbeat', value: {} } };
+    case 'away':
+      return { kind: { case: 'away', value: { backWithinMs: message.backWithinMs } } };
     case 'acknowledge':
       return { kind: { case: 'acknowledge', value: { sequence: BigInt(message.sequence) } } };
     case 'report':
@@ -97,6 +99,8 @@ function unpackAgentMessage({ kind }: AgentEnvelope): AgentMessage | undefined {
       };
     case 'heartbeat':
       return { kind: 'heartbeat' };
+    case 'away':
+      return { kind: 'away', backWithinMs: kind.value.backWithinMs };
     case 'acknowledge':
       return { kind: 'acknowledge', sequence: Number(kind.value.sequence) };
     case 'report':

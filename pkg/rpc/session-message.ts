@@ -94,6 +94,8 @@ export type AgentMessage =
       readonly address: string;
     }
   | { readonly kind: 'heartbeat' }
+  /** The agent ends and means to be back, as for an upgrade: its tasks go on running meanwhile. */
+  | { readonly kind: 'away'; readonly backWithinMs: number }
   /** The kernel holds the network tables of all messages up to `sequence`. */
   | { readonly kind: 'acknowledge'; readonly sequence: number }
   | {

@@ -34,6 +34,15 @@ const BACKOFF_MAX_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 const HEARTBEAT_DEFAULT_MS = 1_000;
 const SILENCE_HEARTBEATS = 3;
+/** How long an upgrade of the agent may take before its tasks are replaced. */
+const BACK_WITHIN_MS = 15_000;
+const FAREWELL_MS = 500;
+
+/** Reason of an abort when the agent ends and will be started again: the leader is told to wait for it. */
+export class BackSoon extends Error {
+  override readonly name = 'BackSoon';
+}
+
 const REDIRECTS_MAX = 3;
 
 /**
@@ -138,7 +147,10 @@ class Watchdog implements Disposable {
   readonly #session: AgentSession;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
-  readonly #onAbort = (): void => this.#session.cancel();
+  readonly #onAbort = (): void => {
+    if (this.#signal.reason instanceof BackSoon && this.#beating) this.#sayAway();
+    else this.#session.cancel();
+  };
   #periodMs = HEARTBEAT_DEFAULT_MS;
   #heardAt: number;
   #beating = false;
@@ -170,6 +182,14 @@ class Watchdog implements Disposable {
     this.#timer = undefined;
     this.#signal.removeEventListener('abort', this.#onAbort);
     this.#session.cancel();
+  }
+
+  /** The manager ends its side when it has read it. */
+  #sayAway(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#session.send({ kind: 'away', backWithinMs: BACK_WITHIN_MS });
+    this.#session.end();
+    this.#timer = this.#clock.after(FAREWELL_MS, () => this.#session.cancel());
   }
 
   #schedule(): void {

@@ -55,6 +55,18 @@ test('an agent alone is killed: its containers keep running and are taken over',
   expect(await onHost()).toBe(before);
 });
 
+test('an agent is stopped for an upgrade: nobody replaces its tasks, and it takes them over', async () => {
+  const before = await cluster.docker('h5', 'ps', '-q', '--no-trunc');
+  expect(before).not.toBe('');
+  await cluster.host('h5').stop();
+  // Longer than the silence after which a node counts as down.
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  expect((await cluster.nodes()).every((node) => node.Status.State === 'ready')).toBe(true);
+  await cluster.host('h5').start();
+  await cluster.waitRunning('web', 6);
+  expect(await cluster.docker('h5', 'ps', '-q', '--no-trunc')).toBe(before);
+});
+
 test('a worker loses its power: its tasks run elsewhere, and it is welcome back', async () => {
   const tasks = await cluster.waitRunning('web', 6);
   const node = (await cluster.nodes()).find((each) => each.Description.Hostname === 'h6');

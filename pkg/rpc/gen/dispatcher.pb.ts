@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dispatcher.proto.
  */
 export const file_dispatcher: GenFile = /*@__PURE__*/
-  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLeAQoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SABCBgoEa2luZCI1CghSZWdpc3RlchIYChBkZXNjcmlwdGlvbl9qc29uGAEgASgMEg8KB2FkZHJlc3MYAiABKAkiCwoJSGVhcnRiZWF0Ih8KC0Fja25vd2xlZGdlEhAKCHNlcXVlbmNlGAEgASgEIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCLJAwoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAQgYKBGtpbmQiMwoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDGhlYXJ0YmVhdF9tcxgCIAEoDSIaCghSZWRpcmVjdBIOCgZsZWFkZXIYASABKAkiRwoLQXNzaWdubWVudHMSEAoIc2VxdWVuY2UYASABKAQSEAoIY29tcGxldGUYAiABKAgSFAoMY2hhbmdlc19qc29uGAMgASgMIhoKCFJlcG9ydGVkEg4KBm51bWJlchgBIAEoBCIdCghNYW5hZ2VycxIRCglhZGRyZXNzZXMYASADKAkiBwoFQWxpdmUiOAoKTG9nUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSFAoMcmVxdWVzdF9qc29uGAIgASgMIh4KBkxvZ0VuZBIUCgxzdWJzY3JpcHRpb24YASABKAkiFAoEUm9sZRIMCgRyb2xlGAEgASgJMl8KCkRpc3BhdGNoZXISUQoHU2Vzc2lvbhIfLm11c3Rlci5kaXNwYXRjaGVyLkFnZW50TWVzc2FnZRohLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciKHAgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIAEIGCgRraW5kIjUKCFJlZ2lzdGVyEhgKEGRlc2NyaXB0aW9uX2pzb24YASABKAwSDwoHYWRkcmVzcxgCIAEoCSILCglIZWFydGJlYXQiHwoLQWNrbm93bGVkZ2USEAoIc2VxdWVuY2UYASABKAQiHgoEQXdheRIWCg5iYWNrX3dpdGhpbl9tcxgBIAEoDSIvCgZSZXBvcnQSDgoGbnVtYmVyGAEgASgEEhUKDXN0YXR1c2VzX2pzb24YAiABKAwiyQMKDk1hbmFnZXJNZXNzYWdlEi0KB3dlbGNvbWUYASABKAsyGi5tdXN0ZXIuZGlzcGF0Y2hlci5XZWxjb21lSAASLwoIcmVkaXJlY3QYAiABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5SZWRpcmVjdEgAEjUKC2Fzc2lnbm1lbnRzGAMgASgLMh4ubXVzdGVyLmRpc3BhdGNoZXIuQXNzaWdubWVudHNIABIvCghyZXBvcnRlZBgEIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlcG9ydGVkSAASLwoIbWFuYWdlcnMYBSABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5NYW5hZ2Vyc0gAEikKBWFsaXZlGAYgASgLMhgubXVzdGVyLmRpc3BhdGNoZXIuQWxpdmVIABI0Cgtsb2dfcmVxdWVzdBgHIAEoCzIdLm11c3Rlci5kaXNwYXRjaGVyLkxvZ1JlcXVlc3RIABIsCgdsb2dfZW5kGAggASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuTG9nRW5kSAASJwoEcm9sZRgJIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLlJvbGVIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCTJfCgpEaXNwYXRjaGVyElEKB1Nlc3Npb24SHy5tdXN0ZXIuZGlzcGF0Y2hlci5BZ2VudE1lc3NhZ2UaIS5tdXN0ZXIuZGlzcGF0Y2hlci5NYW5hZ2VyTWVzc2FnZSgBMAFiBnByb3RvMw");
 
 /**
  * @generated from message muster.dispatcher.AgentMessage
@@ -45,6 +45,12 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
      */
     value: Report;
     case: "report";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.Away away = 5;
+     */
+    value: Away;
+    case: "away";
   } | { case: undefined; value?: undefined };
 };
 
@@ -118,6 +124,26 @@ export const AcknowledgeSchema: GenMessage<Acknowledge> = /*@__PURE__*/
   messageDesc(file_dispatcher, 3);
 
 /**
+ * The agent ends and comes back, as for an upgrade: its tasks go on running meanwhile.
+ *
+ * @generated from message muster.dispatcher.Away
+ */
+export type Away = Message<"muster.dispatcher.Away"> & {
+  /**
+   * @generated from field: uint32 back_within_ms = 1;
+   */
+  backWithinMs: number;
+};
+
+/**
+ * Describes the message muster.dispatcher.Away.
+ * Use `create(AwaySchema)` to create a new message.
+ * @public
+ */
+export const AwaySchema: GenMessage<Away> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 4);
+
+/**
  * @generated from message muster.dispatcher.Report
  */
 export type Report = Message<"muster.dispatcher.Report"> & {
@@ -140,7 +166,7 @@ export type Report = Message<"muster.dispatcher.Report"> & {
  * @public
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 4);
+  messageDesc(file_dispatcher, 5);
 
 /**
  * @generated from message muster.dispatcher.ManagerMessage
@@ -212,7 +238,7 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
  * @public
  */
 export const ManagerMessageSchema: GenMessage<ManagerMessage> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 5);
+  messageDesc(file_dispatcher, 6);
 
 /**
  * @generated from message muster.dispatcher.Welcome
@@ -235,7 +261,7 @@ export type Welcome = Message<"muster.dispatcher.Welcome"> & {
  * @public
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 6);
+  messageDesc(file_dispatcher, 7);
 
 /**
  * This manager does not lead; the stream ends after it.
@@ -257,7 +283,7 @@ export type Redirect = Message<"muster.dispatcher.Redirect"> & {
  * @public
  */
 export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 7);
+  messageDesc(file_dispatcher, 8);
 
 /**
  * @generated from message muster.dispatcher.Assignments
@@ -287,7 +313,7 @@ export type Assignments = Message<"muster.dispatcher.Assignments"> & {
  * @public
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 8);
+  messageDesc(file_dispatcher, 9);
 
 /**
  * The statuses of the report are committed.
@@ -307,7 +333,7 @@ export type Reported = Message<"muster.dispatcher.Reported"> & {
  * @public
  */
 export const ReportedSchema: GenMessage<Reported> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 9);
+  messageDesc(file_dispatcher, 10);
 
 /**
  * @generated from message muster.dispatcher.Managers
@@ -325,7 +351,7 @@ export type Managers = Message<"muster.dispatcher.Managers"> & {
  * @public
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 10);
+  messageDesc(file_dispatcher, 11);
 
 /**
  * Answer to a heartbeat.
@@ -341,7 +367,7 @@ export type Alive = Message<"muster.dispatcher.Alive"> & {
  * @public
  */
 export const AliveSchema: GenMessage<Alive> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 11);
+  messageDesc(file_dispatcher, 12);
 
 /**
  * @generated from message muster.dispatcher.LogRequest
@@ -364,7 +390,7 @@ export type LogRequest = Message<"muster.dispatcher.LogRequest"> & {
  * @public
  */
 export const LogRequestSchema: GenMessage<LogRequest> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 12);
+  messageDesc(file_dispatcher, 13);
 
 /**
  * @generated from message muster.dispatcher.LogEnd
@@ -382,7 +408,7 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
  * @public
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 13);
+  messageDesc(file_dispatcher, 14);
 
 /**
  * What the cluster wants the node to be: "worker" or "manager". An agent whose certificate says otherwise renews it.
@@ -402,7 +428,7 @@ export type Role = Message<"muster.dispatcher.Role"> & {
  * @public
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 14);
+  messageDesc(file_dispatcher, 15);
 
 /**
  * What an agent and the leading manager say to each other, over one stream for as long as both live.
