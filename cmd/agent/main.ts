@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createApiServer } from '../../pkg/api/index.ts';
 import { createEngine } from '../../pkg/engine/index.ts';
@@ -14,8 +14,10 @@ import {
 import { errorMessage } from '../../pkg/model/index.ts';
 import { createHostNetwork, type HostNetwork } from '../../pkg/overlaynet/index.ts';
 import { createRuntime } from '../../pkg/runtime/index.ts';
+import { Attachments } from '../../pkg/worker/index.ts';
 import { HostWork } from './cluster-work.ts';
 import { type AgentConfig, agentConfig, HELP } from './config.ts';
+import { removedFile } from './manager-folder.ts';
 import { Member } from './node-control.ts';
 import { hostResolvers } from './resolvers.ts';
 import { ManagerSupervisor } from './supervise-manager.ts';
@@ -56,7 +58,8 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     searchDomains: resolvers.search,
     log,
   });
-  const engine = await openEngine(config, network, log);
+  const attachments = new Attachments({ clock: systemClock, log });
+  const engine = await openEngine(config, { network, attachments }, log);
   const supervisor = superviseManager(config, log);
   const work = new HostWork({
     dataDir: config['data-dir'],
@@ -65,6 +68,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     version: VERSION,
     engine: engine.tasks,
     network,
+    attachments,
     clock: systemClock,
     random: systemRandom,
     log,
@@ -85,7 +89,8 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
   const api = await createApiServer({
     engine,
     node: member,
-    clusterSocket: () => (supervisor.wanted ? supervisor.socket : undefined),
+    clusterSocket: () =>
+      supervisor.wanted && supervisor.obstacle === undefined ? supervisor.socket : undefined,
     log,
     version: VERSION,
   });
@@ -102,7 +107,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
 
 function openEngine(
   config: AgentConfig,
-  network: HostNetwork,
+  networks: { readonly network: HostNetwork; readonly attachments: Attachments },
   log: Logger,
 ): ReturnType<typeof createEngine> {
   return createEngine({
@@ -113,7 +118,8 @@ function openEngine(
       stateDir: join(config['run-dir'], 'containers'),
       logger: log,
     }),
-    network,
+    network: networks.network,
+    cluster: networks.attachments,
     log,
     cgroupParent: config['cgroup-parent'],
     hostname: config.hostname,
@@ -136,6 +142,7 @@ function superviseManager(config: AgentConfig, log: Logger): ManagerSupervisor {
     ],
     runDir: config['run-dir'],
     logFile: join(config['data-dir'], 'manager.log'),
+    obstacle: () => (existsSync(removedFile(config['data-dir'])) ? 'removed' : undefined),
     clock: systemClock,
     log,
   });

@@ -24,8 +24,6 @@ import {
   newObjectId,
   newRaftId,
   type Random,
-  readJson,
-  writeFileAtomic,
 } from '../../pkg/io/index.ts';
 import {
   ADDRESS_POOLS_DEFAULT,
@@ -45,6 +43,7 @@ import {
   requestCertificate,
 } from '../../pkg/rpc/index.ts';
 import { advertiseAddress, portOf } from './address.ts';
+import { addressOf, type BeginFile, readBegin, writeBegin } from './manager-folder.ts';
 import {
   type NodeRecord,
   readNodeRecord,
@@ -75,6 +74,10 @@ export interface MemberOptions {
 const ALREADY_MEMBER =
   'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
 const NOT_MEMBER = 'This node is not part of a swarm';
+const NOT_MANAGER =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+const REMOVED =
+  'This node was removed from the managers of its swarm. It becomes a worker when it reaches one of them; otherwise run "docker swarm leave --force" and join again.';
 const LEAVE_NEEDS_FORCE =
   'You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.';
 
@@ -107,12 +110,14 @@ export class Member implements NodeControl {
 
   status(): NodeMembership {
     const identity = this.#credentials?.identity;
+    const { wanted, obstacle } = this.#options.supervisor;
+    const state = obstacle === 'removed' ? 'error' : 'active';
     return {
-      localNodeState: identity ? 'active' : this.#pending ? 'pending' : 'inactive',
+      localNodeState: identity ? state : this.#pending ? 'pending' : 'inactive',
       nodeId: identity?.nodeId ?? '',
       nodeAddr: identity ? (this.#record?.advertiseAddress ?? '') : '',
-      controlAvailable: identity !== undefined && this.#options.supervisor.wanted,
-      error: '',
+      controlAvailable: identity !== undefined && wanted && obstacle === undefined,
+      error: obstacle === 'removed' ? REMOVED : '',
       remoteManagers: (this.#record?.managers ?? []).map((Addr) => ({ NodeID: '', Addr })),
     };
   }
@@ -127,7 +132,7 @@ export class Member implements NodeControl {
 
   /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. */
   wantRole(role: NodeRole): void {
-    if (this.#credentials && this.#credentials.identity.role !== role) this.#roles.want(role);
+    if (this.#credentials && this.#mustChange(role)) this.#roles.want(role);
   }
 
   /** The agent itself ends: nothing is renewed any more. */
@@ -136,13 +141,13 @@ export class Member implements NodeControl {
   }
 
   async init(request: SwarmInitRequest): Promise<string> {
-    if (request.ForceNewCluster || request.AutoLockManagers) {
-      const what = request.ForceNewCluster ? '--force-new-cluster' : '--autolock';
+    if (request.AutoLockManagers) {
       throw new ClusterError(
         'not-implemented',
-        `swarm init ${what} is not supported by this version`,
+        'swarm init --autolock is not supported by this version',
       );
     }
+    if (request.ForceNewCluster && this.#credentials) return await this.#goOnAlone(request);
     return await this.#exclusively(async () => {
       const { clock, random } = this.#options;
       const record = this.#newRecord(request, []);
@@ -176,6 +181,35 @@ export class Member implements NodeControl {
       await this.#adopt(identity, { ...record, managers: [address] });
       return nodeId;
     });
+  }
+
+  /** Give up the other managers, whose majority is lost, and go on with the state that this one has. */
+  async #goOnAlone(request: SwarmInitRequest): Promise<string> {
+    const { dataDir, supervisor, random } = this.#options;
+    const [credentials, record] = [this.#credentials, this.#record];
+    const begin = readBegin(dataDir);
+    const mine = credentials?.identity.role === 'manager' && supervisor.obstacle === undefined;
+    if (!credentials || !record || !begin || !mine)
+      throw new ClusterError('unavailable', NOT_MANAGER);
+    if (this.#pending) throw new ClusterError('unavailable', ALREADY_MEMBER);
+    this.#pending = true;
+    try {
+      const address = advertiseAddress(request.AdvertiseAddr, record.advertiseAddress);
+      const next = { ...record, advertiseAddress: address };
+      this.#record = { ...next, managers: [addressOf(next)] };
+      await supervisor.stop();
+      // An attempt that was cut off is finished under the id it had chosen.
+      const how: BeginFile['how'] =
+        begin.how.kind === 'alone' ? begin.how : { kind: 'alone', former: begin.raftId };
+      const raftId = begin.how.kind === 'alone' ? begin.raftId : newRaftId(random);
+      writeNodeRecord(dataDir, this.#record);
+      writeBegin(dataDir, { raftId, record: next, how });
+      supervisor.start();
+      await supervisor.ready();
+      return credentials.identity.nodeId;
+    } finally {
+      this.#pending = false;
+    }
   }
 
   async join(request: SwarmJoinRequest): Promise<void> {
@@ -244,9 +278,9 @@ export class Member implements NodeControl {
 
   /** Promotion: a certificate as manager, then a replica that joins. Demotion: the other way round. */
   async #become(role: NodeRole): Promise<void> {
-    const { log, supervisor, work } = this.#options;
+    const { log, supervisor } = this.#options;
     const [credentials, record] = [this.#credentials, this.#record];
-    if (!credentials || !record || this.#pending || credentials.identity.role === role) return;
+    if (!credentials || !record || this.#pending || !this.#mustChange(role)) return;
     if (role === 'worker') {
       await supervisor.stop();
       rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
@@ -255,10 +289,16 @@ export class Member implements NodeControl {
     const identity = await nextCertificate(others, credentials);
     if (identity.role !== role)
       throw new ClusterError('conflict', `the cluster wants this node as ${identity.role}`);
-    if (role === 'manager') this.#writeBegin(record, { kind: 'join', remotes: others });
+    if (role === 'manager') {
+      await supervisor.stop();
+      rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
+      this.#writeBegin(record, { kind: 'join', remotes: others });
+    }
     await saveIdentity(this.#identityDir, identity);
-    await work.stop({ forget: false });
-    await this.#begin(identity, record);
+    // The session begins anew with it.
+    credentials.replace(identity);
+    this.#renewal.follow(identity.certificatePem);
+    if (role === 'manager') supervisor.start();
     log.info('role changed', { role });
   }
 
@@ -275,9 +315,7 @@ export class Member implements NodeControl {
   async #leaveGroup(): Promise<void> {
     const { dataDir, log } = this.#options;
     const [credentials, record] = [this.#credentials, this.#record];
-    const begin = readJson(join(dataDir, 'manager', 'begin.json')) as
-      | { raftId: number }
-      | undefined;
+    const begin = readBegin(dataDir);
     if (!credentials || !record || !begin) return;
     const others = record.managers.filter((address) => address !== addressOf(record));
     if (others.length === 0) return;
@@ -309,28 +347,20 @@ export class Member implements NodeControl {
     };
   }
 
-  /** What `cmd/manager` reads at its first start; see its begin.ts. */
-  #writeBegin(record: NodeRecord, how: object): void {
-    const begin = {
-      raftId: newRaftId(this.#options.random),
-      advertise: addressOf(record),
-      listen: `0.0.0.0:${record.listenPort}`,
-      how,
-    };
-    writeFileAtomic(
-      join(this.#options.dataDir, 'manager', 'begin.json'),
-      JSON.stringify(begin),
-      0o600,
-    );
+  /** It has another role, or was a manager before it is to be one again. */
+  #mustChange(role: NodeRole): boolean {
+    const again = role === 'manager' && this.#options.supervisor.obstacle === 'removed';
+    return again || this.#credentials?.identity.role !== role;
+  }
+
+  #writeBegin(record: NodeRecord, how: BeginFile['how']): void {
+    const { dataDir, random } = this.#options;
+    writeBegin(dataDir, { raftId: newRaftId(random), record, how });
   }
 
   get #identityDir(): string {
     return join(this.#options.dataDir, 'identity');
   }
-}
-
-function addressOf(record: NodeRecord): string {
-  return `${record.advertiseAddress}:${record.listenPort}`;
 }
 
 function newCluster(

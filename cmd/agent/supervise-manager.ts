@@ -12,12 +12,17 @@ const BACKOFF_MAX_MS = 5_000;
 /** A manager that lived this long did not fail at its start: the back-off begins anew. */
 const STABLE_MS = 10_000;
 
+/** `removed`: the group of managers has taken it out. */
+export type Obstacle = 'removed';
+
 export interface SupervisorOptions {
   /** The manager's program, started with this Node. */
   readonly program: string;
   readonly args: readonly string[];
   readonly runDir: string;
   readonly logFile: string;
+  /** Why the manager must not be started now; asked again at short intervals. */
+  readonly obstacle: () => Obstacle | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -41,6 +46,11 @@ export class ManagerSupervisor {
 
   get wanted(): boolean {
     return this.#abort !== undefined;
+  }
+
+  /** Why it does not run although it is wanted. */
+  get obstacle(): Obstacle | undefined {
+    return this.wanted ? this.#options.obstacle() : undefined;
   }
 
   /** Start it, or take over the one that runs, and start it again whenever it ends. */
@@ -93,6 +103,8 @@ export class ManagerSupervisor {
     let backoff = BACKOFF_FIRST_MS;
     try {
       while (!signal.aborted) {
+        while (this.#pid() === undefined && this.obstacle !== undefined)
+          await sleep(clock, CHECK_MS, signal);
         const pid = this.#pid() ?? this.#spawn();
         const begun = clock.monotonicMs();
         while (isRunning(pid)) await sleep(clock, CHECK_MS, signal);

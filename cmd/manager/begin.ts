@@ -34,7 +34,14 @@ export interface Begin {
         readonly remotes: readonly string[];
         /** Known once the group has taken this manager in. */
         readonly members?: readonly GroupMember[] | undefined;
-      };
+      }
+    | {
+        /** The rest of the group is given up: go on alone with what the log of that raft id holds. */
+        readonly kind: 'alone';
+        readonly former: number;
+      }
+    /** Everything needed is in the log. */
+    | { readonly kind: 'member' };
 }
 
 const JOIN_ATTEMPTS = 40;
@@ -77,6 +84,13 @@ export async function takenIn(
   const done: Begin = { ...begin, how: { ...begin.how, members } };
   writeFileAtomic(beginFile(options.dataDir), JSON.stringify(done), 0o600);
   return done;
+}
+
+/** What the beginning needed, the root's key among it, is in the log now and need not lie about. */
+export function begun(dataDir: string, begin: Begin): void {
+  if (begin.how.kind !== 'bootstrap' && begin.how.kind !== 'alone') return;
+  const done: Begin = { ...begin, how: { kind: 'member' } };
+  writeFileAtomic(beginFile(dataDir), JSON.stringify(done), 0o600);
 }
 
 async function askAround(

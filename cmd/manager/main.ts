@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { createApiServer } from '../../pkg/api/index.ts';
 import { type AuthorityState, CertificateAuthority, loadIdentity } from '../../pkg/ca/index.ts';
 import { Dispatcher, recordNewNode } from '../../pkg/dispatcher/index.ts';
@@ -12,6 +11,7 @@ import {
   sleep,
   systemClock,
   systemRandom,
+  writeFileAtomic,
 } from '../../pkg/io/index.ts';
 import { ClusterError, errorMessage, type NodeId } from '../../pkg/model/index.ts';
 import {
@@ -21,8 +21,9 @@ import {
   RaftTransport,
   RpcServer,
 } from '../../pkg/rpc/index.ts';
-import { createStore, runControlLoop, type Store } from '../../pkg/store/index.ts';
-import { type Begin, readBegin, selfOf, takenIn } from './begin.ts';
+import { continueAlone, createStore, runControlLoop, type Store } from '../../pkg/store/index.ts';
+import { giveUpOthers } from './alone.ts';
+import { type Begin, begun, readBegin, selfOf, takenIn } from './begin.ts';
 import { clusterApi } from './cluster-api.ts';
 import { HELP, type ManagerConfig, managerConfig } from './config.ts';
 import { addFirstObjects } from './first-objects.ts';
@@ -31,6 +32,10 @@ import { membership } from './membership.ts';
 
 const VERSION = '0.1.0';
 const JOIN_PAUSE_MS = 250;
+/** Tells the agent that there is nothing to start any more. */
+const REMOVED_FILE = 'removed';
+/** The agent renews the certificate file of the host; a manager process can live longer than a certificate. */
+const IDENTITY_CHECK_MS = 60 * 60 * 1000;
 
 interface Base {
   readonly config: ManagerConfig;
@@ -72,6 +77,7 @@ async function serve(base: Base): Promise<void> {
   const { nodeId } = credentials.identity;
   const random = systemRandom;
   const transport = new RaftTransport({ credentials, raftId: begin.raftId, clock, random, log });
+  await aloneIfOrdered(base);
   const store = openStore(base, transport);
   const dispatcher = new Dispatcher({
     store,
@@ -97,11 +103,10 @@ async function serve(base: Base): Promise<void> {
         ? `node ${caller.nodeId} was removed from the cluster`
         : undefined,
   });
-  const control = { ...membership(store), tunnel: (stream: Duplex): void => void stream.destroy() };
   for (const service of [
     transport.service(),
     caService(authority(store, credentials)),
-    controlService(control),
+    controlService(membership(store)),
     ...dispatcher.services,
   ]) {
     server.add(service);
@@ -120,13 +125,44 @@ async function serve(base: Base): Promise<void> {
     }),
   ];
   await firstObjects(base, store);
+  begun(config['data-dir'], begin);
   await api.listen({ path: join(config['run-dir'], 'manager.sock') });
   log.info('manager serves', { node: nodeId, address: begin.advertise });
+  running.push(followIdentity(base));
   await Promise.all(running);
   await api.close();
   await store.stop();
   server.close();
   transport.close();
+}
+
+async function followIdentity({ config, clock, credentials, abort }: Base): Promise<void> {
+  while (!abort.signal.aborted) {
+    await sleep(clock, IDENTITY_CHECK_MS, abort.signal).catch(() => undefined);
+    const identity = await loadIdentity(join(config['data-dir'], 'identity'));
+    if (identity && identity.certificatePem !== credentials.identity.certificatePem) {
+      credentials.replace(identity);
+    }
+  }
+}
+
+function logFolder(config: ManagerConfig): string {
+  return join(config['data-dir'], 'manager', 'raft');
+}
+
+/** `swarm init --force-new-cluster`; nothing happens when it is done already. */
+async function aloneIfOrdered({ config, clock, log, credentials, begin }: Base): Promise<void> {
+  if (begin.how.kind !== 'alone') return;
+  const { clusterId, nodeId } = credentials.identity;
+  await continueAlone({
+    directory: logFolder(config),
+    clusterId,
+    former: begin.how.former,
+    self: selfOf(begin, nodeId),
+    clock,
+    random: systemRandom,
+    logger: log,
+  });
 }
 
 function openStore(
@@ -135,13 +171,13 @@ function openStore(
 ): Store {
   const { clusterId, nodeId } = credentials.identity;
   return createStore({
-    directory: join(config['data-dir'], 'manager', 'raft'),
+    directory: logFolder(config),
     clusterId,
     self: selfOf(begin, nodeId),
     begin:
       begin.how.kind === 'bootstrap'
         ? { kind: 'bootstrap' }
-        : { kind: 'join', members: begin.how.members ?? [] },
+        : { kind: 'join', members: begin.how.kind === 'join' ? (begin.how.members ?? []) : [] },
     transport,
     clock,
     random: systemRandom,
@@ -152,6 +188,7 @@ function openStore(
     },
     onRemoved: (): void => {
       log.warn('this manager was taken out of the group');
+      writeFileAtomic(join(config['data-dir'], 'manager', REMOVED_FILE), '', 0o600);
       abort.abort();
     },
   });
@@ -173,8 +210,10 @@ function authority(store: Store, credentials: Credentials): CertificateAuthority
   });
 }
 
-/** A new cluster's first entry; on later starts, and on managers that joined, there is nothing to add. */
+/** A new cluster's first entry, or that of a survivor; otherwise there is nothing to add. */
 async function firstObjects({ begin, credentials, log }: Base, store: Store): Promise<void> {
+  if (begin.how.kind === 'alone')
+    await giveUpOthers(store, selfOf(begin, credentials.identity.nodeId));
   if (begin.how.kind !== 'bootstrap' || store.view.cluster) return;
   const { clusterId, nodeId } = credentials.identity;
   await store.update((draft) =>

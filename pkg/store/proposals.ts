@@ -10,6 +10,8 @@ export interface ProposalsOptions {
   readonly outcomeOf: (id: RequestId) => Outcome | undefined;
   readonly leadership: Leadership;
   readonly noLeader: () => ClusterError;
+  /** Too few members are reachable, so that nothing is to be expected. */
+  readonly quorumLost: () => boolean;
 }
 
 export interface Attempt {
@@ -41,6 +43,9 @@ const RETRY_MAX_MS = 4000;
 const RETRY_UNSENT_MS = 50;
 /** Without a leader nothing was sent; waiting for an election is worth this long. */
 const NO_LEADER_MS = 5000;
+/** … unless it cannot be won. */
+const QUORUM_LOST_MS = 1500;
+const QUORUM_LOST_SENT_MS = 2500;
 
 /**
  * Requests on their way through the log. One that was sent may be applied at any time, so it is repeated under its id
@@ -102,11 +107,13 @@ export class Proposals {
 
   /** To be called at short intervals. */
   tick(): void {
+    if (this.#pending.size === 0) return;
     const now = this.#options.clock.monotonicMs();
+    const lost = this.#options.quorumLost();
     const hasLeader = this.#options.leadership.lead !== 0;
     for (const pending of [...this.#pending.values()]) {
       if (hasLeader) pending.leaderAt = now;
-      const failure = this.#failure(pending, now);
+      const failure = this.#failure(pending, now, lost);
       if (failure) pending.settle(failure);
       else if (now >= pending.retryAt) this.#send(pending, now);
     }
@@ -131,16 +138,18 @@ export class Proposals {
     });
   }
 
-  #failure(pending: Pending, now: number): ClusterError | undefined {
-    const late = now - pending.startedAt >= pending.timeoutMs;
+  #failure(pending: Pending, now: number, lost: boolean): ClusterError | undefined {
+    const age = now - pending.startedAt;
+    const late = age >= pending.timeoutMs;
     if (!pending.sent) {
-      const leaderless = now - pending.leaderAt >= NO_LEADER_MS;
+      const leaderless = now - pending.leaderAt >= (lost ? QUORUM_LOST_MS : NO_LEADER_MS);
       return late || leaderless ? this.#options.noLeader() : undefined;
     }
-    if (!late) return undefined;
+    if (!late && !(lost && age >= QUORUM_LOST_SENT_MS)) return undefined;
+    const why = lost ? ` (${this.#options.noLeader().message})` : '';
     return new ClusterError(
       'deadline',
-      `the write was not confirmed within ${pending.timeoutMs} ms and may still take effect`,
+      `the write was not confirmed within ${Math.round(age)} ms and may still take effect${why}`,
       { code: 'ERR_OUTCOME_UNKNOWN' },
     );
   }

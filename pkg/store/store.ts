@@ -75,11 +75,13 @@ class LocalStore implements Store {
       former: (): ReadonlyMap<number, Member> => this.#machine.removedMembers,
     });
     const noLeader = (): ClusterError => this.#membership.noLeader();
+    const quorumLost = (): boolean => this.#membership.quorumLost();
     this.#proposals = new Proposals({
       clock,
       outcomeOf: (id): Outcome | undefined => this.#machine.outcomeOf(id),
       leadership: this.#leadership,
       noLeader,
+      quorumLost,
     });
     this.#writes = new Writes({
       view: this.view,
@@ -95,7 +97,7 @@ class LocalStore implements Store {
       appliedIndex: (): number => this.#machine.view.index,
       requestIndex: (context): void => this.#replica.readIndex(context),
       noLeader,
-      quorumLost: (): boolean => this.#membership.quorumLost(),
+      quorumLost,
     });
     const shared = {
       replica: (): Replica => this.#replica,

@@ -97,7 +97,7 @@ test('without a quorum reads and writes say so, with the count of managers', asy
     'The swarm does not have a leader',
   );
   expect(performance.now() - started).toBeLessThan(1500);
-  const text = '1 of 3 managers are reachable';
+  const text = '1 of 3 managers reachable';
   await expect(leader.store.barrier({ timeoutMs: 100 })).rejects.toThrow(text);
   const late = leader.store.propose([createObject('config', config('x'))], { timeoutMs: 100 });
   await expect(late).rejects.toMatchObject({ kind: 'unavailable' });
