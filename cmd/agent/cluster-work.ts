@@ -5,7 +5,7 @@ import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
 import type { NodeDescription, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
-import { Worker } from '../../pkg/worker/index.ts';
+import { type Attachments, BackSoon, Worker } from '../../pkg/worker/index.ts';
 import type { ClusterWork } from './node-control.ts';
 import type { NodeRecord } from './node-record.ts';
 
@@ -17,6 +17,7 @@ export interface WorkOptions {
   readonly version: string;
   readonly engine: TaskEngine;
   readonly network: HostNetwork;
+  readonly attachments: Attachments;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -46,7 +47,8 @@ export class HostWork implements ClusterWork {
   }
 
   async start(credentials: Credentials, record: NodeRecord): Promise<void> {
-    const { dataDir, engine, network, clock, random, log, onManagers, onRole } = this.#options;
+    const { dataDir, engine, network, attachments, clock, random, log, onManagers, onRole } =
+      this.#options;
     network.become({
       nodeId: credentials.identity.nodeId,
       underlayAddress: record.dataPathAddress,
@@ -57,6 +59,7 @@ export class HostWork implements ClusterWork {
       credentials,
       engine,
       network,
+      attachments,
       clock,
       random,
       log,
@@ -75,7 +78,7 @@ export class HostWork implements ClusterWork {
 
   async stop({ forget }: { readonly forget: boolean }): Promise<void> {
     const worker = this.#worker;
-    this.#abort.abort(new Error('the agent lets go of the cluster'));
+    this.#abort.abort(forget ? new Error('this host leaves the cluster') : new BackSoon());
     await this.#running;
     this.#worker = undefined;
     if (forget && worker) await worker.removeEverything();

@@ -9,7 +9,11 @@ import { addressOf, type Block, blockSize, formatAddress, parseBlock } from './i
 
 /** Addresses of one network: which are taken, and where the next one is looked for. */
 class NetworkAddresses {
-  readonly #ranges: readonly { readonly block: Block; readonly bits: number }[];
+  readonly #ranges: readonly {
+    readonly whole: Block;
+    readonly block: Block;
+    readonly bits: number;
+  }[];
   readonly #taken: Set<number>;
   #cursor: number;
 
@@ -19,7 +23,7 @@ class NetworkAddresses {
     this.#ranges = network.subnets.flatMap((subnet) => {
       const whole = parseBlock(subnet.subnet);
       const block = parseBlock(subnet.range ?? subnet.subnet);
-      return whole && block ? [{ block, bits: whole.bits }] : [];
+      return whole && block ? [{ whole, block, bits: whole.bits }] : [];
     });
   }
 
@@ -31,6 +35,18 @@ class NetworkAddresses {
   free(address: string): void {
     const value = addressOf(address);
     if (value !== undefined) this.#taken.delete(value);
+  }
+
+  /** This very address, `10.0.1.5/24`; undefined when it is taken or not in the network. */
+  takeThis(address: string): string | undefined {
+    const value = addressOf(address);
+    if (value === undefined || this.#taken.has(value)) return undefined;
+    for (const { whole, bits } of this.#ranges) {
+      if (value < whole.first || value >= whole.first + blockSize(whole)) continue;
+      this.#taken.add(value);
+      return `${formatAddress(value)}/${bits}`;
+    }
+    return undefined;
   }
 
   /** The next free address after the last one given, around the subnet, `10.0.1.5/24`; undefined when full. */
@@ -95,9 +111,16 @@ export class AddressBook {
       newest = task.createdAt;
       last = value;
     }
+    for (const address of this.#attached(network.id)) last = Math.max(last, add(address));
     const addresses = new NetworkAddresses(network, taken, last);
     this.#networks.set(network.id, addresses);
     return addresses;
+  }
+
+  *#attached(id: NetworkId): Iterable<string> {
+    for (const { networkId, address } of this.#view.list('attachment')) {
+      if (networkId === id && address !== undefined) yield address;
+    }
   }
 
   #virtualIps(id: NetworkId): readonly string[] {

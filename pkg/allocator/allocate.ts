@@ -1,4 +1,5 @@
 import {
+  type Attachment,
   type Change,
   canonicalJson,
   type DeciderInput,
@@ -10,6 +11,7 @@ import {
   type NetworkAttachment,
   type Node,
   portConflictText,
+  removeObject,
   type Service,
   type Task,
   updateObject,
@@ -30,6 +32,7 @@ export function decideAllocation(input: DeciderInput): Decision {
   pass.networks();
   pass.services();
   pass.nodes();
+  pass.attachments();
   pass.tasks();
   return { changes: pass.changes };
 }
@@ -79,6 +82,31 @@ class AllocationPass {
       const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
       if (task.status.state === 'new' && wanted) this.#task(task);
     }
+  }
+
+  /** Addresses for standalone containers; what lost its node or its network is over. */
+  attachments(): void {
+    for (const attachment of [...this.#draft.list('attachment')]) {
+      const network = this.#draft.get('network', attachment.networkId);
+      if (!network || !this.#draft.get('node', attachment.nodeId)) {
+        this.#write(removeObject('attachment', attachment));
+      } else if (attachment.address === undefined && attachment.refusal === undefined) {
+        if (network.vni !== 0) this.#attachment(attachment, network);
+      }
+    }
+  }
+
+  #attachment(attachment: Attachment, network: Network): void {
+    const { wantedAddress } = attachment;
+    const addresses = this.#book.of(network);
+    const address =
+      wantedAddress === undefined ? addresses.take() : addresses.takeThis(wantedAddress);
+    const refusal =
+      wantedAddress === undefined
+        ? `no address left in network ${network.spec.Name}`
+        : `address ${wantedAddress} is not free in network ${network.spec.Name}`;
+    const next = address === undefined ? { ...attachment, refusal } : { ...attachment, address };
+    this.#write(updateObject('attachment', next));
   }
 
   #network(network: Network): void {

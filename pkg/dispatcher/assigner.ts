@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../io/index.ts';
-import type { AppliedChange, NetworkId, NodeId, Task, View } from '../model/index.ts';
+import type { AppliedChange, Attachment, NetworkId, NodeId, Task, View } from '../model/index.ts';
 import { assignmentSet, ingressNetworks, isSameToAgent, type KnownTable } from './assignments.ts';
 import { DrainBarrier, type Participant } from './drain-barrier.ts';
 import { NetworkTables } from './network-tables.ts';
@@ -62,6 +62,9 @@ export class Assigner {
         if (after?.nodeId) this.#dirty.add(after.nodeId);
         break;
       }
+      case 'attachment':
+        this.#noteAttachment(change.before ?? change.after);
+        break;
       case 'network':
       case 'secret':
       case 'config':
@@ -70,6 +73,10 @@ export class Assigner {
       default:
         break;
     }
+  }
+
+  #noteAttachment(attachment: Attachment | undefined): void {
+    if (attachment) this.#dirty.add(attachment.nodeId);
   }
 
   /** Tell agents soon what was noted. */
@@ -149,6 +156,9 @@ export class Assigner {
     const attached = new Set(
       networks.flatMap((id) => [...view.tasksOfNetwork(id)].map((task) => task.nodeId)),
     );
+    for (const { networkId, nodeId } of view.list('attachment')) {
+      if (networks.includes(networkId)) attached.add(nodeId);
+    }
     const found: Participant[] = [];
     for (const { id: nodeId } of view.list('node')) {
       if (!isAlive(nodeId)) continue;

@@ -63,7 +63,7 @@ export function assignmentSet(query: AssignmentQuery): AssignmentSet {
   const { view, nodeId, everywhere, isHeld, tableOf } = query;
   const tasks = new Map<TaskId, AssignedTask>();
   const needs: Needs = { secrets: new Map(), configs: new Map() };
-  const wanted = new Set(everywhere);
+  const wanted = new Set([...everywhere, ...attachedNetworks(view, nodeId)]);
   for (const task of view.tasksOfNode(nodeId)) {
     const revision = view.revision(task.serviceId, task.specVersion);
     if (!revision || !isPlaced(task)) continue;
@@ -79,6 +79,13 @@ export function assignmentSet(query: AssignmentQuery): AssignmentSet {
     if (known) networks.set(id, known);
   }
   return { tasks, ...needs, networks };
+}
+
+/** Of standalone containers on the node. */
+function* attachedNetworks(view: View, node: NodeId): Iterable<NetworkId> {
+  for (const { nodeId, networkId, address } of view.list('attachment')) {
+    if (nodeId === node && address !== undefined) yield networkId;
+  }
 }
 
 interface Needs {

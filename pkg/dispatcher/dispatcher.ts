@@ -2,6 +2,7 @@ import { type Clock, type Logger, newObjectId, type Random } from '../io/index.t
 import { ClusterError, errorMessage, type Node, type NodeId } from '../model/index.ts';
 import {
   type AgentMessage,
+  attachmentService,
   type Caller,
   type Credentials,
   dispatcherService,
@@ -16,6 +17,7 @@ import {
 } from '../rpc/index.ts';
 import type { Batch, Store } from '../store/index.ts';
 import { Assigner } from './assigner.ts';
+import { AttachmentClaims } from './attachments.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { LogBroker } from './log-broker.ts';
 import { notMember, recordLost, recordRegistration } from './node-record.ts';
@@ -60,6 +62,8 @@ const TIMING: DispatcherTiming = {
   statusDelayMs: 2,
 };
 const RETRY_MS = 500;
+/** An agent that ends for an upgrade is waited for this long at most. */
+const AWAY_MAX_MS = 30_000;
 
 /**
  * Agents' sessions: who lives, who runs what, and how it goes. Every manager has one; only the leader's serves, the
@@ -104,7 +108,9 @@ export class Dispatcher {
         return session !== undefined;
       },
     });
+    const claims = new AttachmentClaims(store, clock);
     this.services = [
+      attachmentService((nodeId, wishes) => claims.claim(nodeId, wishes)),
       dispatcherService((stream, caller) => this.serve(stream, caller)),
       logsService({
         read: (request, signal) => this.#leaderLogs(request, signal),
@@ -238,6 +244,9 @@ export class Dispatcher {
         case 'heartbeat':
           session.send({ kind: 'alive' });
           session.tellManagers(this.#managerAddresses());
+          break;
+        case 'away':
+          this.#heartbeats.beat(session.nodeId, Math.min(message.backWithinMs, AWAY_MAX_MS));
           break;
         case 'acknowledge':
           this.#assigner.acknowledge(session, message.sequence);

@@ -118,6 +118,8 @@ function networksTouched(change: AppliedChange): readonly NetworkId[] {
       return [change.before, change.after].flatMap((service) =>
         service ? networksNamed(service) : [],
       );
+    case 'attachment':
+      return [change.before, change.after].flatMap((one) => one?.networkId ?? []);
     case 'network':
       return [change.before, change.after].flatMap((network) => network?.id ?? []);
     default:

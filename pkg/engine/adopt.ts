@@ -1,6 +1,7 @@
 /** After the engine was restarted, or killed: find every container again, finish what was half done. */
 import { errorMessage } from '../model/index.ts';
 import type { ContainerState } from '../runtime/index.ts';
+import { clusterWishes } from './cluster-networks.ts';
 import { Container } from './container.ts';
 import type { Host } from './host.ts';
 import { wire } from './launcher.ts';
@@ -25,16 +26,27 @@ export async function adoptContainers(host: Host, supervisor: Supervisor): Promi
   }
   for (const id of inRuntime) if (!host.registry.find(id)) await forget(host, id);
   await adoptNetworks(host, live);
-  for (const container of live) supervisor.watch(container, container.state.health);
-  await removeRemains(host);
-  for (const container of toStart) {
-    await supervisor.start(container).catch((error: unknown) => {
-      host.log.warn('container cannot start', {
-        container: container.id,
-        error: errorMessage(error),
-      });
-    });
+  for (const container of live) {
+    keepClusterNetworks(host, container);
+    supervisor.watch(container, container.state.health);
   }
+  await removeRemains(host);
+  for (const container of toStart) await startAgain(host, supervisor, container);
+}
+
+/** What needs the cluster waits for a session with it, which begins after this. */
+async function startAgain(host: Host, supervisor: Supervisor, container: Container): Promise<void> {
+  const started = supervisor.start(container).catch((error: unknown) => {
+    host.log.warn('container cannot start', {
+      container: container.id,
+      error: errorMessage(error),
+    });
+  });
+  if (clusterWishes(host, container.record).length === 0) await started;
+}
+
+function keepClusterNetworks(host: Host, { record }: Container): void {
+  for (const wish of clusterWishes(host, record)) host.cluster?.keep(wish);
 }
 
 async function finishRemoval(

@@ -136,7 +136,10 @@ function endpointsOf(
 /** What can be refused now should not wait for the start. */
 function checkRecord(host: Host, record: ContainerRecord): void {
   const plan = networkPlan(record);
-  if (plan.kind === 'own') for (const name of plan.local.keys()) host.networks.get(name);
+  // In a cluster, a name that this host does not know is the leader's to judge, at the start.
+  if (plan.kind === 'own' && host.cluster?.available !== true) {
+    for (const name of plan.local.keys()) host.networks.get(name);
+  }
   hostPorts(record);
   extraHosts(record);
   const { memoryBytes } = resourcesOf(

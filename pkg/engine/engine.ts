@@ -108,6 +108,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options,
     runtime,
     network,
+    cluster: options.cluster,
     clock,
     random,
     log,

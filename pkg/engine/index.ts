@@ -1,4 +1,5 @@
 export { createEngine } from './engine.ts';
+export type { ClusterNetworks } from './host.ts';
 export type {
   TaskContainer,
   TaskContainerSpec,

@@ -207,7 +207,7 @@ function renderEndpoints(
     });
   }
   for (const [name, endpoint] of Object.entries(record.endpoints)) {
-    const networkId = host.networks.find(name)?.id ?? '';
+    const networkId = networkIdOf(host, container, name);
     const link = sandbox?.interfaces.find((each) => each.networkId === networkId);
     found[name] = renderEndpoint(networkId, link, {
       address: '',
@@ -216,9 +216,14 @@ function renderEndpoints(
   }
   if (Object.keys(found).length > 0 || mode.startsWith('container:')) return found;
   const name = mode === 'default' ? 'bridge' : mode;
-  const networkId = host.networks.find(name)?.id ?? '';
+  const networkId = networkIdOf(host, container, name);
   const link = sandbox?.interfaces.find((each) => each.networkId === networkId);
   return { [name]: renderEndpoint(networkId, link, { address: '', aliases: null }) };
+}
+
+/** Empty for a network of the cluster's that the container is not on at present. */
+function networkIdOf(host: Host, { id }: Container, name: string): string {
+  return host.networks.find(name)?.id ?? host.cluster?.networkIdOf(id, name) ?? '';
 }
 
 function renderEndpoint(

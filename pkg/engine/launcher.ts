@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ClusterError, errorMessage } from '../model/index.ts';
 import type { AttachedSandbox } from '../overlaynet/index.ts';
 import { type CreatedContainer, type NamespaceMode, RuntimeError } from '../runtime/index.ts';
+import { attachmentsOf } from './cluster-networks.ts';
 import type { Container } from './container.ts';
 import { deviceNumber } from './device.ts';
 import type { Host } from './host.ts';
@@ -44,6 +45,7 @@ export async function launch(
     return { pid: created.pid, sandbox };
   } catch (error) {
     await host.network?.detach(id).catch(report(host, id, 'network cannot be detached'));
+    host.cluster?.release(id);
     await host.runtime
       .delete(id, { force: true })
       .catch(report(host, id, 'container cannot be removed'));
@@ -199,18 +201,21 @@ export async function wire(
   if (isolated && !host.network) return undefined;
   if (!host.network) throw new ClusterError('unavailable', 'this host has no network configured');
   const { hostConfig } = record;
+  const { overlays, localNetworks } = await attachmentsOf(
+    host,
+    record,
+    isolated ? new Map() : plan.local,
+  );
   const sandbox = await host.network.attach({
     containerId: record.id,
     netns,
     name: record.name,
     hostname: record.config.Hostname ?? '',
-    overlays: (record.task?.overlays ?? []).map(({ networkId, address }) => ({
-      networkId,
-      address,
-    })),
-    localNetworks: [...(isolated ? [] : plan.local)].map(([name, endpoint]) =>
-      host.networks.attachment(name, endpoint),
-    ),
+    overlays: [
+      ...(record.task?.overlays ?? []).map(({ networkId, address }) => ({ networkId, address })),
+      ...overlays,
+    ],
+    localNetworks,
     hostPorts: isolated ? [] : hostPorts(record),
     dns: {
       servers: filled(hostConfig.Dns),

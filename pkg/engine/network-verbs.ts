@@ -1,5 +1,6 @@
 /** The verbs of `docker network` for the networks of this host, Docker-shaped. */
 import { ClusterError, refuseDriver, unsupported } from '../model/index.ts';
+import { connectToCluster, disconnectFromCluster } from './cluster-networks.ts';
 import type { Container } from './container.ts';
 import type { DockerJson, EndpointConfig } from './docker-shape.ts';
 import type { Host } from './host.ts';
@@ -150,13 +151,23 @@ export class NetworkVerbs {
     return plan.kind === 'own' && (plan.local.has(name) || plan.local.has(id));
   }
 
+  /** A network that this host does not have may be the cluster's. */
+  #isElsewhere(text: string): boolean {
+    return this.#host.cluster?.available === true && !this.#host.networks.find(text);
+  }
+
   async connect(text: string, body: DockerJson): Promise<void> {
-    const definition = this.#host.networks.get(text);
     const request = body as {
       readonly Container?: string;
       readonly EndpointConfig?: EndpointConfig | null;
     };
     const container = this.#host.registry.get(request.Container ?? '');
+    if (this.#isElsewhere(text)) {
+      const endpoint = request.EndpointConfig ?? {};
+      await connectToCluster(this.#host, container, { network: text, endpoint });
+      return;
+    }
+    const definition = this.#host.networks.get(text);
     if (this.#uses(container, definition)) {
       throw new ClusterError(
         'forbidden',
@@ -169,10 +180,14 @@ export class NetworkVerbs {
   }
 
   async disconnect(text: string, body: DockerJson): Promise<void> {
-    const definition = this.#host.networks.get(text);
     const container = this.#host.registry.get(
       (body as { readonly Container?: string }).Container ?? '',
     );
+    if (this.#isElsewhere(text)) {
+      await disconnectFromCluster(this.#host, container, text);
+      return;
+    }
+    const definition = this.#host.networks.get(text);
     if (!this.#uses(container, definition)) {
       throw new ClusterError(
         'forbidden',

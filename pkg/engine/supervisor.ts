@@ -157,6 +157,7 @@ export class Supervisor {
           error: errorMessage(error),
         });
       });
+      this.#host.cluster?.release(container.id);
       await runtime.delete(container.id, { force: true }).catch((error: unknown) => {
         log.error('container cannot be removed', {
           container: container.id,

@@ -1,3 +1,4 @@
+import type { Attachment } from './attachment.ts';
 import type { NetworkEndpoint, NetworkService, NetworkTable } from './endpoint.ts';
 import { compareText, type NetworkId } from './id.ts';
 import type { Network } from './network.ts';
@@ -10,9 +11,11 @@ export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | un
   const network = view.get('network', id);
   if (!network || network.vni === 0) return undefined;
   const tasks = [...view.tasksOfNetwork(id)].filter(holdsAddress);
-  const endpoints = tasks
-    .map((task) => endpointOf(task, id))
-    .toSorted((left, right) => compareText(left.taskId, right.taskId));
+  const attached = [...view.list('attachment')].filter((one) => one.networkId === id);
+  const endpoints = [
+    ...tasks.map((task) => endpointOf(task, id)),
+    ...attached.flatMap((attachment) => attachedEndpoint(attachment)),
+  ].toSorted((left, right) => compareText(left.taskId, right.taskId));
   const services = servicesOf(view, network);
   return {
     networkId: id,
@@ -52,6 +55,25 @@ function endpointOf(task: Task, id: NetworkId): NetworkEndpoint {
     aliases: attachment?.aliases ?? [],
     state: serving ? 'in-service' : 'out',
   };
+}
+
+/** A standalone container is no backend of any service: it has a name and a way there. */
+function attachedEndpoint(attachment: Attachment): readonly NetworkEndpoint[] {
+  const { id, nodeId, containerName, aliases, address } = attachment;
+  if (address === undefined) return [];
+  return [
+    {
+      taskId: id as string as NetworkEndpoint['taskId'],
+      nodeId,
+      serviceId: '' as NetworkEndpoint['serviceId'],
+      serviceName: '',
+      slotName: containerName,
+      name: containerName,
+      addresses: [withoutPrefix(address)],
+      aliases,
+      state: 'in-service',
+    },
+  ];
 }
 
 function servicesOf(view: View, network: Network): readonly Service[] {

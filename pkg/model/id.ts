@@ -11,6 +11,8 @@ export type TaskId = Branded<string, 'TaskId'>;
 export type NetworkId = Branded<string, 'NetworkId'>;
 export type SecretId = Branded<string, 'SecretId'>;
 export type ConfigId = Branded<string, 'ConfigId'>;
+/** `${container id}.${NetworkId}`: one container on one network. */
+export type AttachmentId = Branded<string, 'AttachmentId'>;
 
 /** Wall-clock milliseconds since the epoch, stamped by the leader; never read inside a decider. */
 export type InstantMs = Branded<number, 'InstantMs'>;

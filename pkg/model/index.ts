@@ -1,3 +1,9 @@
+export {
+  type Attachment,
+  type AttachmentAnswer,
+  type AttachmentWish,
+  attachmentId,
+} from './attachment.ts';
 export { type Change, createObject, removeObject, updateObject } from './change.ts';
 export {
   ADDRESS_POOLS_DEFAULT,
@@ -19,6 +25,7 @@ export type {
 } from './endpoint.ts';
 export { ClusterError, type ErrorKind, errorMessage, httpStatusOf } from './error.ts';
 export {
+  type AttachmentId,
   type ClusterId,
   type ConfigId,
   compareText,

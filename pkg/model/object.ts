@@ -1,5 +1,7 @@
+import type { Attachment } from './attachment.ts';
 import type { Cluster } from './cluster.ts';
 import type {
+  AttachmentId,
   ClusterId,
   ConfigId,
   NetworkId,
@@ -25,6 +27,7 @@ export interface ObjectTypes {
   readonly network: Network;
   readonly secret: Secret;
   readonly config: Config;
+  readonly attachment: Attachment;
 }
 
 export interface ObjectIds {
@@ -36,6 +39,7 @@ export interface ObjectIds {
   readonly network: NetworkId;
   readonly secret: SecretId;
   readonly config: ConfigId;
+  readonly attachment: AttachmentId;
 }
 
 export const OBJECT_KINDS = [
@@ -47,6 +51,7 @@ export const OBJECT_KINDS = [
   'network',
   'secret',
   'config',
+  'attachment',
 ] as const;
 export type ObjectKind = (typeof OBJECT_KINDS)[number];
 

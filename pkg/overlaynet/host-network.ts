@@ -11,10 +11,10 @@ import { LocalNetworks } from './local-networks.ts';
 import type {
   AttachedInterface,
   AttachedSandbox,
+  ConnectedNetwork,
   HostIdentity,
   HostNetwork,
   HostNetworkOptions,
-  LocalAttachment,
   LocalNetwork,
   LocalNetworkSpec,
   RepairReport,
@@ -28,7 +28,7 @@ import {
   addressesOf,
   chooseAttachments,
   chooseHostPorts,
-  chooseLocal,
+  chooseOne,
   defaultGatewayOf,
   describeInterface,
   describeSandbox,
@@ -166,13 +166,13 @@ class KernelHostNetwork implements HostNetwork {
     return describeSandbox(record, this.#description());
   }
 
-  connect(containerId: string, attachment: LocalAttachment): AttachedInterface {
+  connect(containerId: string, attachment: ConnectedNetwork): AttachedInterface {
     const sandbox = this.#sandboxOf(containerId);
     const { record } = sandbox;
     const known = record.attachments.find(({ networkId }) => networkId === attachment.networkId);
     if (known !== undefined) return describeInterface(known, this.#description());
     const context = { ...this.#wiring(), link: freeLink(record.attachments) };
-    const added = chooseLocal(containerId, attachment, context);
+    const added = chooseOne(containerId, attachment, context);
     this.#rewire(sandbox, { ...record, attachments: [...record.attachments, added] });
     return describeInterface(added, this.#description());
   }

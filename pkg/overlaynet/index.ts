@@ -6,4 +6,5 @@ export type {
   HostPort,
   LocalAttachment,
   LocalNetwork,
+  OverlayAttachment,
 } from './network.ts';

@@ -65,6 +65,9 @@ export interface LocalAttachment {
   readonly aliases?: readonly string[] | undefined;
 }
 
+/** A network that a running container is put on. */
+export type ConnectedNetwork = LocalAttachment | OverlayAttachment;
+
 export interface HostPort {
   readonly protocol: 'tcp' | 'udp';
   /** Port in the container. */
@@ -149,8 +152,10 @@ export interface HostNetwork {
    * Repeating it for an attached container returns what is there; with another `netns` it is wired anew.
    */
   attach(spec: SandboxSpec): Promise<AttachedSandbox>;
-  /** Adds or removes one local network of a running container (`docker network connect`). */
-  connect(containerId: string, attachment: LocalAttachment): AttachedInterface;
+  /**
+   * Adds or removes one network of a running container (`docker network connect`). An overlay must be in the tables.
+   */
+  connect(containerId: string, attachment: ConnectedNetwork): AttachedInterface;
   disconnect(containerId: string, networkId: string): void;
   inspect(containerId: string): AttachedSandbox | undefined;
   /** Frees everything of a container, whether its processes are alive or not; unknown ids are ignored. */

@@ -6,9 +6,11 @@ import { HOST_LINK_PREFIX, HUB_LINK_PREFIX, linkName } from './name.ts';
 import type {
   AttachedInterface,
   AttachedSandbox,
+  ConnectedNetwork,
   HostPort,
   LocalAttachment,
   LocalNetwork,
+  OverlayAttachment,
   SandboxSpec,
 } from './network.ts';
 import type { PublishedHostPort } from './publish.ts';
@@ -50,14 +52,7 @@ export function chooseAttachments(
     const overlay = context.overlays.get(networkId);
     if (overlay === undefined) throw unknownNetwork(networkId);
     needsGateway ||= !overlay.internal;
-    attachments.push({
-      kind: 'overlay',
-      networkId,
-      link: nextLink(),
-      hostLink: linkName(HUB_LINK_PREFIX, spec.containerId, networkId),
-      address,
-      aliases: [],
-    });
+    attachments.push(overlayAttachment(spec.containerId, { networkId, address }, nextLink()));
   }
   for (const wanted of spec.localNetworks ?? []) {
     const attachment = chooseLocal(spec.containerId, wanted, { ...context, link: nextLink() });
@@ -81,7 +76,29 @@ export function freeLink(attachments: readonly Attachment[]): string {
   return `eth${number}`;
 }
 
-export function chooseLocal(
+/** One more network for a container that runs; the link is given. @throws ClusterError as `chooseAttachments` does */
+export function chooseOne(
+  containerId: string,
+  wanted: ConnectedNetwork,
+  context: WiringContext & { readonly link: string },
+): Attachment {
+  const { networkId, address } = wanted;
+  if (!context.overlays.has(networkId)) return chooseLocal(containerId, wanted, context);
+  if (address === undefined)
+    throw new ClusterError('invalid', 'an overlay attachment needs an address');
+  return overlayAttachment(containerId, { networkId, address }, context.link);
+}
+
+function overlayAttachment(
+  containerId: string,
+  { networkId, address }: OverlayAttachment,
+  link: string,
+): Attachment {
+  const hostLink = linkName(HUB_LINK_PREFIX, containerId, networkId);
+  return { kind: 'overlay', networkId, link, hostLink, address, aliases: [] };
+}
+
+function chooseLocal(
   containerId: string,
   wanted: LocalAttachment,
   context: WiringContext & { readonly link: string },

@@ -1,3 +1,4 @@
+export { attachmentService, claimAttachments } from './attachment-service.ts';
 export {
   type CertifiedNode,
   caService,

@@ -11,14 +11,16 @@ import {
   type TaskStatus,
 } from '../model/index.ts';
 import type { HostNetwork } from '../overlaynet/index.ts';
-import type {
-  AgentSession,
-  AssignmentChanges,
-  Credentials,
-  ManagerMessage,
-  RpcClient,
-  TaskAssignment,
+import {
+  type AgentSession,
+  type AssignmentChanges,
+  type Credentials,
+  claimAttachments,
+  type ManagerMessage,
+  type RpcClient,
+  type TaskAssignment,
 } from '../rpc/index.ts';
+import type { Attachments } from './attachments.ts';
 import { Dependencies } from './dependencies.ts';
 import { LogPublisher } from './log-publisher.ts';
 import { nextTables } from './network-table.ts';
@@ -32,6 +34,8 @@ export interface WorkerOptions {
   readonly credentials: Credentials;
   readonly engine: TaskEngine;
   readonly network: Pick<HostNetwork, 'applyTables'>;
+  /** Standalone containers of this host on networks of the cluster. */
+  readonly attachments?: Attachments | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -90,7 +94,8 @@ export class Worker {
    * The engine must have found its containers already.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { engine } = this.#options;
+    const { engine, attachments } = this.#options;
+    attachments?.join((id) => this.#tablesApplied && this.#tables.has(id));
     this.#readopt();
     const unsubscribe = engine.onTaskEvent(({ taskId }) => {
       this.#controllers.get(taskId as TaskId)?.look();
@@ -117,13 +122,14 @@ export class Worker {
 
   /** This host leaves the cluster: stops and removes every task's container and forgets everything. After `run`. */
   async removeEverything(): Promise<void> {
-    const { engine, network } = this.#options;
+    const { engine, network, attachments } = this.#options;
     await Promise.all(
       engine.tasks().map(async ({ taskId }) => {
         await engine.stopTask(taskId);
         await engine.removeTask(taskId);
       }),
     );
+    attachments?.leave();
     network.applyTables([]);
     this.#controllers.clear();
     this.#dependencies.clear();
@@ -145,12 +151,14 @@ export class Worker {
     this.#session = session;
     this.#client = client;
     this.#reporter.attach(session);
+    this.#options.attachments?.began((wishes) => claimAttachments(client, wishes));
   }
 
   #ended(): void {
     this.#session = undefined;
     this.#client = undefined;
     this.#reporter.detach();
+    this.#options.attachments?.ended();
     this.#logs.endAll();
   }
 
@@ -205,6 +213,7 @@ export class Worker {
     try {
       this.#options.network.applyTables([...this.#tables.values()]);
       this.#tablesApplied = true;
+      this.#options.attachments?.tablesApplied();
       return true;
     } catch (error) {
       this.#tablesApplied = false;

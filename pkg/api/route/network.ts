@@ -94,6 +94,11 @@ function removeNetwork(draft: DraftTables, network: Network): void {
     const text = `network ${network.id} is in use by service ${service.id}`;
     throw controlError('FailedPrecondition', text);
   }
+  for (const { networkId, containerName, id } of draft.list('attachment')) {
+    if (networkId !== network.id) continue;
+    const text = `network ${network.id} is in use by task ${id} (container ${containerName})`;
+    throw controlError('FailedPrecondition', text);
+  }
   const live = [...draft.tasksOfNetwork(network.id)].some(
     (task) => task.nodeId !== undefined && compareTaskState(task.status.state, 'running') <= 0,
   );
