@@ -52,7 +52,7 @@ export class TestCluster {
     size: { readonly managers?: number; readonly agents?: number } = {},
   ): Promise<TestCluster> {
     await removeLeftover(name);
-    const before = kernelState();
+    const before = kernelState(name);
     const { managers = 3, agents = 3 } = size;
     const lab = await Lab.up({ name, managers, agents, join: true });
     const cluster = new TestCluster(lab, before);
@@ -64,7 +64,7 @@ export class TestCluster {
   async stop(): Promise<readonly string[]> {
     await this.lab.down();
     const before = new Set(this.#before);
-    return kernelState().filter((line) => !before.has(line));
+    return kernelState(this.lab.name).filter((line) => !before.has(line));
   }
 
   host(name: string): Host {

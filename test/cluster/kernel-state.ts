@@ -1,11 +1,26 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+const LABS = '/var/lib/muster/labs';
 
 /**
  * What Muster could leave behind in the kernel, one line each: links, namespaces, nft tables, mounts, cgroups and
- * processes of its programs. Compared before and after.
+ * processes of its programs. Compared before and after. What belongs to other labs that stand beside is left out.
  */
-export function kernelState(): readonly string[] {
+export function kernelState(lab: string): readonly string[] {
+  const others = existsSync(LABS) ? readdirSync(LABS).filter((name) => name !== lab) : [];
+  const foreign = (line: string): boolean =>
+    line.startsWith('mount /tmp/') ||
+    (others.length > 0 && /^cgroup \S+\/muster$/.test(line)) ||
+    others.some((name) =>
+      [`mu-${name}-`, `/muster/${name}/`, `/labs/${name}/`].some((mark) =>
+        `${line}/`.includes(mark),
+      ),
+    );
+  return everything().filter((line) => !foreign(line));
+}
+
+function everything(): readonly string[] {
   const lines = (text: string): readonly string[] =>
     text.split('\n').filter((line) => line.trim() !== '');
   const links = lines(execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' })).map(
