@@ -36,7 +36,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await lab?.down();
-  expect(kernelState().filter((line) => line.includes(`mu-${NAME}`))).toEqual([]);
+  expect(kernelState(NAME).filter((line) => line.includes(`mu-${NAME}`))).toEqual([]);
 });
 
 test(`what ${ROUNDS} rounds of killed managers left is what the clients were told (seed ${SEED})`, {
