@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createApiServer } from '../../pkg/api/index.ts';
 import { createEngine } from '../../pkg/engine/index.ts';
@@ -17,7 +17,7 @@ import { createRuntime } from '../../pkg/runtime/index.ts';
 import { Attachments } from '../../pkg/worker/index.ts';
 import { HostWork } from './cluster-work.ts';
 import { type AgentConfig, agentConfig, HELP } from './config.ts';
-import { removedFile } from './manager-folder.ts';
+import { obstacleOf } from './manager-folder.ts';
 import { Member } from './node-control.ts';
 import { hostResolvers } from './resolvers.ts';
 import { ManagerSupervisor } from './supervise-manager.ts';
@@ -142,7 +142,7 @@ function superviseManager(config: AgentConfig, log: Logger): ManagerSupervisor {
     ],
     runDir: config['run-dir'],
     logFile: join(config['data-dir'], 'manager.log'),
-    obstacle: () => (existsSync(removedFile(config['data-dir'])) ? 'removed' : undefined),
+    obstacle: () => obstacleOf(config['data-dir']),
     clock: systemClock,
     log,
   });

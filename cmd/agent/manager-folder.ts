@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, writeFileAtomic } from '../../pkg/io/index.ts';
+import { needsUnlocking } from '../../pkg/store/index.ts';
 import type { NodeRecord } from './node-record.ts';
+import type { Obstacle } from './supervise-manager.ts';
 
 /** The part of `manager/begin.json` that the agent looks at; `cmd/manager` has the whole of it. */
 export interface BeginFile {
@@ -30,9 +33,15 @@ export function writeBegin(
   writeFileAtomic(beginFile(dataDir), JSON.stringify(content), 0o600);
 }
 
-/** There once the group of managers has taken this one out. */
-export function removedFile(dataDir: string): string {
-  return join(dataDir, 'manager', 'removed');
+/** Why the manager cannot be started, as its folder tells. */
+export function obstacleOf(dataDir: string): Obstacle | undefined {
+  // Written by a manager that the group has taken out.
+  if (existsSync(join(dataDir, 'manager', 'removed'))) return 'removed';
+  return needsUnlocking(keyFile(dataDir)) ? 'locked' : undefined;
+}
+
+export function keyFile(dataDir: string): string {
+  return join(dataDir, 'manager', 'keys.json');
 }
 
 function beginFile(dataDir: string): string {

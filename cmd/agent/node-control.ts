@@ -42,8 +42,10 @@ import {
   fetchRootCertificate,
   requestCertificate,
 } from '../../pkg/rpc/index.ts';
+import { newUnlockKey, unlocks } from '../../pkg/store/index.ts';
 import { advertiseAddress, portOf } from './address.ts';
-import { addressOf, type BeginFile, readBegin, writeBegin } from './manager-folder.ts';
+import { addressOf, type BeginFile, keyFile, readBegin, writeBegin } from './manager-folder.ts';
+import { localUnlockKey } from './manager-socket.ts';
 import {
   type NodeRecord,
   readNodeRecord,
@@ -78,6 +80,9 @@ const NOT_MANAGER =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 const REMOVED =
   'This node was removed from the managers of its swarm. It becomes a worker when it reaches one of them; otherwise run "docker swarm leave --force" and join again.';
+const LOCKED =
+  'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock" to unlock it.';
+const WRONG_KEY = 'swarm could not be unlocked: invalid key provided';
 const LEAVE_NEEDS_FORCE =
   'You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.';
 
@@ -111,7 +116,7 @@ export class Member implements NodeControl {
   status(): NodeMembership {
     const identity = this.#credentials?.identity;
     const { wanted, obstacle } = this.#options.supervisor;
-    const state = obstacle === 'removed' ? 'error' : 'active';
+    const state = obstacle === 'removed' ? 'error' : obstacle === 'locked' ? 'locked' : 'active';
     return {
       localNodeState: identity ? state : this.#pending ? 'pending' : 'inactive',
       nodeId: identity?.nodeId ?? '',
@@ -141,12 +146,6 @@ export class Member implements NodeControl {
   }
 
   async init(request: SwarmInitRequest): Promise<string> {
-    if (request.AutoLockManagers) {
-      throw new ClusterError(
-        'not-implemented',
-        'swarm init --autolock is not supported by this version',
-      );
-    }
     if (request.ForceNewCluster && this.#credentials) return await this.#goOnAlone(request);
     return await this.#exclusively(async () => {
       const { clock, random } = this.#options;
@@ -188,6 +187,7 @@ export class Member implements NodeControl {
     const { dataDir, supervisor, random } = this.#options;
     const [credentials, record] = [this.#credentials, this.#record];
     const begin = readBegin(dataDir);
+    if (supervisor.obstacle === 'locked') throw new ClusterError('unavailable', LOCKED);
     const mine = credentials?.identity.role === 'manager' && supervisor.obstacle === undefined;
     if (!credentials || !record || !begin || !mine)
       throw new ClusterError('unavailable', NOT_MANAGER);
@@ -197,7 +197,9 @@ export class Member implements NodeControl {
       const address = advertiseAddress(request.AdvertiseAddr, record.advertiseAddress);
       const next = { ...record, advertiseAddress: address };
       this.#record = { ...next, managers: [addressOf(next)] };
+      const unlockKey = await localUnlockKey(supervisor.socket);
       await supervisor.stop();
+      if (unlockKey !== '') supervisor.unlock(unlockKey);
       // An attempt that was cut off is finished under the id it had chosen.
       const how: BeginFile['how'] =
         begin.how.kind === 'alone' ? begin.how : { kind: 'alone', former: begin.raftId };
@@ -243,8 +245,13 @@ export class Member implements NodeControl {
     }
   }
 
-  unlock(_key: string): Promise<void> {
-    return Promise.reject(new ClusterError('conflict', 'swarm is not locked'));
+  async unlock(key: string): Promise<void> {
+    const { supervisor, dataDir } = this.#options;
+    if (!this.#credentials) throw new ClusterError('unavailable', NOT_MEMBER);
+    if (supervisor.obstacle !== 'locked') throw new ClusterError('conflict', 'swarm is not locked');
+    if (!unlocks(keyFile(dataDir), key)) throw new ClusterError('unauthorized', WRONG_KEY);
+    supervisor.unlock(key);
+    await supervisor.ready();
   }
 
   /** Between init or join and its outcome no other may begin, and a failed one leaves nothing. */
@@ -367,11 +374,15 @@ function newCluster(
   request: SwarmInitRequest,
   root: Cluster['ca'],
   random: Random,
-): Pick<Cluster, 'spec' | 'ca' | 'joinTokens' | 'addressPools' | 'subnetSize' | 'dataPathPort'> {
+): Omit<Cluster, 'id' | 'version' | 'createdAt' | 'updatedAt'> {
   const pools = request.DefaultAddrPool ?? [];
+  const given = request.Spec as Cluster['spec'] | null | undefined;
+  const autolock =
+    request.AutoLockManagers === true || given?.EncryptionConfig?.AutoLockManagers === true;
   const token = (): string => createJoinToken(root.certificatePem, newObjectId(random));
   return {
-    spec: { ...(request.Spec as Cluster['spec'] | null | undefined), Name: 'default' },
+    spec: { ...given, Name: 'default', EncryptionConfig: { AutoLockManagers: autolock } },
+    ...(autolock && { unlockKey: newUnlockKey() }),
     ca: { certificatePem: root.certificatePem, keyPem: root.keyPem },
     joinTokens: { worker: token(), manager: token() },
     addressPools: pools.length > 0 ? pools : ADDRESS_POOLS_DEFAULT,

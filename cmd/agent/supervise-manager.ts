@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { type Clock, type Logger, sleep, writeFileAtomic } from '../../pkg/io/index.ts';
 import { ClusterError } from '../../pkg/model/index.ts';
+import { answers } from './manager-socket.ts';
 
 const CHECK_MS = 200;
 const READY_TIMEOUT_MS = 45_000;
@@ -12,8 +12,8 @@ const BACKOFF_MAX_MS = 5_000;
 /** A manager that lived this long did not fail at its start: the back-off begins anew. */
 const STABLE_MS = 10_000;
 
-/** `removed`: the group of managers has taken it out. */
-export type Obstacle = 'removed';
+/** `removed`: the group of managers has taken it out. `locked`: its log can be read with the unlock key only. */
+export type Obstacle = 'removed' | 'locked';
 
 export interface SupervisorOptions {
   /** The manager's program, started with this Node. */
@@ -35,6 +35,8 @@ export class ManagerSupervisor {
   readonly #options: SupervisorOptions;
   #abort: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
+  #obstacle: Obstacle | undefined;
+  #unlockKey: string | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -50,7 +52,13 @@ export class ManagerSupervisor {
 
   /** Why it does not run although it is wanted. */
   get obstacle(): Obstacle | undefined {
-    return this.wanted ? this.#options.obstacle() : undefined;
+    return this.wanted ? this.#obstacle : undefined;
+  }
+
+  /** For the next start only: nothing that runs keeps it, so that a manager which ends is locked again. */
+  unlock(key: string): void {
+    this.#unlockKey = key;
+    this.#obstacle = undefined;
   }
 
   /** Start it, or take over the one that runs, and start it again whenever it ends. */
@@ -61,10 +69,11 @@ export class ManagerSupervisor {
     this.#running = this.#supervise(abort.signal);
   }
 
-  /** Resolves when the manager answers. @throws ClusterError with the end of its log when it does not come up */
+  /** Resolves when the manager answers, or is found to be locked. @throws ClusterError with the end of its log when it does not come up */
   async ready(): Promise<void> {
     const deadline = this.#options.clock.monotonicMs() + READY_TIMEOUT_MS;
     while (!(await answers(this.socket))) {
+      if (this.obstacle === 'locked') return;
       if (this.#options.clock.monotonicMs() > deadline) {
         throw new ClusterError(
           'unavailable',
@@ -103,8 +112,7 @@ export class ManagerSupervisor {
     let backoff = BACKOFF_FIRST_MS;
     try {
       while (!signal.aborted) {
-        while (this.#pid() === undefined && this.obstacle !== undefined)
-          await sleep(clock, CHECK_MS, signal);
+        while (this.#isHindered()) await sleep(clock, CHECK_MS, signal);
         const pid = this.#pid() ?? this.#spawn();
         const begun = clock.monotonicMs();
         while (isRunning(pid)) await sleep(clock, CHECK_MS, signal);
@@ -122,18 +130,30 @@ export class ManagerSupervisor {
     }
   }
 
+  #isHindered(): boolean {
+    const obstacle = this.#pid() === undefined ? this.#options.obstacle() : undefined;
+    const opened = obstacle === 'locked' && this.#unlockKey !== undefined;
+    this.#obstacle = opened ? undefined : obstacle;
+    return this.#obstacle !== undefined;
+  }
+
   #spawn(): number {
+    const key = this.#unlockKey;
+    this.#unlockKey = undefined;
     const { program, args, runDir, logFile } = this.#options;
     mkdirSync(runDir, { recursive: true });
     rmSync(this.socket, { force: true });
     const output = openSync(logFile, 'a', 0o600);
     const child = spawn(process.execPath, [program, ...args], {
       detached: true,
-      stdio: ['ignore', output, output],
+      stdio: [key === undefined ? 'ignore' : 'pipe', output, output],
       cwd: '/',
     });
     closeSync(output);
     child.unref();
+    // It may have ended before it read the key; then it is locked again.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(key);
     if (child.pid === undefined) throw new ClusterError('system', `cannot start ${program}`);
     // Reaped here if it ends while this agent lives; a missing listener would turn a failed spawn into a crash.
     child.on('error', (error) => this.#options.log.error('manager failed to start', { error }));
@@ -181,15 +201,4 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It has just ended by itself.
   }
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const call = request({ socketPath, path: '/_ping', method: 'HEAD' }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    call.on('error', () => resolve(false));
-    call.end();
-  });
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Context } from './context.ts';
 import { collect, type Options, texts } from './service-create.ts';
 import { oneOf } from './service-flags.ts';
+import { addSwarmLock, printUnlockKey } from './swarm-lock.ts';
 
 interface Swarm {
   readonly Version: { readonly Index: number };
@@ -22,6 +23,7 @@ export function addSwarm(program: Command, context: () => Context): void {
     .option('--data-path-addr <address>', 'address for overlay traffic, if another')
     .option('--default-addr-pool <cidr>', 'pool that network subnets are cut from', collect)
     .option('--default-addr-pool-mask-length <bits>', 'prefix length of those subnets')
+    .option('--autolock', 'a manager that was stopped starts again with the unlock key only')
     .option('--force-new-cluster', 'make a new cluster from the state of this manager')
     .option('--availability <state>', 'active, pause or drain', 'active')
     .action(async (options: Options) => await init(context(), options));
@@ -51,6 +53,7 @@ export function addSwarm(program: Command, context: () => Context): void {
       const kind = oneOf(role, 'role', ['worker', 'manager']) as 'worker' | 'manager';
       await joinToken(context(), kind, options);
     });
+  addSwarmLock(swarm, context);
 }
 
 async function init({ client, output }: Context, options: Options): Promise<void> {
@@ -58,12 +61,14 @@ async function init({ client, output }: Context, options: Options): Promise<void
   const id = await client.post<string>('/swarm/init', {
     ...addresses(options),
     ForceNewCluster: options['forceNewCluster'] === true,
+    AutoLockManagers: options['autolock'] === true,
     DefaultAddrPool: texts(options, 'defaultAddrPool'),
     ...(mask === undefined ? {} : { SubnetSize: Number(mask) }),
     Spec: {},
   });
   output.line(`Cluster made: this node (${id}) is its first manager.\n`);
   await printJoin({ client, output }, 'worker', id);
+  if (options['autolock'] === true) await printUnlockKey({ client, output });
   output.line("To add a manager, run 'ctl swarm join-token manager' and follow what it says.");
 }
 

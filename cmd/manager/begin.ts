@@ -24,7 +24,13 @@ export interface Begin {
         readonly kind: 'bootstrap';
         readonly cluster: Pick<
           Cluster,
-          'spec' | 'ca' | 'joinTokens' | 'addressPools' | 'subnetSize' | 'dataPathPort'
+          | 'spec'
+          | 'ca'
+          | 'unlockKey'
+          | 'joinTokens'
+          | 'addressPools'
+          | 'subnetSize'
+          | 'dataPathPort'
         >;
         readonly availability: Availability;
       }

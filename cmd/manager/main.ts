@@ -21,12 +21,19 @@ import {
   RaftTransport,
   RpcServer,
 } from '../../pkg/rpc/index.ts';
-import { continueAlone, createStore, runControlLoop, type Store } from '../../pkg/store/index.ts';
+import {
+  continueAlone,
+  createStore,
+  type LogKeys,
+  runControlLoop,
+  type Store,
+} from '../../pkg/store/index.ts';
 import { giveUpOthers } from './alone.ts';
 import { type Begin, begun, readBegin, selfOf, takenIn } from './begin.ts';
 import { clusterApi } from './cluster-api.ts';
 import { HELP, type ManagerConfig, managerConfig } from './config.ts';
 import { addFirstObjects } from './first-objects.ts';
+import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_LOOPS } from './leader.ts';
 import { membership } from './membership.ts';
 
@@ -43,6 +50,7 @@ interface Base {
   readonly log: Logger;
   readonly credentials: Credentials;
   readonly begin: Begin;
+  readonly keys: LogKeys;
   readonly abort: AbortController;
 }
 
@@ -57,6 +65,7 @@ async function main(args: readonly string[]): Promise<void> {
     now: Date.now,
     write: (line) => void process.stdout.write(line),
   });
+  const keys = openKeys(config['data-dir']);
   const identity = await loadIdentity(join(config['data-dir'], 'identity'));
   if (!identity) throw new ClusterError('system', `there is no identity in ${config['data-dir']}`);
   const abort = new AbortController();
@@ -68,7 +77,7 @@ async function main(args: readonly string[]): Promise<void> {
     credentials,
     pause: () => sleep(clock, JOIN_PAUSE_MS, abort.signal),
   });
-  await serve({ config, clock, log, credentials, begin, abort });
+  await serve({ config, clock, log, credentials, begin, keys, abort });
 }
 
 /** Wires the parts and runs them until the signal; the order of the stop is the reverse. */
@@ -79,6 +88,7 @@ async function serve(base: Base): Promise<void> {
   const transport = new RaftTransport({ credentials, raftId: begin.raftId, clock, random, log });
   await aloneIfOrdered(base);
   const store = openStore(base, transport);
+  wrapKeys(store, base.keys);
   const dispatcher = new Dispatcher({
     store,
     clock,
@@ -151,7 +161,14 @@ function logFolder(config: ManagerConfig): string {
 }
 
 /** `swarm init --force-new-cluster`; nothing happens when it is done already. */
-async function aloneIfOrdered({ config, clock, log, credentials, begin }: Base): Promise<void> {
+async function aloneIfOrdered({
+  config,
+  clock,
+  log,
+  credentials,
+  begin,
+  keys,
+}: Base): Promise<void> {
   if (begin.how.kind !== 'alone') return;
   const { clusterId, nodeId } = credentials.identity;
   await continueAlone({
@@ -162,11 +179,12 @@ async function aloneIfOrdered({ config, clock, log, credentials, begin }: Base):
     clock,
     random: systemRandom,
     logger: log,
+    codec: keys.codec,
   });
 }
 
 function openStore(
-  { config, clock, log, credentials, begin, abort }: Base,
+  { config, clock, log, credentials, begin, keys, abort }: Base,
   transport: RaftTransport,
 ): Store {
   const { clusterId, nodeId } = credentials.identity;
@@ -182,6 +200,7 @@ function openStore(
     clock,
     random: systemRandom,
     logger: log,
+    codec: keys.codec,
     onFatal: (error): void => {
       log.error('the store failed; this manager ends and recovers from its files', { error });
       process.exit(1);

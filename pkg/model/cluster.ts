@@ -27,6 +27,8 @@ export interface Cluster {
     readonly certificatePem: string;
     readonly keyPem: string;
   };
+  /** What managers wrap the keys of their logs in (`SWMKEY-1-…`); absent while autolock is off. */
+  readonly unlockKey?: string | undefined;
   readonly joinTokens: { readonly worker: string; readonly manager: string };
   /** CIDR blocks from which network subnets are cut, and the prefix length of each. */
   readonly addressPools: readonly string[];

@@ -1,5 +1,6 @@
 export type { Batch, Committed, Member, MemberStatus, Store } from './contract.ts';
 export { runControlLoop } from './control-loop.ts';
+export { LogKeys, needsUnlocking, newUnlockKey, unlocks } from './log-keys.ts';
 export { createStore } from './store.ts';
 export { continueAlone } from './survivor.ts';
 export type { Transport } from './transport.ts';

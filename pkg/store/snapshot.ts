@@ -49,14 +49,7 @@ export class SnapshotFolder {
   async write(head: Omit<SnapshotHead, 'clusterId'>, chunks: Iterable<Uint8Array>): Promise<void> {
     const full: SnapshotHead = { clusterId: this.#identity.clusterId, ...head };
     await this.#create(head, async (file) => {
-      let at = 0;
-      let crc = 0;
-      const put = async (type: Frame['type'], payload: Uint8Array): Promise<void> => {
-        const frame = encodeFrame(type, this.#codec.encode(payload), crc);
-        await file.pwrite(at, frame.bytes);
-        at += frame.bytes.length;
-        crc = frame.crc;
-      };
+      const put = frameWriter(file, this.#codec);
       await put('snapshotHead', Buffer.from(JSON.stringify(full)));
       let count = 0;
       for (const chunk of chunks) {
@@ -68,7 +61,7 @@ export class SnapshotFolder {
   }
 
   /**
-   * Keep a snapshot that another member sent.
+   * Keep a snapshot that another member sent, encrypted as the own ones.
    * @throws ClusterError system when it is not whole, or not the one announced
    */
   async receive(
@@ -76,8 +69,8 @@ export class SnapshotFolder {
     content: Uint8Array,
   ): Promise<void> {
     await this.#create(expected, async (file) => {
-      await file.pwrite(0, content);
-      const found = await readFrames(file, this.#codec, () => undefined);
+      const put = frameWriter(file, this.#codec);
+      const found = await readFrames(inMemory(content), plainCodec, put);
       const same = found.index === expected.index && found.term === expected.term;
       if (!same || found.clusterId !== this.#identity.clusterId)
         throw broken('received', 'it is another one');
@@ -94,7 +87,9 @@ export class SnapshotFolder {
   ): Promise<SnapshotHead> {
     const file = await this.#openFile(ref);
     try {
-      const head = await readFrames(file, this.#codec, onChunk);
+      const head = await readFrames(file, this.#codec, (type, payload) => {
+        if (type === 'snapshotChunk') onChunk(payload);
+      });
       if (head.clusterId !== this.#identity.clusterId)
         throw broken(fileName(ref), 'of another cluster');
       return head;
@@ -103,11 +98,18 @@ export class SnapshotFolder {
     }
   }
 
-  /** The whole file, to be sent to another member. */
+  /** The whole file as it is without encryption, to be sent to another member. */
   async content(ref: { readonly index: number; readonly term: number }): Promise<Uint8Array> {
     const file = await this.#openFile(ref);
     try {
-      return await file.pread(0, await file.size());
+      const parts: Uint8Array[] = [];
+      let crc = 0;
+      await readFrames(file, this.#codec, (type, payload) => {
+        const frame = encodeFrame(type, payload, crc);
+        parts.push(frame.bytes);
+        crc = frame.crc;
+      });
+      return Buffer.concat(parts);
     } finally {
       await file.close();
     }
@@ -156,10 +158,30 @@ export class SnapshotFolder {
   }
 }
 
+type PutFrame = (type: Frame['type'], payload: Uint8Array) => Promise<void>;
+type FrameSource = Pick<DiskFile, 'pread'>;
+
+function frameWriter(file: DiskFile, codec: FrameCodec): PutFrame {
+  let at = 0;
+  let crc = 0;
+  return async (type, payload) => {
+    const frame = encodeFrame(type, codec.encode(payload), crc);
+    await file.pwrite(at, frame.bytes);
+    at += frame.bytes.length;
+    crc = frame.crc;
+  };
+}
+
+function inMemory(content: Uint8Array): FrameSource {
+  return {
+    pread: (offset, length) => Promise.resolve(content.subarray(offset, offset + length)),
+  };
+}
+
 async function readFrames(
-  file: DiskFile,
+  file: FrameSource,
   codec: FrameCodec,
-  onChunk: (chunk: Uint8Array) => void,
+  onFrame: (type: Frame['type'], payload: Uint8Array) => Promise<void> | void,
 ): Promise<SnapshotHead> {
   let head: SnapshotHead | undefined;
   let [at, previous, chunks] = [0, 0, 0];
@@ -170,11 +192,11 @@ async function readFrames(
     at += frame.end;
     previous = frame.crc;
     const payload = codec.decode(frame.payload);
+    await onFrame(frame.type, payload);
     if (frame.type === 'snapshotHead') {
       head = JSON.parse(Buffer.from(payload).toString()) as SnapshotHead;
     } else if (frame.type === 'snapshotChunk') {
       chunks++;
-      onChunk(payload);
     } else {
       const foot = JSON.parse(Buffer.from(payload).toString()) as Foot;
       if (head === undefined || foot.chunks !== chunks) throw broken('file', 'chunks are missing');
@@ -183,7 +205,7 @@ async function readFrames(
   }
 }
 
-async function readFrame(file: DiskFile, at: number): Promise<Frame | undefined> {
+async function readFrame(file: FrameSource, at: number): Promise<Frame | undefined> {
   const header = decodeHeader(await file.pread(at, FRAME_HEADER_BYTES));
   if (header === undefined) return undefined;
   return decodeFrame(await file.pread(at, header.totalBytes), 0);

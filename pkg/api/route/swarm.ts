@@ -7,6 +7,7 @@ import {
   updateObject,
   type View,
 } from '../../model/index.ts';
+import { newUnlockKey } from '../../store/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import type { DockerJson } from '../engine.ts';
 import { checkReadVersion } from '../lookup.ts';
@@ -26,9 +27,11 @@ export function swarmRoutes(app: FastifyInstance, context: ClusterContext): void
     return sendEmpty(reply, 200);
   });
 
-  app.get('/swarm/unlockkey', async (_request, reply) => {
-    await freshView(context);
-    return sendJson(reply, { UnlockKey: '' });
+  app.get('/swarm/unlockkey', async (request, reply) => {
+    // Asked by the agent about the key that this host's log is locked with, whoever else can be reached.
+    const local = queryFlag(request, 'local');
+    const view = local ? context.cluster.store.view : await freshView(context);
+    return sendJson(reply, { UnlockKey: theCluster(view).unlockKey ?? '' });
   });
 }
 
@@ -42,15 +45,13 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
   const sent = jsonBody<ClusterSpec>(request);
   const worker = queryFlag(request, 'rotateWorkerToken');
   const manager = queryFlag(request, 'rotateManagerToken');
-  if (sent.EncryptionConfig?.AutoLockManagers) {
-    throw new ClusterError('not-implemented', 'autolock: the log is not encrypted at rest here');
-  }
+  const rotateKey = queryFlag(request, 'rotateManagerUnlockKey');
   await transact(context, (draft) => {
     const cluster = theCluster(draft);
     checkReadVersion(cluster, version);
     const changed =
       Object.keys(sent).length > 0 && canonicalJson(sent) !== canonicalJson(cluster.spec);
-    if (!changed && !worker && !manager) return;
+    if (!changed && !worker && !manager && !rotateKey) return;
     const { newJoinToken } = context.cluster;
     const joinTokens = {
       worker: worker ? newJoinToken(cluster, 'worker') : cluster.joinTokens.worker,
@@ -58,8 +59,15 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
     };
     const spec = changed ? sent : cluster.spec;
     const specSeen = changed ? cluster.version : cluster.specSeen;
-    addChanges(draft, [updateObject('cluster', { ...cluster, spec, specSeen, joinTokens })]);
+    const unlockKey = nextUnlockKey({ ...cluster, spec }, rotateKey);
+    const next = { ...cluster, spec, specSeen, joinTokens, unlockKey };
+    addChanges(draft, [updateObject('cluster', next)]);
   });
+}
+
+function nextUnlockKey({ spec, unlockKey }: Cluster, rotate: boolean): string | undefined {
+  if (spec.EncryptionConfig?.AutoLockManagers !== true) return undefined;
+  return rotate || unlockKey === undefined ? newUnlockKey() : unlockKey;
 }
 
 /** The part of `GET /info` that only a manager knows. */

@@ -6,6 +6,7 @@ import type { ClusterId, Config, ConfigId, InstantMs, NodeId } from '../../model
 import { createObject, VERSION_NONE } from '../../model/index.ts';
 import type { Member, Store, StoreOptions, Tuning } from '../contract.ts';
 import { LOCK_FILE } from '../directory-lock.ts';
+import type { FrameCodec } from '../frame-codec.ts';
 import { createStore } from '../store.ts';
 import { CrashDisk } from './crash-disk.ts';
 import { MemoryNetwork } from './memory-network.ts';
@@ -34,7 +35,14 @@ export class TestCluster implements AsyncDisposable {
   readonly #root = mkdtempSync(join(tmpdir(), 'muster-store-'));
   readonly #tuning: Partial<Tuning>;
 
-  constructor(tuning: Partial<Tuning> = {}) {
+  /** Encryption of each manager's files. */
+  readonly #codecs: (raftId: number) => FrameCodec | undefined;
+
+  constructor(
+    tuning: Partial<Tuning> = {},
+    codecs: (raftId: number) => FrameCodec | undefined = () => undefined,
+  ) {
+    this.#codecs = codecs;
     this.#tuning = { ...FAST, ...tuning };
   }
 
@@ -73,6 +81,7 @@ export class TestCluster implements AsyncDisposable {
         manager.removed = true;
       },
       disk,
+      codec: this.#codecs(raftId),
       tuning: this.#tuning,
     });
     const manager: Manager = { member, store, directory, disk, fatal, removed: false, stopClock };
