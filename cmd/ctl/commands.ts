@@ -15,6 +15,10 @@ export const NOUNS: Readonly<
     text: 'Stacks: services, networks, secrets and configs from one YAML file',
     load: async () => (await import('./stack.ts')).addStack,
   },
+  explain: {
+    text: 'Why a service or a task is as it is, and what would help',
+    load: async () => (await import('./explain.ts')).addExplain,
+  },
   node: {
     text: 'Nodes: the machines of the cluster',
     load: async () => (await import('./node.ts')).addNode,

@@ -4,6 +4,7 @@ import type { Dispatcher } from '../../pkg/dispatcher/index.ts';
 import { newObjectId, type Random } from '../../pkg/io/index.ts';
 import { type NodeId, type ServiceId, updateObject } from '../../pkg/model/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
+import { explainService, explainTask } from './explain.ts';
 
 /** What the API's cluster routes work with, made of the parts of this manager. */
 export function clusterApi(parts: {
@@ -25,6 +26,8 @@ export function clusterApi(parts: {
         if (node?.manager) draft.add(updateObject('node', { ...node, manager: undefined }));
       });
     },
+    explainTask: (view, id) => explainTask(view, id, store.now()),
+    explainService: (view, id) => explainService(view, id, store.now()),
     logs: (request) => dispatcher.logs(logRequest(request), request.signal),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),
   };

@@ -1,4 +1,4 @@
-import type { Cluster, NodeId, TaskId } from '../model/index.ts';
+import type { Cluster, NodeId, ServiceId, TaskId, View } from '../model/index.ts';
 import type { Store } from '../store/index.ts';
 
 /** The part of the replicated store that the API uses; tests give an in-memory one over the same tables. */
@@ -39,6 +39,9 @@ export interface ClusterApi {
   demote(nodeId: NodeId): Promise<void>;
   /** Log records of tasks wherever they run, each task's in order. Ends at the end of the logs unless `follow`. */
   logs(request: ClusterLogRequest): AsyncIterable<ClusterLogRecord>;
+  /** Why things are as they are: plain data, `docs/design/api.md`. Reads the view before it returns. */
+  explainTask(view: View, id: TaskId): object;
+  explainService(view: View, id: ServiceId): object;
   /** A fresh join token for a role: `SWMTKN-1-<hash of the CA>-<secret>`. */
   newJoinToken(cluster: Cluster, role: 'worker' | 'manager'): string;
 }

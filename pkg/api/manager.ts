@@ -5,6 +5,7 @@ import { freshView } from './context.ts';
 import { sendJson } from './reply.ts';
 import { configRoutes } from './route/config.ts';
 import { clusterEventRoutes } from './route/events.ts';
+import { explainRoutes } from './route/explain.ts';
 import { logRoutes } from './route/logs.ts';
 import { networkRoutes } from './route/network.ts';
 import { nodeRoutes } from './route/node.ts';
@@ -24,6 +25,7 @@ export function managerRoutes(
   pingRoute(app, () => 'active/manager');
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  explainRoutes(app, context);
   nodeRoutes(app, context);
   secretRoutes(app, context);
   configRoutes(app, context);

@@ -1,1 +1,2 @@
+export { explainPlacement, type PlacementExplanation } from './explain-placement.ts';
 export { decidePlacement } from './schedule.ts';

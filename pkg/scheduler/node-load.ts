@@ -10,6 +10,7 @@ import {
   type ServiceId,
   type ServiceSpec,
   type Task,
+  type TaskId,
   type View,
 } from '../model/index.ts';
 
@@ -47,17 +48,18 @@ export function demandOf(spec: ServiceSpec): Demand {
   };
 }
 
-/** The load of every node, from the tasks: reservations and ports are held until a task is over. */
+/** The load of every node, from the tasks: reservations and ports are held until a task is over. `except` counts nowhere. */
 export function measureLoad(
   view: View,
   demandOfTask: (task: Task) => Demand | undefined,
   now: InstantMs,
+  except?: TaskId | undefined,
 ): ReadonlyMap<NodeId, NodeLoad> {
   const loads = new Map<NodeId, NodeLoad>();
   for (const node of view.list('node')) loads.set(node.id, emptyLoad(node));
   for (const task of view.list('task')) {
     const load = task.nodeId === undefined ? undefined : loads.get(task.nodeId);
-    if (!load) continue;
+    if (!load || task.id === except) continue;
     if (isTerminal(task.status.state)) noteFailure(load, task, now);
     else if (compareTaskState(task.status.state, 'assigned') >= 0) {
       addTask(load, task, demandOfTask(task));

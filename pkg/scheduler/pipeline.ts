@@ -46,6 +46,11 @@ export class Pipeline {
     return explainRefusal(this.#filters, refusals);
   }
 
+  /** Every filter that refuses the node, in the order they are asked. */
+  allRefusing(load: NodeLoad): readonly Filter[] {
+    return this.#filters.filter((filter) => !filter.accepts(load, this.#candidate));
+  }
+
   #refusing(load: NodeLoad): Filter | undefined {
     return this.#filters.find((filter) => !filter.accepts(load, this.#candidate));
   }

@@ -5,17 +5,15 @@ import {
   type NodeId,
   type RevisionId,
   revisionId,
-  type ServiceId,
-  type ServiceSpec,
   type Task,
   updateObject,
-  type View,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
-import { addTask, type Demand, demandOf, measureLoad, type NodeLoad } from './node-load.ts';
+import { addTask, type Demand, measureLoad, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { spreadKeys } from './preference.ts';
 import { SpreadTree } from './spread-tree.ts';
+import { type Want, wantReader } from './want.ts';
 
 /**
  * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together. A
@@ -113,27 +111,4 @@ function grouped(tasks: readonly Task[]): Iterable<readonly Task[]> {
     else groups.set(key, [task]);
   }
   return groups.values();
-}
-
-/** What a task is made from, and what it takes; read once per service version. */
-interface Want {
-  readonly spec: ServiceSpec;
-  readonly demand: Demand;
-}
-
-function wantReader(view: View): (task: Task) => Want | undefined {
-  const known = new Map<ServiceId, Map<number, Want | undefined>>();
-  return ({ serviceId, specVersion }) => {
-    const versions = known.get(serviceId) ?? new Map<number, Want | undefined>();
-    known.set(serviceId, versions);
-    if (!versions.has(specVersion))
-      versions.set(specVersion, readWant(view, serviceId, specVersion));
-    return versions.get(specVersion);
-  };
-}
-
-function readWant(view: View, serviceId: ServiceId, specVersion: number): Want | undefined {
-  const revision = view.revision(serviceId, specVersion);
-  const spec = revision?.spec ?? view.get('service', serviceId)?.spec;
-  return spec && { spec, demand: demandOf(spec) };
 }

@@ -14,6 +14,28 @@ export interface Filter {
   accepts(load: NodeLoad, candidate: Candidate): boolean;
   /** The refusal of `nodes` nodes in SwarmKit's words. */
   explain(nodes: number): string;
+  readonly name: FilterName;
+  /** For a node that was refused: the least that would make it acceptable to this filter, if anything would. */
+  remedy(load: NodeLoad, candidate: Candidate): Remedy | undefined;
+}
+
+export type FilterName =
+  | 'ready'
+  | 'resources'
+  | 'plugins'
+  | 'constraints'
+  | 'platform'
+  | 'host-ports'
+  | 'max-replicas'
+  | 'volumes';
+
+/** What somebody could change. Remedies with the same text are one, for several nodes. */
+export interface Remedy {
+  /** What to do, `label zone=a`; the node is named after it when `where` is node. */
+  readonly text: string;
+  readonly where: 'node' | 'service';
+  /** Orders remedies of one filter: the smallest is offered. */
+  readonly cost: number;
 }
 
 export function onNodes(text: string, nodes: number): string {

@@ -3,6 +3,7 @@ import { type Candidate, type Filter, onNodes } from './filter.ts';
 
 /** The node has the volume and log drivers that the task names; a node that reports none of a kind is trusted. */
 export const pluginFilter: Filter = {
+  name: 'plugins',
   applies: (candidate) => logDriver(candidate) !== '' || volumeDrivers(candidate).length > 0,
   accepts: ({ node }, candidate) => {
     const log = logDriver(candidate);
@@ -10,6 +11,11 @@ export const pluginFilter: Filter = {
     return volumeDrivers(candidate).every((name) => offers(node, 'Volume', name));
   },
   explain: (nodes) => onNodes('missing plugin', nodes),
+  remedy: (_load, candidate) => ({
+    text: `install ${[logDriver(candidate), ...volumeDrivers(candidate)].filter((name) => name !== '').join(', ')}`,
+    where: 'node',
+    cost: 0,
+  }),
 };
 
 function logDriver({ spec }: Candidate): string {

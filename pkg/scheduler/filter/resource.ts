@@ -2,6 +2,7 @@ import { type Candidate, type Filter, onNodes } from './filter.ts';
 
 /** What is reserved fits beside what others reserved. Limits do not count, nor what is really used. */
 export const resourceFilter: Filter = {
+  name: 'resources',
   applies: (candidate) => {
     const { nanoCpus, memoryBytes, generic } = reservation(candidate);
     return nanoCpus > 0 || memoryBytes > 0 || generic > 0;
@@ -14,7 +15,29 @@ export const resourceFilter: Filter = {
     return nanoCpus <= cpus && memoryBytes <= memory && generic === 0;
   },
   explain: (nodes) => onNodes('insufficient resources', nodes),
+  remedy: (load, candidate) => {
+    const { nanoCpus, memoryBytes, generic } = reservation(candidate);
+    if (generic > 0) return { text: 'reserve no generic resources', where: 'service', cost: 2 };
+    const cpus = nanoCpus + load.nanoCpus - (load.node.description?.nanoCpus ?? 0);
+    const memory = memoryBytes + load.memoryBytes - (load.node.description?.memoryBytes ?? 0);
+    const less = [
+      ...(memory > 0 ? [`${mebibytes(memory)} MiB less memory`] : []),
+      ...(cpus > 0 ? [`${hundredths(cpus)} less CPU`] : []),
+    ];
+    // As shares of what is asked for, so that memory and processors compare.
+    const cost = Math.max(0, memory) / (memoryBytes || 1) + Math.max(0, cpus) / (nanoCpus || 1);
+    return { text: `reserve ${less.join(' and ')}`, where: 'service', cost };
+  },
 };
+
+/** Rounded up: it has to be enough. */
+function mebibytes(bytes: number): number {
+  return Math.ceil(bytes / 2 ** 20);
+}
+
+function hundredths(nanoCpus: number): number {
+  return Math.ceil(nanoCpus / 1e7) / 100;
+}
 
 function reservation({ spec }: Candidate): {
   readonly nanoCpus: number;

@@ -1,0 +1,80 @@
+import {
+  compareTaskState,
+  type InstantMs,
+  isRunnable,
+  isTerminal,
+  must,
+  type Service,
+  type ServiceId,
+  type Task,
+  type TaskId,
+  type View,
+} from '../../pkg/model/index.ts';
+import { explainSlot, explainWorkload } from '../../pkg/orchestrator/index.ts';
+import { explainPlacement } from '../../pkg/scheduler/index.ts';
+
+/** Different reasons to wait that are worked out for one service. */
+const PENDING_MAX = 3;
+
+/** Why a task is where it is: placement and restarts, as the deciders see them now. The task exists. */
+export function explainTask(view: View, id: TaskId, now: InstantMs): object {
+  const task = must(view.get('task', id), `task ${id}`);
+  return {
+    task: summary(view, task),
+    placement: asksForPlace(task) ? explainPlacement(view, task, now) : undefined,
+    slot: explainSlot(view, task, now),
+    serviceGone: view.get('service', task.serviceId) === undefined,
+  };
+}
+
+/** What keeps a service from being as its spec says: update, slots that do not run, tasks that wait. */
+export function explainService(view: View, id: ServiceId, now: InstantMs): object {
+  const service = must(view.get('service', id), `service ${id}`);
+  return {
+    service: { id, name: service.spec.Name ?? '', specVersion: service.specVersion },
+    ...explainWorkload(view, service, now),
+    pending: pending(view, service, now),
+  };
+}
+
+/** One explanation stands for all tasks of a version that wait for the same reason. */
+function pending(view: View, { id }: Service, now: InstantMs): readonly object[] {
+  const groups = new Map<string, Task[]>();
+  for (const task of view.tasksOfService(id)) {
+    if (!isRunnable(task) || compareTaskState(task.status.state, 'assigned') >= 0) continue;
+    const key = `${task.specVersion} ${task.status.error ?? ''}`;
+    groups.set(key, [...(groups.get(key) ?? []), task]);
+  }
+  return [...groups.values()].slice(0, PENDING_MAX).map((tasks) => {
+    const [first] = tasks;
+    return {
+      tasks: tasks.length,
+      example: first && summary(view, first),
+      placement: first && explainPlacement(view, first, now),
+    };
+  });
+}
+
+function asksForPlace(task: Task): boolean {
+  return isRunnable(task) || !isTerminal(task.status.state);
+}
+
+function summary(view: View, task: Task): object {
+  const { id, slot, nodeId, desiredState, serviceId, serviceName, specVersion, status } = task;
+  const node = nodeId === undefined ? undefined : view.get('node', nodeId);
+  return {
+    id,
+    serviceId,
+    serviceName,
+    slot,
+    specVersion,
+    nodeId,
+    hostname: node?.description?.hostname,
+    desiredState,
+    state: status.state,
+    since: status.at,
+    message: status.message,
+    error: status.error,
+    exitCode: status.exitCode,
+  };
+}
