@@ -4,6 +4,7 @@ import type {
   NetworkId,
   NetworkTable,
   NodeId,
+  RegistryCredentials,
   Revision,
   Secret,
   ServiceSpec,
@@ -28,6 +29,7 @@ interface AssignedTask {
   readonly task: Task;
   readonly desiredState: DesiredState;
   readonly spec: ServiceSpec;
+  readonly registryAuth?: RegistryCredentials | undefined;
 }
 
 /** Everything one node must know, each with what tells two contents apart. */
@@ -68,7 +70,8 @@ export function assignmentSet(query: AssignmentQuery): AssignmentSet {
     const revision = view.revision(task.serviceId, task.specVersion);
     if (!revision || !isPlaced(task)) continue;
     const desiredState = isHeld(task) ? 'running' : effectiveDesiredState(task);
-    tasks.set(task.id, { task, desiredState, spec: revision.spec });
+    const registryAuth = view.get('service', task.serviceId)?.registryAuth;
+    tasks.set(task.id, { task, desiredState, spec: revision.spec, registryAuth });
     if (isTerminal(task.status.state)) continue;
     for (const { networkId } of task.networks) wanted.add(networkId);
     addNeeds(view, revision, needs);
@@ -161,7 +164,10 @@ export function diffAssignments(
   const configs = changed(before.configs, after.configs, (a, b) => a.version === b.version);
   const { networks, networkPatches } = networkDifferences(before.networks, after.networks);
   const changes: AssignmentChanges = {
-    tasks: tasks.map(({ task, desiredState, spec }) => ({ task: { ...task, desiredState }, spec })),
+    tasks: tasks.map(({ task, desiredState, ...rest }) => ({
+      ...rest,
+      task: { ...task, desiredState },
+    })),
     removedTasks: removed(before.tasks, after.tasks),
     secrets,
     removedSecrets: removed(before.secrets, after.secrets),

@@ -7,7 +7,7 @@ import {
   updateObject,
   VERSION_NONE,
 } from '../model/index.ts';
-import { AT, bench, NET, SECRET, settle } from './bench.ts';
+import { AT, bench, NET, SECRET, SERVICE, settle } from './bench.ts';
 
 describe('registration', () => {
   it('makes the node ready with its description and address', async () => {
@@ -123,6 +123,16 @@ describe('assignments', () => {
     expect(changes?.tasks[0]?.spec.TaskTemplate?.ContainerSpec?.Image).toBe('x');
     expect(changes?.secrets.map(({ spec }) => spec.Data)).toEqual(['c2VjcmV0']);
     expect(changes?.networks.map(({ endpoints }) => endpoints.length)).toEqual([2]);
+  });
+
+  it('carry the credentials that the image of the service is pulled with', async () => {
+    await using one = await bench();
+    const service = one.store.view.get('service', SERVICE);
+    if (!service) throw new Error('no service');
+    one.store.write([updateObject('service', { ...service, registryAuth: { username: 'ann' } })]);
+    one.task('t1', '1', 'assigned');
+    const agent = await one.agent('1');
+    expect(agent.assignments()[0]?.changes.tasks[0]?.registryAuth).toEqual({ username: 'ann' });
   });
 
   it('leave out what is not placed yet and what was given up', async () => {

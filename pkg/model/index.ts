@@ -84,6 +84,7 @@ export {
   type PublishedPort,
   portsAsked,
   REPLICAS_DEFAULT,
+  type RegistryCredentials,
   type RestartPolicy,
   type Revision,
   restartPolicy,

@@ -1,7 +1,7 @@
 import { type Change, createObject, updateObject } from './change.ts';
 import { ClusterError } from './error.ts';
 import { type InstantMs, revisionId, type ServiceId, VERSION_NONE } from './id.ts';
-import { type Revision, type Service, serviceMode } from './service.ts';
+import { type RegistryCredentials, type Revision, type Service, serviceMode } from './service.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { canonicalJson } from './task-dependencies.ts';
 
@@ -12,7 +12,12 @@ export interface ServiceChange {
 }
 
 /** A new service of version 1 with its first revision. `spec` has been validated. */
-export function createService(id: ServiceId, spec: ServiceSpec, now: InstantMs): ServiceChange {
+export function createService(
+  id: ServiceId,
+  spec: ServiceSpec,
+  now: InstantMs,
+  registryAuth?: RegistryCredentials,
+): ServiceChange {
   const service: Service = {
     id,
     version: VERSION_NONE,
@@ -22,6 +27,7 @@ export function createService(id: ServiceId, spec: ServiceSpec, now: InstantMs):
     specVersion: 1,
     endpoint: { ports: [], virtualIps: [] },
     jobIteration: isJob(spec) ? 0 : undefined,
+    registryAuth,
   };
   const changes = [createObject('service', service), newServiceRevision(service, now)];
   return { service, changes };

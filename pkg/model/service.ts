@@ -73,6 +73,17 @@ export interface Service {
   readonly updateStatus?: UpdateStatus | undefined;
   /** Bumped by a forced update of a job. */
   readonly jobIteration?: number | undefined;
+  /** What agents pull the image with. Given beside the spec; no answer of the API shows it. */
+  readonly registryAuth?: RegistryCredentials | undefined;
+}
+
+/** Decoded `X-Registry-Auth` (Engine API, "Authentication"). */
+export interface RegistryCredentials {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly identitytoken?: string | undefined;
+  readonly registrytoken?: string | undefined;
+  readonly serveraddress?: string | undefined;
 }
 
 /** One accepted spec of a service; tasks refer to it by (serviceId, specVersion). Kept while a task refers to it. */

@@ -5,6 +5,7 @@ import type {
   NetworkTable,
   NodeDescription,
   NodeRole,
+  RegistryCredentials,
   Secret,
   ServiceId,
   ServiceSpec,
@@ -19,6 +20,8 @@ export interface TaskAssignment {
   /** `desiredState` as the agent shall follow it now: a stop may be held back until no node sends it new connections. */
   readonly task: Task;
   readonly spec: ServiceSpec;
+  /** For the registry of the task's image. */
+  readonly registryAuth?: RegistryCredentials | undefined;
 }
 
 /** Endpoints of one network that became different, on top of the table that the node was told last. */

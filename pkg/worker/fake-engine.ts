@@ -35,9 +35,13 @@ export class FakeEngine implements TaskEngine {
 
   async prepareImage(
     image: string,
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly auth?: { readonly username?: string | undefined } | undefined;
+      readonly signal?: AbortSignal | undefined;
+    } = {},
   ): Promise<string> {
-    this.calls.push(`pull ${image}`);
+    const { auth } = options;
+    this.calls.push(auth ? `pull ${image} as ${auth.username}` : `pull ${image}`);
     if (this.missingImages.has(image))
       throw new ClusterError('not-found', `No such image: ${image}`);
     if (this.holdPulls) {

@@ -150,7 +150,8 @@ export class TaskController {
   async #create(signal: AbortSignal): Promise<void> {
     const { engine, surroundings } = this.#options;
     const spec = taskContainerSpec(this.#assignment, surroundings());
-    await engine.prepareImage(spec.container.Image, { signal });
+    const auth = this.#assignment.registryAuth;
+    await engine.prepareImage(spec.container.Image, { auth, signal });
     if (signal.aborted) return;
     await engine.createTask(spec);
   }

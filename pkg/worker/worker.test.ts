@@ -60,6 +60,14 @@ describe('task', () => {
     expect(Buffer.from(spec?.secrets.get(SECRET) ?? []).toString()).toBe('secret');
   });
 
+  it('pulls its image with the credentials of its service', async () => {
+    const { manager, engine } = await bench(identities);
+    const registryAuth = { username: 'ann', password: 'pw' };
+    manager.assign({ tasks: [{ ...assignment('t1'), registryAuth }] }, true);
+    await manager.reaches('t1', 'running');
+    expect(engine.calls[0]).toBe('pull nginx as ann');
+  });
+
   it('is rejected when its image is nowhere', async () => {
     const { manager, engine } = await bench(identities);
     engine.missingImages.add('nginx');

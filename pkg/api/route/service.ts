@@ -11,6 +11,7 @@ import {
   type ServiceId,
   type ServiceSpec,
   serviceMode,
+  updateObject,
   validateServiceSpec,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
@@ -19,6 +20,7 @@ import { type Filters, parseFilters } from '../filters.ts';
 import { checkReadVersion, findService } from '../lookup.ts';
 import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
 import { randomName } from '../random-name.ts';
+import { registryAuth } from '../registry-auth.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { resolveReferences } from '../service-references.ts';
 import { renderService } from '../wire/service.ts';
@@ -38,7 +40,7 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   });
 
   app.post('/services/create', async (request, reply) => {
-    const service = await create(context, jsonBody<ServiceSpec>(request));
+    const service = await create(context, request);
     return sendJson(reply, { ID: service.id, Warnings: null }, 201);
   });
 
@@ -63,7 +65,9 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   });
 }
 
-async function create(context: ClusterContext, sent: ServiceSpec): Promise<Service> {
+async function create(context: ClusterContext, request: FastifyRequest): Promise<Service> {
+  const sent = jsonBody<ServiceSpec>(request);
+  const credentials = registryAuth(request);
   const id = newObjectId(context.random) as ServiceId;
   const named = sent.Name ? sent : { ...sent, Name: randomName(context.random) };
   validateServiceSpec(named);
@@ -71,7 +75,8 @@ async function create(context: ClusterContext, sent: ServiceSpec): Promise<Servi
     const spec = resolveReferences(draft, named);
     if (draft.byName('service', named.Name ?? '')) throw nameConflict('service', named.Name ?? '');
     checkPortConflict(draft, spec, undefined);
-    const { service, changes } = createService(id, spec, context.cluster.store.now());
+    const now = context.cluster.store.now();
+    const { service, changes } = createService(id, spec, now, credentials);
     addChanges(draft, changes);
     return service;
   });
@@ -83,15 +88,21 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
   const rollback = queryText(request, 'rollback') === 'previous';
   const sent = rollback ? {} : jsonBody<ServiceSpec>(request);
   if (!rollback) validateServiceSpec(sent);
+  const credentials = registryAuth(request);
   await transact(context, (draft) => {
     const service = findService(draft, asked);
     checkReadVersion(service, version);
     const now = context.cluster.store.now();
-    const written = { ...service, specSeen: service.version };
+    const written: Service = {
+      ...service,
+      specSeen: service.version,
+      registryAuth: credentials ?? service.registryAuth,
+    };
     const { changes } = rollback
       ? rollbackService(written, now)
       : applyServiceUpdate(written, acceptedSpec(draft, service, sent), now);
-    addChanges(draft, changes);
+    const onlyCredentials = credentials !== undefined && changes.length === 0;
+    addChanges(draft, onlyCredentials ? [updateObject('service', written)] : changes);
   });
 }
 
