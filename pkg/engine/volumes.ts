@@ -34,6 +34,8 @@ export class VolumeStore {
   readonly #directory: string;
   readonly #random: Random;
   readonly #volumes = new Map<string, Volume>();
+  /** Being made: several containers that begin at once may name the same one. */
+  readonly #coming = new Map<string, Promise<Volume>>();
 
   constructor(directory: string, random: Random) {
     this.#directory = directory;
@@ -85,6 +87,8 @@ export class VolumeStore {
     const name = anonymous ? newHexId(this.#random) : (request.name as string);
     const known = this.#volumes.get(name);
     if (known) return known;
+    const coming = this.#coming.get(name);
+    if (coming !== undefined) return await coming;
     checkRequest(name, request);
     const labels = { ...request.labels, ...(anonymous ? { [ANONYMOUS_LABEL]: '' } : {}) };
     const volume: Volume = {
@@ -95,6 +99,13 @@ export class VolumeStore {
       options: request.options ?? {},
       anonymous,
     };
+    const making = this.#make(volume).finally(() => this.#coming.delete(name));
+    this.#coming.set(name, making);
+    return await making;
+  }
+
+  async #make(volume: Volume): Promise<Volume> {
+    const { name } = volume;
     const temporary = join(this.#directory, `.${name}`);
     await rm(temporary, { recursive: true, force: true });
     await mkdir(join(temporary, '_data'), { recursive: true, mode: 0o755 });
