@@ -61,10 +61,6 @@ export class ClusterError extends Error {
   }
 }
 
-export function httpStatusOf(kind: ErrorKind): number {
-  return HTTP_STATUS[kind];
-}
-
 /** The text of anything thrown. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
