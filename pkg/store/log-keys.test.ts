@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -46,7 +46,7 @@ test('a log without its key file is refused', () => {
 test('locked, the key is not in the file, and only the unlock key brings it back', () => {
   const keys = LogKeys.open(file, { begin: true });
   const sealed = keys.codec.encode(secret);
-  const plain = (JSON.parse(readFileSync(file, 'utf8')) as { key: string }).key;
+  const plain = (JSON.parse(readFileSync(file, 'utf8')) as { keys: string }).keys;
   const unlockKey = newUnlockKey();
   expect(unlockKey).toMatch(/^SWMKEY-1-[A-Za-z0-9+/]{43}$/);
   keys.follow(unlockKey, at(5));
@@ -59,6 +59,22 @@ test('locked, the key is not in the file, and only the unlock key brings it back
   expect(unlocks(file, unlockKey)).toBe(true);
   const opened = LogKeys.open(file, { begin: false, unlockKey });
   expect(Buffer.from(opened.codec.decode(sealed)).equals(secret)).toBe(true);
+});
+
+test('a new unlock key brings a new key for what is written from then on; the old one still reads', () => {
+  const keys = LogKeys.open(file, { begin: true });
+  const stolen = readFileSync(file, 'utf8');
+  const before = keys.codec.encode(secret);
+  const unlockKey = newUnlockKey();
+  keys.follow(unlockKey, at(5));
+  const after = keys.codec.encode(secret);
+  const opened = LogKeys.open(file, { begin: false, unlockKey });
+  for (const sealed of [before, after])
+    expect(Buffer.from(opened.codec.decode(sealed)).equals(secret)).toBe(true);
+  writeFileSync(file, stolen);
+  const thief = LogKeys.open(file, { begin: false });
+  expect(Buffer.from(thief.codec.decode(before)).equals(secret)).toBe(true);
+  expect(() => thief.codec.decode(after)).toThrow('a key that is not here');
 });
 
 test('a newer unlock key replaces the one before; an older order, met again in the log, does not', () => {

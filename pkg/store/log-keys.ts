@@ -1,21 +1,22 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { readJson, writeFileAtomic } from '../io/index.ts';
-import { ClusterError, type Version } from '../model/index.ts';
+import { ClusterError, must, type Version } from '../model/index.ts';
 import type { FrameCodec } from './frame-codec.ts';
 
 /**
- * The file beside the log: its key, plain or wrapped in the cluster's unlock key. `asOf` is the version of the cluster
+ * The file beside the log: its keys, oldest first, plain or wrapped in the cluster's unlock key. `asOf` is the version of the cluster
  * object that said which; older ones, met again while the log is replayed, are not followed.
  */
 interface KeyFile {
   readonly asOf: number;
-  readonly key?: string | undefined;
+  readonly keys?: string | undefined;
   readonly wrapped?: string | undefined;
 }
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const NUMBER_BYTES = 2;
 const FORMAT = 1;
 const UNLOCK_KEY_PREFIX = 'SWMKEY-1-';
 const COUNTER_MAX = 0xffffffff;
@@ -25,7 +26,7 @@ export function newUnlockKey(): string {
   return UNLOCK_KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64').replace(/=+$/, '');
 }
 
-/** The file's key can only be had with the unlock key. False when there is no file. */
+/** The file's keys can only be had with the unlock key. False when there is no file. */
 export function needsUnlocking(file: string): boolean {
   return read(file)?.wrapped !== undefined;
 }
@@ -36,20 +37,23 @@ export function unlocks(file: string, unlockKey: string): boolean {
   return wrapped !== undefined && unwrap(wrapped, unlockKey) !== undefined;
 }
 
-/** The key that one replica's files are encrypted with, and how it is kept. */
+/**
+ * The keys that one replica's files are encrypted with, and how they are kept. Each new unlock key begins with a new key for what is
+ * written from then on: the one before may have been read, plain or with the old unlock key. It stays for what it encrypted.
+ */
 export class LogKeys {
   readonly codec: FrameCodec;
   readonly #file: string;
-  readonly #key: Buffer;
+  readonly #keys: Buffer[];
   #asOf: number;
   #unlockKey: string | undefined;
 
-  private constructor(file: string, key: Buffer, state: { asOf: number; unlockKey?: string }) {
+  private constructor(file: string, keys: Buffer, state: { asOf: number; unlockKey?: string }) {
     this.#file = file;
-    this.#key = key;
+    this.#keys = split(keys);
     this.#asOf = state.asOf;
     this.#unlockKey = state.unlockKey;
-    this.codec = encryption(key);
+    this.codec = encryption(this.#keys);
   }
 
   /**
@@ -69,28 +73,32 @@ export class LogKeys {
       fresh.#write();
       return fresh;
     }
-    const { asOf, wrapped, key } = content;
-    if (wrapped === undefined) return new LogKeys(file, Buffer.from(key ?? '', 'base64'), { asOf });
+    const { asOf, wrapped, keys = '' } = content;
+    if (wrapped === undefined) return new LogKeys(file, Buffer.from(keys, 'base64'), { asOf });
     const { unlockKey = '' } = options;
     const opened = unwrap(wrapped, unlockKey);
     if (opened !== undefined) return new LogKeys(file, opened, { asOf, unlockKey });
     throw new ClusterError('unavailable', 'this manager is locked', { code: 'ERR_LOCKED' });
   }
 
-  /** The cluster object of version `asOf` wants the key wrapped in `unlockKey`, or plain. Durable on return. */
+  /** The cluster object of version `asOf` wants the keys wrapped in `unlockKey`, or plain. Durable on return. */
   follow(unlockKey: string | undefined, asOf: Version): void {
     if (asOf <= this.#asOf) return;
     const same = unlockKey === this.#unlockKey;
     this.#asOf = asOf;
     this.#unlockKey = unlockKey;
-    if (!same) this.#write();
+    if (same) return;
+    const fresh = unlockKey === undefined ? [] : [randomBytes(KEY_BYTES)];
+    this.#write(fresh);
+    this.#keys.push(...fresh);
   }
 
-  #write(): void {
+  #write(fresh: readonly Buffer[] = []): void {
+    const keys = Buffer.concat([...this.#keys, ...fresh]);
     const content: KeyFile =
       this.#unlockKey === undefined
-        ? { asOf: this.#asOf, key: this.#key.toString('base64') }
-        : { asOf: this.#asOf, wrapped: wrap(this.#key, this.#unlockKey) };
+        ? { asOf: this.#asOf, keys: keys.toString('base64') }
+        : { asOf: this.#asOf, wrapped: wrap(keys, this.#unlockKey) };
     writeFileAtomic(this.#file, JSON.stringify(content), 0o600);
   }
 }
@@ -99,8 +107,15 @@ function read(file: string): KeyFile | undefined {
   return readJson(file) as KeyFile | undefined;
 }
 
-/** AES-256-GCM: format, nonce, ciphertext, tag. */
-function encryption(key: Buffer): FrameCodec {
+function split(keys: Buffer): Buffer[] {
+  const count = Math.floor(keys.length / KEY_BYTES);
+  return Array.from({ length: count }, (_, at) =>
+    keys.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES),
+  );
+}
+
+/** Number of the key in 16 bits, then what `seal` makes. The newest key encrypts. */
+function encryption(keys: readonly Buffer[]): FrameCodec {
   // Random for each start and counted within: a nonce is never used twice with one key.
   let prefix = randomBytes(NONCE_BYTES - 4);
   let counter = 0;
@@ -113,11 +128,21 @@ function encryption(key: Buffer): FrameCodec {
       const nonce = Buffer.alloc(NONCE_BYTES);
       nonce.set(prefix);
       nonce.writeUInt32BE(counter++, prefix.length);
-      return seal(key, nonce, payload);
+      const number = keys.length - 1;
+      const head = Buffer.alloc(NUMBER_BYTES);
+      head.writeUInt16BE(number);
+      return Buffer.concat([head, seal(must(keys[number], 'a key'), nonce, payload)]);
     },
-    decode: (payload): Uint8Array => open(key, payload),
+    decode: (payload): Uint8Array => {
+      const [high = 0, low = 0] = payload;
+      const key = keys[high * 256 + low];
+      if (key === undefined) throw new RangeError('encrypted with a key that is not here');
+      return open(key, payload.subarray(NUMBER_BYTES));
+    },
   };
 }
+
+/** AES-256-GCM: format, nonce, ciphertext, tag. */
 
 function seal(key: Uint8Array, nonce: Uint8Array, payload: Uint8Array): Buffer {
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
