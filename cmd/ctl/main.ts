@@ -28,8 +28,9 @@ async function main(args: readonly string[]): Promise<void> {
   );
   const known = noun === undefined ? undefined : NOUNS[noun];
   if (known) (await known.load())(program, context);
-  else
-    for (const [name, { text }] of Object.entries(NOUNS)) program.command(name).description(text);
+  for (const [name, { text }] of Object.entries(NOUNS)) {
+    if (!known || name !== noun) program.command(name).description(text);
+  }
   if (args.length === 0) program.help();
   await program.parseAsync([...args], { from: 'user' });
 }

@@ -98,8 +98,12 @@ async function list(context: Context, options: ListOptions & Options): Promise<v
   const { client, output } = context;
   const nodes = await client.get<NodeObject[]>('/nodes', { filters: filterTerms(options) });
   const self = await selfId(context);
+  const table = !(options.quiet || options.format === 'json');
   const columns: readonly Column<NodeObject>[] = [
-    { title: 'ID', cell: (row) => (row.ID === self && !options.quiet ? `${row.ID} *` : row.ID) },
+    { title: 'ID', cell: (row) => (row.ID === self && table ? `${row.ID} *` : row.ID) },
+    ...(options.format === 'json'
+      ? [{ title: 'SELF', cell: (row: NodeObject): string => String(row.ID === self) }]
+      : []),
     { title: 'HOSTNAME', cell: (row) => row.Description.Hostname },
     { title: 'STATUS', cell: (row) => capital(row.Status.State) },
     { title: 'AVAILABILITY', cell: (row) => capital(row.Spec.Availability) },

@@ -108,6 +108,8 @@ class Screen {
   readonly #quiet: boolean;
   #drawn = 0;
   #last = '';
+  /** A task that cannot run is replaced again and again; its reason stays on the screen meanwhile. */
+  #reasons: readonly string[] = [];
 
   constructor(output: Output, quiet: boolean) {
     this.#output = output;
@@ -140,6 +142,8 @@ class Screen {
 
   #trouble(tasks: readonly TaskView[]): readonly string[] {
     const errors = new Set(tasks.flatMap((task) => (task.Status.Err ? [task.Status.Err] : [])));
-    return [...errors].slice(0, 3).map((error) => colour(this.#output, 'yellow', `  ${error}`));
+    const allRun = tasks.every((task) => task.Status.State === 'running');
+    if (errors.size > 0 || allRun) this.#reasons = [...errors].slice(0, 3);
+    return this.#reasons.map((error) => colour(this.#output, 'yellow', `  ${error}`));
   }
 }

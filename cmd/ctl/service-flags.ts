@@ -273,32 +273,33 @@ function updateFlags(prefix: string, key: 'UpdateConfig' | 'RollbackConfig'): re
     spec[key] = part;
     return part;
   };
+  const one = prefix === 'update' ? 'an update' : 'a rollback';
   const actions = prefix === 'update' ? ['pause', 'continue', 'rollback'] : ['pause', 'continue'];
   const flags: readonly Flag[] = [
     {
       flags: `--${prefix}-parallelism <count>`,
-      text: `tasks replaced at once in a ${prefix}, 0: all`,
+      text: `tasks replaced at once in ${one}, 0: all`,
       apply: (spec, value, name): void => {
         policy(spec).Parallelism = parseCount(value, name);
       },
     },
     {
       flags: `--${prefix}-delay <duration>`,
-      text: `time between the steps of a ${prefix}`,
+      text: `time between the steps of ${one}`,
       apply: (spec, value, name): void => {
         policy(spec).Delay = parseDuration(value, name);
       },
     },
     {
       flags: `--${prefix}-monitor <duration>`,
-      text: `time after which a replaced task counts as good in a ${prefix}`,
+      text: `time after which a replaced task counts as good in ${one}`,
       apply: (spec, value, name): void => {
         policy(spec).Monitor = parseDuration(value, name);
       },
     },
     {
       flags: `--${prefix}-max-failure-ratio <ratio>`,
-      text: `share of failed tasks that a ${prefix} tolerates`,
+      text: `share of failed tasks that ${one} tolerates`,
       apply: (spec, value): void => {
         policy(spec).MaxFailureRatio = Number(value);
       },
@@ -312,7 +313,7 @@ function updateFlags(prefix: string, key: 'UpdateConfig' | 'RollbackConfig'): re
     },
     {
       flags: `--${prefix}-order <order>`,
-      text: `stop-first or start-first in a ${prefix}`,
+      text: `stop-first or start-first in ${one}`,
       apply: (spec, value, name): void => {
         policy(spec).Order = oneOf(value, name, ['stop-first', 'start-first']);
       },

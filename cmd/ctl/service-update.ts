@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Context } from './context.ts';
+import { Failure } from './failure.ts';
 import { waitConverged } from './progress.ts';
 import {
   addScalarFlags,
@@ -173,8 +174,8 @@ export function addUpdate(service: Command, context: () => Context): void {
     .option('-q, --quiet', 'show no progress');
   addScalarFlags(command);
   for (const flag of [...LIST_FLAGS.map(({ name, text }) => ({ name, text })), ...REFERENCES]) {
-    command.option(`--${flag.name}-add <value>`, `add a ${flag.text}`, collect);
-    command.option(`--${flag.name}-rm <value>`, `remove a ${flag.text}`, collect);
+    command.option(`--${flag.name}-add <value>`, `add ${withArticle(flag.text)}`, collect);
+    command.option(`--${flag.name}-rm <value>`, `remove ${withArticle(flag.text)}`, collect);
   }
   command.action(async (name: string, options: Options) => await update(context(), name, options));
 }
@@ -234,6 +235,7 @@ export function addScaleAndRollback(service: Command, context: () => Context): v
 async function scale(context: Context, wish: string, options: Options): Promise<void> {
   const { client, output } = context;
   const [name, count] = parsePair(wish);
+  if (!wish.includes('=')) throw new Failure(`say how many: ctl service scale ${wish}=3`);
   const found = await client.get<ServiceObject>(`/services/${encodeURIComponent(name)}`);
   applyScalarFlags(found.Spec, { replicas: count });
   await send(context, found, found.Spec);
@@ -291,6 +293,10 @@ async function applyReferences(context: Context, spec: SpecDraft, options: Optio
       ...configs,
     ];
   }
+}
+
+function withArticle(text: string): string {
+  return `${/^[aeiou]/.test(text) ? 'an' : 'a'} ${text}`;
 }
 
 function key(name: string): string {

@@ -16,7 +16,11 @@ export interface ServiceRow {
     readonly Mode: Readonly<Record<string, unknown>>;
     readonly TaskTemplate: { readonly ContainerSpec?: { readonly Image?: string } };
   };
-  readonly ServiceStatus?: { readonly RunningTasks: number; readonly DesiredTasks: number };
+  readonly ServiceStatus?: {
+    readonly RunningTasks: number;
+    readonly DesiredTasks: number;
+    readonly CompletedTasks?: number;
+  };
   readonly Endpoint?: {
     readonly Ports?:
       | { PublishedPort?: number; TargetPort: number; Protocol: string; PublishMode: string }[]
@@ -30,8 +34,7 @@ export const SERVICE_COLUMNS: readonly Column<ServiceRow>[] = [
   { title: 'MODE', cell: (row) => modeText(row.Spec.Mode) },
   {
     title: 'REPLICAS',
-    cell: (row) =>
-      `${row.ServiceStatus?.RunningTasks ?? 0}/${row.ServiceStatus?.DesiredTasks ?? 0}`,
+    cell: replicasText,
   },
   {
     title: 'IMAGE',
@@ -59,7 +62,8 @@ export function addService(program: Command, context: () => Context): void {
         status: true,
         filters: filterTerms(options),
       });
-      printList(output, services, SERVICE_COLUMNS, options);
+      const sorted = services.sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'));
+      printList(output, sorted, SERVICE_COLUMNS, options);
     });
   service
     .command('ps <service...>')
@@ -119,6 +123,15 @@ export function parseFilters(options: Options): Record<string, string[]> {
 export function filterTerms(options: Options): string | undefined {
   const terms = parseFilters(options);
   return Object.keys(terms).length === 0 ? undefined : filters(terms);
+}
+
+function replicasText({ Spec, ServiceStatus }: ServiceRow): string {
+  const { RunningTasks = 0, DesiredTasks = 0, CompletedTasks = 0 } = ServiceStatus ?? {};
+  const running = `${RunningTasks}/${DesiredTasks}`;
+  const job = Spec.Mode['ReplicatedJob'] as { TotalCompletions?: number } | undefined;
+  if (!(job || Spec.Mode['GlobalJob'])) return running;
+  const wanted = job?.TotalCompletions ?? DesiredTasks + CompletedTasks;
+  return `${running} (${CompletedTasks}/${wanted} completed)`;
 }
 
 function modeText(mode: Readonly<Record<string, unknown>>): string {
