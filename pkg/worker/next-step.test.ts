@@ -57,6 +57,12 @@ const ROWS: Readonly<Record<string, Row>> = {
     container: created,
     step: report('starting', 'starting'),
   },
+  'failed for want of memory': {
+    desired: 'running',
+    state: 'running',
+    container: { ...exited(137), oomKilled: true },
+    step: report('failed', 'failed', 'task: non-zero exit (137): out of memory'),
+  },
   'a job runs too': {
     desired: 'complete',
     state: 'ready',

@@ -5,7 +5,10 @@ import { type DesiredState, isTerminal, type TaskState, unreachable } from '../m
 export interface Observed {
   /** As reported last. */
   readonly state: TaskState;
-  readonly container: Pick<TaskContainer, 'state' | 'health' | 'exitCode' | 'error'> | undefined;
+  readonly container:
+    | (Pick<TaskContainer, 'state' | 'health' | 'exitCode' | 'error'> &
+        Partial<Pick<TaskContainer, 'oomKilled'>>)
+    | undefined;
   /** Its secrets, configs and network tables are here. */
   readonly hasNeeds: boolean;
   /** Why the task must end as failed although its program may still run. */
@@ -95,10 +98,12 @@ function whileUp(container: Observed['container'], state: 'starting' | 'running'
   }
 }
 
-function finished({ exitCode, error }: NonNullable<Observed['container']>): Step {
+function finished(container: NonNullable<Observed['container']>): Step {
+  const { exitCode, error, oomKilled } = container;
   if (exitCode === 0) return report('complete', 'finished');
   const code = exitCode === undefined ? '' : ` (${exitCode})`;
-  return failed(`task: non-zero exit${code}${error ? `: ${error}` : ''}`);
+  const why = error || (oomKilled ? 'out of memory' : '');
+  return failed(`task: non-zero exit${code}${why ? `: ${why}` : ''}`);
 }
 
 function failed(error: string): Step {

@@ -8,7 +8,8 @@ export function systemRoutes(app: FastifyInstance, context: AgentContext): void 
   const { engine } = context;
   app.get('/version', async (_request, reply) => {
     const version = await engine.version();
-    return sendJson(reply, { ...version, ApiVersion: API_VERSION, MinAPIVersion: API_VERSION_MIN });
+    const spoken = { ApiVersion: API_VERSION, MinAPIVersion: API_VERSION_MIN };
+    return sendJson(reply, { ...version, ...spoken, Components: withDetails(version, spoken) });
   });
 
   app.get('/info', async (_request, reply) => {
@@ -21,6 +22,17 @@ export function systemRoutes(app: FastifyInstance, context: AgentContext): void 
   app.post('/build/prune', (_request, reply) =>
     sendJson(reply, { CachesDeleted: [], SpaceReclaimed: 0 }),
   );
+}
+
+/** `docker version` prints the details of the component `Engine`, not the fields beside it. */
+function withDetails(version: DockerJson, spoken: DockerJson): unknown {
+  const { Components, GoVersion, GitCommit, BuildTime } = version;
+  if (!Array.isArray(Components)) return Components;
+  const beside = { GoVersion, GitCommit, BuildTime, Experimental: 'false', ...spoken };
+  return Components.map((component: DockerJson) => ({
+    ...component,
+    Details: { ...beside, ...(component['Details'] as DockerJson | undefined) },
+  }));
 }
 
 /** Membership as this host knows it; the rest only while its manager answers. */
