@@ -78,9 +78,8 @@ class AllocationPass {
   }
 
   tasks(): void {
-    for (const task of this.#input.view.list('task')) {
-      const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
-      if (task.status.state === 'new' && wanted) this.#task(task);
+    for (const task of this.#input.view.waitingTasks()) {
+      if (task.status.state === 'new') this.#task(task);
     }
   }
 

@@ -44,8 +44,8 @@ function taskOf({ id, node, network }: Edit, version: Version): Task {
     specVersion: 1,
     slot: 1,
     nodeId: node === 0 ? undefined : (`n${node}` as NodeId),
-    desiredState: 'running',
-    status: { state: 'new', at: NOW, message: '' },
+    desiredState: network === 2 ? 'ready' : 'running',
+    status: { state: node === 0 ? 'new' : 'running', at: NOW, message: '' },
     networks:
       network === 0 ? [] : [{ networkId: `x${network}` as NetworkId, addresses: [], aliases: [] }],
   };
@@ -68,6 +68,7 @@ function seen(view: View): unknown {
     count: view.count('task'),
     services: [0, 1, 2].map((n) => ids(view.tasksOfService(`s${n}` as ServiceId))),
     nodes: [1, 2].map((n) => ids(view.tasksOfNode(`n${n}` as NodeId))),
+    waiting: ids(view.waitingTasks()),
     networks: [1, 2].map((n) => ids(view.tasksOfNetwork(`x${n}` as NetworkId))),
   };
 }

@@ -12,7 +12,7 @@ import {
   uniqueName,
 } from './object.ts';
 import type { Revision } from './service.ts';
-import type { Task } from './task.ts';
+import { isWaiting, type Task } from './task.ts';
 import type { View } from './view.ts';
 
 type AnyObject = ObjectTypes[ObjectKind];
@@ -45,6 +45,7 @@ export class Tables implements View {
   readonly #byService: Index = new Map();
   readonly #byNode: Index = new Map();
   readonly #byNetwork: Index = new Map();
+  readonly #waiting = new Map<string, Task>();
 
   get index(): Version {
     return this.#index;
@@ -87,6 +88,10 @@ export class Tables implements View {
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     return this.#byNetwork.get(id)?.values() ?? [];
+  }
+
+  waitingTasks(): Iterable<Task> {
+    return this.#waiting.values();
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
@@ -156,6 +161,8 @@ export class Tables implements View {
     moveKey(this.#byService, before, after, (task) => [task.serviceId]);
     moveKey(this.#byNode, before, after, (task) => (task.nodeId ? [task.nodeId] : []));
     moveKey(this.#byNetwork, before, after, (task) => task.networks.map((net) => net.networkId));
+    if (after && isWaiting(after)) this.#waiting.set(after.id, after);
+    else if (before) this.#waiting.delete(before.id);
   }
 }
 
@@ -200,6 +207,8 @@ export class DraftTables implements View {
   readonly #edits = new Map<ObjectKind, Map<string, AnyObject | undefined>>();
   /** The edited tasks of each service; a task never changes its service. */
   readonly #editsOfService = new Map<ServiceId, Map<string, Task | undefined>>();
+  /** The edited tasks of each node; undefined: removed, or on another node now. */
+  readonly #editsOfNode = new Map<NodeId, Map<string, Task | undefined>>();
 
   constructor(base: View) {
     this.#base = base;
@@ -233,11 +242,14 @@ export class DraftTables implements View {
   }
 
   #noteTask(change: Extract<Change, { kind: 'task' }>): void {
-    const removed = change.action === 'remove';
-    const task = removed ? must(this.get('task', change.id), 'the task to remove') : change.object;
-    const edits = this.#editsOfService.get(task.serviceId) ?? new Map<string, Task | undefined>();
-    this.#editsOfService.set(task.serviceId, edits);
-    edits.set(task.id, removed ? undefined : task);
+    const after = change.action === 'remove' ? undefined : change.object;
+    const id = change.action === 'remove' ? change.id : change.object.id;
+    const before = this.get('task', id);
+    const { serviceId } = must(after ?? before, 'the task to remove');
+    noteEdit(this.#editsOfService, serviceId, id, after);
+    const left = before?.nodeId;
+    if (left !== undefined) noteEdit(this.#editsOfNode, left, id, undefined);
+    if (after?.nodeId !== undefined) noteEdit(this.#editsOfNode, after.nodeId, id, after);
   }
 
   get<K extends ObjectKind>(kind: K, id: ObjectIds[K]): ObjectTypes[K] | undefined {
@@ -282,12 +294,18 @@ export class DraftTables implements View {
   }
 
   tasksOfNode(id: NodeId): Iterable<Task> {
-    return this.#tasks(this.#base.tasksOfNode(id), (task) => task.nodeId === id);
+    const base = this.#base.tasksOfNode(id);
+    const edits = this.#editsOfNode.get(id);
+    return edits ? (this.#merge(base, edits) as Iterable<Task>) : base;
   }
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     const attached = (task: Task): boolean => task.networks.some((net) => net.networkId === id);
     return this.#tasks(this.#base.tasksOfNetwork(id), attached);
+  }
+
+  waitingTasks(): Iterable<Task> {
+    return this.#tasks(this.#base.waitingTasks(), isWaiting);
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
@@ -339,4 +357,15 @@ export class DraftTables implements View {
     if (!holder || holder.id === object.id) return undefined;
     return { reason: 'exists', kind, name, id: holder.id };
   }
+}
+
+function noteEdit<Key>(
+  edits: Map<Key, Map<string, Task | undefined>>,
+  key: Key,
+  id: string,
+  task: Task | undefined,
+): void {
+  const known = edits.get(key);
+  if (known) known.set(id, task);
+  else edits.set(key, new Map([[id, task]]));
 }

@@ -97,6 +97,12 @@ export function isRunnable(task: Task): boolean {
   return wanted && !isTerminal(task.status.state);
 }
 
+/** Wanted alive but without addresses or node, or held until its time has come: somebody has to decide about it. */
+export function isWaiting(task: Task): boolean {
+  if (!isRunnable(task)) return false;
+  return task.desiredState === 'ready' || compareTaskState(task.status.state, 'assigned') < 0;
+}
+
 /** `web.1` for replicated slots, `web.NODE` for global ones; containers append `.TASK`. */
 export function slotName(task: Task): string {
   return `${task.serviceName}.${task.slot === 0 && task.jobIteration === undefined ? (task.nodeId ?? '0') : task.slot}`;

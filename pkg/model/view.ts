@@ -21,5 +21,7 @@ export interface View {
   tasksOfNode(id: NodeId): Iterable<Task>;
   /** Tasks with an attachment to the network, whatever their state. */
   tasksOfNetwork(id: NetworkId): Iterable<Task>;
+  /** Tasks that wait for the leader (`isWaiting`): the few that every pass looks at. */
+  waitingTasks(): Iterable<Task>;
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined;
 }

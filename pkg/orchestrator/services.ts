@@ -2,8 +2,8 @@ import {
   type Change,
   type DeciderInput,
   type Decision,
+  type Dirty,
   type InstantMs,
-  isTerminal,
   type Service,
   type ServiceId,
   serviceMode,
@@ -58,24 +58,39 @@ interface Survey {
   readonly wakeAt: InstantMs | undefined;
 }
 
-/** One walk over all tasks: whose service is gone, whose waiting time is over, what changed. */
-function surveyTasks(input: DeciderInput): Survey {
-  const { view, dirty, now } = input;
+/** Whose service is gone, whose waiting time is over, what changed. Costs what changed and what waits. */
+function surveyTasks({ view, dirty, now }: DeciderInput): Survey {
   const stirred = new Set<ServiceId>(dirty.services);
-  const orphans: Change[] = [];
-  let wakeAt: InstantMs | undefined;
-  for (const task of view.list('task')) {
-    if (!view.get('service', task.serviceId)) {
-      if (task.desiredState !== 'remove') orphans.push(removal(task));
-      continue;
-    }
-    const due = dueAt(task, now);
-    const changed = dirty.tasks.has(task.id) || touchedByNode(task, dirty.nodes);
-    if (changed || (due !== undefined && due <= now)) stirred.add(task.serviceId);
-    else wakeAt = earlier(wakeAt, due);
-  }
+  for (const task of touchedTasks(view, dirty)) stirred.add(task.serviceId);
   if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
-  return { stirred, orphans, wakeAt };
+  let wakeAt: InstantMs | undefined;
+  for (const task of view.waitingTasks()) {
+    const due = dueAt(task, now);
+    if (due === undefined) continue;
+    if (due <= now) stirred.add(task.serviceId);
+    else if (!stirred.has(task.serviceId)) wakeAt = earlier(wakeAt, due);
+  }
+  return { stirred, orphans: orphans(view, stirred), wakeAt };
+}
+
+function* touchedTasks(view: View, dirty: Dirty): Iterable<Task> {
+  for (const id of dirty.tasks) {
+    const task = view.get('task', id);
+    if (task) yield task;
+  }
+  for (const id of dirty.nodes) yield* view.tasksOfNode(id);
+}
+
+/** Tasks whose service is gone; its removal, or a change of the task, made it known. */
+function orphans(view: View, stirred: ReadonlySet<ServiceId>): readonly Change[] {
+  const changes: Change[] = [];
+  for (const id of stirred) {
+    if (view.get('service', id)) continue;
+    for (const task of view.tasksOfService(id)) {
+      if (task.desiredState !== 'remove') changes.push(removal(task));
+    }
+  }
+  return changes;
 }
 
 function removal(task: Task): Change {
@@ -84,7 +99,7 @@ function removal(task: Task): Change {
 
 /** When a held task may have to be let go; undefined for all others. */
 function dueAt(task: Task, now: InstantMs): InstantMs | undefined {
-  if (task.desiredState !== 'ready' || isTerminal(task.status.state)) return undefined;
+  if (task.desiredState !== 'ready') return undefined;
   return task.startAfter ?? now;
 }
 
@@ -92,10 +107,6 @@ function perNodeServices(view: View): readonly ServiceId[] {
   const perNode = ({ spec }: Service): boolean =>
     ['global', 'global-job'].includes(serviceMode(spec).kind);
   return [...view.list('service')].filter(perNode).map(({ id }) => id);
-}
-
-function touchedByNode(task: Task, nodes: DeciderInput['dirty']['nodes']): boolean {
-  return nodes.size > 0 && task.nodeId !== undefined && nodes.has(task.nodeId);
 }
 
 function isUpdating({ updateStatus }: Service): boolean {

@@ -2,6 +2,7 @@ import {
   type Change,
   type DeciderInput,
   type Decision,
+  isRunnable,
   type NodeId,
   type RevisionId,
   revisionId,
@@ -17,15 +18,29 @@ import { type Want, wantReader } from './want.ts';
 
 /**
  * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together. A
- * task that fits nowhere says why and is looked at again in every pass.
+ * task that fits nowhere says why, and is looked at again when something happened that may have made room.
  */
 export function decidePlacement(input: DeciderInput): Decision {
+  const again = mayHaveMadeRoom(input);
   const waiting: Task[] = [];
-  for (const task of input.view.list('task')) if (isWaiting(task)) waiting.push(task);
+  for (const task of input.view.waitingTasks()) {
+    const asked = again || task.status.error === undefined;
+    if (asked && task.status.state === 'pending') waiting.push(task);
+  }
   if (waiting.length === 0) return { changes: [] };
   const placement = new Placement(input);
   for (const tasks of grouped(waiting)) placement.placeGroup(tasks);
   return { changes: placement.changes };
+}
+
+/** A node changed, or a task that held something is over, unwanted or gone; nothing else makes room. */
+function mayHaveMadeRoom({ view, dirty }: DeciderInput): boolean {
+  if (dirty.nodes.size > 0) return true;
+  for (const id of dirty.tasks) {
+    const task = view.get('task', id);
+    if (!task || !isRunnable(task)) return true;
+  }
+  return false;
 }
 
 class Placement {
@@ -94,11 +109,6 @@ class Placement {
     const status = { ...task.status, message: 'pending task scheduling', error };
     this.changes.push(updateObject('task', { ...task, status }));
   }
-}
-
-function isWaiting(task: Task): boolean {
-  const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';
-  return wanted && task.status.state === 'pending';
 }
 
 /** By service version, in order of first appearance. */

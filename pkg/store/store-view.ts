@@ -58,6 +58,10 @@ export class StoreView implements View {
     return this.#current().tasksOfNetwork(id);
   }
 
+  waitingTasks(): Iterable<Task> {
+    return this.#current().waitingTasks();
+  }
+
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
     return this.#current().revision(serviceId, specVersion);
   }
