@@ -8,10 +8,15 @@ const steps = new WeakMap<Ruleset, Map<Ruleset | undefined, readonly Command[]>>
 function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
   const known = steps.get(after) ?? new Map<Ruleset | undefined, readonly Command[]>();
   steps.set(after, known);
-  const commands =
-    known.get(before) ?? (before === undefined ? replaceTable(after) : diffRulesets(before, after));
+  const commands = known.get(before) ?? commandsTo(after, before);
   known.set(before, commands);
   return commands;
+}
+
+function commandsTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
+  if (before === undefined) return replaceTable(after);
+  if (after.step === undefined) return diffRulesets(before, after);
+  return after.step.from === before.token ? after.step.commands : replaceTable(after);
 }
 
 /** Our nf_tables tables of one namespace, and what the kernel was last told about them. */

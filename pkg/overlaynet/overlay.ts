@@ -7,7 +7,8 @@ import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
-import { inService, virtualIpRuleset } from './vip.ts';
+import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
+import { inService, isSameList, VirtualIps } from './vip.ts';
 
 /** IPv6 and its neighbour discovery have no business on a bridge that never carries it. */
 const HUB_SYSCTLS = {
@@ -29,11 +30,14 @@ export class Overlay {
   readonly #kernel: Kernel;
   readonly #pin: string;
   readonly #namespace: Namespace;
+  readonly #memory = new EndpointMemory();
   #table: NetworkTable;
-  #text: string;
-  #directory: Directory;
-  #virtualIps: Ruleset;
+  #head: string;
+  #directory: Directory | undefined;
+  readonly #virtualIps: VirtualIps;
   #return: Ruleset | undefined;
+  /** The kernel may not hold what the table says. */
+  #doubtful = false;
 
   constructor(kernel: Kernel, runDir: string, table: NetworkTable) {
     this.#kernel = kernel;
@@ -42,9 +46,9 @@ export class Overlay {
     this.#namespace = kernel.open(this.#pin);
     ensureSysctls(this.#namespace, HUB_SYSCTLS);
     this.#table = table;
-    this.#text = textOf(table);
-    this.#directory = directoryOfTable(table);
-    this.#virtualIps = virtualIpRuleset(table);
+    this.#head = headOf(table);
+    this.#memory.update(table.endpoints);
+    this.#virtualIps = new VirtualIps(table, this.#memory.backends);
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
   }
 
@@ -52,13 +56,15 @@ export class Overlay {
     return this.#table;
   }
 
+  /** Made when the first name is asked after a change. */
   get directory(): Directory {
+    this.#directory ??= directoryOfTable(this.#table);
     return this.#directory;
   }
 
   /** The same object until the table changes, so that replays are recognised. */
   get virtualIps(): Ruleset {
-    return this.#virtualIps;
+    return this.#virtualIps.ruleset;
   }
 
   /** Only of the ingress network. */
@@ -68,24 +74,40 @@ export class Overlay {
 
   /** Takes the next table over; undefined when it is the same. The kernel is not told yet. */
   update(table: NetworkTable): TableChange | undefined {
-    const text = textOf(table);
-    if (text === this.#text) return undefined;
-    const removed = serving(this.#table);
-    const gone = held(this.#table);
-    const moved = this.#text === '' || waysOf(this.#table) !== waysOf(table);
-    this.#table = table;
-    this.#text = text;
-    this.#directory = directoryOfTable(table);
-    this.#virtualIps = virtualIpRuleset(table);
+    const head = headOf(table);
+    const changes = this.#memory.update(table.endpoints);
+    const headChanged = head !== this.#head;
+    const sameServices = isSameServices(this.#table.services, table.services);
+    const [before, doubtful] = [this.#table, this.#doubtful];
+    this.#table = sameServices ? { ...table, services: before.services } : table;
+    if (!headChanged && sameServices && changes.length === 0 && !doubtful) return undefined;
+    this.#head = head;
+    this.#doubtful = false;
+    this.#directory = undefined;
+    this.#virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
-    for (const address of serving(table)) removed.delete(address);
-    for (const address of held(table)) gone.delete(address);
-    return { removed, gone, moved };
+    const moved = doubtful || headChanged || changes.some(isMove);
+    return { ...this.#left(changes), moved };
+  }
+
+  /** Addresses that take no connections any more, and those that nobody holds any more. */
+  #left(changes: readonly EndpointChange[]): Pick<TableChange, 'removed' | 'gone'> {
+    const before = changes.flatMap((change) => change.before ?? []);
+    const gone = new Set(before.flatMap(({ addresses }) => addresses));
+    const removed = new Set(before.filter(inService).flatMap(({ addresses }) => addresses));
+    if (gone.size === 0) return { removed, gone };
+    for (const endpoint of this.#table.endpoints) {
+      for (const address of endpoint.addresses) {
+        gone.delete(address);
+        if (inService(endpoint)) removed.delete(address);
+      }
+    }
+    return { removed, gone };
   }
 
   /** The kernel refused a part: whatever comes next counts as changed. */
   forget(): void {
-    this.#text = '';
+    this.#doubtful = true;
   }
 
   reconcile(context: HubContext, onPortFailure: PortFailure): number {
@@ -114,20 +136,17 @@ export class Overlay {
   }
 }
 
-/** The revision grows with every change of the store, mostly of other things. */
-function textOf({ revision: _, ...content }: NetworkTable): string {
-  return JSON.stringify(content);
+/** Whether static entries differ after it. */
+function isMove({ before, after }: EndpointChange): boolean {
+  if (!before || !after) return true;
+  return before.nodeId !== after.nodeId || !isSameList(before.addresses, after.addresses);
 }
 
-function waysOf({ endpoints, services: _, revision: __, ...rest }: NetworkTable): string {
-  const holders = endpoints.map(({ nodeId, addresses }) => [nodeId, addresses]);
-  return JSON.stringify([rest, holders]);
+function servicesOf(changes: readonly EndpointChange[]): ReadonlySet<string> {
+  const sides = changes.flatMap(({ before, after }) => [before, after]);
+  return new Set(sides.flatMap((endpoint) => endpoint?.serviceId ?? []));
 }
 
-function held(table: NetworkTable): Set<string> {
-  return new Set(table.endpoints.flatMap((endpoint) => endpoint.addresses));
-}
-
-function serving(table: NetworkTable): Set<string> {
-  return new Set(table.endpoints.filter(inService).flatMap((endpoint) => endpoint.addresses));
+function isSameServices(left: NetworkTable['services'], right: NetworkTable['services']): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
 }

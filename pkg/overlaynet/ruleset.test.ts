@@ -6,7 +6,7 @@ import { FakeKernel } from './kernel/fake.ts';
 import { hostRuleset } from './publish.ts';
 import { diffRulesets, type Ruleset, replaceTable } from './ruleset.ts';
 import { networkTable, type TestEndpoint } from './testing/table.ts';
-import { virtualIpRuleset } from './vip.ts';
+import { backendsByService, VirtualIps } from './vip.ts';
 
 const SERVICES = [
   { name: 'web', vip: '10.0.1.2' },
@@ -17,8 +17,11 @@ const ENDPOINTS: readonly TestEndpoint[] = [
   { address: '10.0.1.11', node: 1 },
   { address: '10.0.1.13', node: 1, service: 'api' },
 ];
-const vips = (endpoints: readonly TestEndpoint[], services = SERVICES): Ruleset =>
-  virtualIpRuleset(networkTable({ endpoints, services }));
+const vips = (endpoints: readonly TestEndpoint[], services = SERVICES): Ruleset => {
+  const table = networkTable({ endpoints, services });
+  const { sets, chains, table: name } = new VirtualIps(table, backendsByService(table)).ruleset;
+  return { table: name, sets, chains };
+};
 
 /** One line per command, enough to read a transaction. */
 const brief = (commands: readonly Command[]): readonly string[] =>

@@ -17,6 +17,12 @@ export interface Ruleset {
   readonly table: string;
   readonly sets: readonly NamedSet[];
   readonly chains: readonly Chain[];
+  /** Stands for this very state. */
+  readonly token?: object | undefined;
+  /** How to come here from the state that `from` stands for; from any other the table is put in place as a whole. */
+  readonly step?:
+    | { readonly from: object | undefined; readonly commands: readonly Command[] }
+    | undefined;
 }
 
 /** Puts a table in place whatever was there before, in one transaction. */
@@ -76,11 +82,13 @@ function diffElements(
   after: NamedSet,
 ): readonly Command[] {
   const set = after.name;
-  const text = (element: SetElement): string => JSON.stringify(element);
-  const old = new Set((before?.elements ?? []).map(text));
-  const next = new Set(after.elements.map(text));
-  const gone = (before?.elements ?? []).filter((element) => !next.has(text(element)));
-  const fresh = after.elements.filter((element) => !old.has(text(element)));
+  const same = new Set(before?.elements);
+  const kept = new Set(after.elements.filter((element) => same.has(element)));
+  // Elements that are the same object need no look inside.
+  const old = byText((before?.elements ?? []).filter((element) => !kept.has(element)));
+  const next = byText(after.elements.filter((element) => !kept.has(element)));
+  const gone = [...old].filter(([text]) => !next.has(text)).map(([, element]) => element);
+  const fresh = [...next].filter(([text]) => !old.has(text)).map(([, element]) => element);
   const commands: Command[] = [];
   if (gone.length > 0) {
     const elements = gone.map(({ key }) => ({ key }));
@@ -88,4 +96,8 @@ function diffElements(
   }
   if (fresh.length > 0) commands.push({ do: 'add-elements', table, set, elements: fresh });
   return commands;
+}
+
+function byText(elements: readonly SetElement[]): ReadonlyMap<string, SetElement> {
+  return new Map(elements.map((element) => [JSON.stringify(element), element]));
 }

@@ -1,0 +1,106 @@
+import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
+import { inService, isSameList } from './vip.ts';
+
+/** An endpoint as it was and as it is; one side is absent when it came or went. */
+export interface EndpointChange {
+  readonly before?: NetworkEndpoint | undefined;
+  readonly after?: NetworkEndpoint | undefined;
+}
+
+/**
+ * The endpoints of one network as told last. Finds what a new table changes by looking once at each endpoint, and
+ * keeps the backends of every service, so that what follows grows with the change and not with the network.
+ */
+export class EndpointMemory {
+  #last: readonly NetworkEndpoint[] = [];
+  readonly #known = new Map<string, NetworkEndpoint>();
+  readonly #ofService = new Map<string, Set<string>>();
+  readonly #backends = new Map<string, readonly string[]>();
+
+  /** Addresses in service by service, in byte order; the same array until one of them changes. */
+  get backends(): ReadonlyMap<string, readonly string[]> {
+    return this.#backends;
+  }
+
+  /** Takes the endpoints over. Equal ones are no change, whether they are the same object or not. */
+  update(endpoints: readonly NetworkEndpoint[]): readonly EndpointChange[] {
+    const { before, after } = different(this.#last, endpoints);
+    this.#last = endpoints;
+    const changes: EndpointChange[] = [];
+    for (const endpoint of after) {
+      const known = this.#known.get(endpoint.taskId);
+      this.#known.set(endpoint.taskId, endpoint);
+      if (known === undefined || !isSame(known, endpoint)) {
+        changes.push({ before: known, after: endpoint });
+      }
+    }
+    const kept = new Set<string>(after.map(({ taskId }) => taskId));
+    for (const endpoint of before) {
+      if (kept.has(endpoint.taskId)) continue;
+      this.#known.delete(endpoint.taskId);
+      changes.push({ before: endpoint });
+    }
+    for (const change of changes) this.#group(change);
+    const sides = changes.flatMap((change) => [change.before, change.after]);
+    for (const id of new Set(sides.flatMap((one) => one?.serviceId ?? []))) this.#sum(id);
+    return changes;
+  }
+
+  #group({ before, after }: EndpointChange): void {
+    if (before) this.#ofService.get(before.serviceId)?.delete(before.taskId);
+    if (!after) return;
+    const tasks = this.#ofService.get(after.serviceId);
+    if (tasks) tasks.add(after.taskId);
+    else this.#ofService.set(after.serviceId, new Set([after.taskId]));
+  }
+
+  #sum(serviceId: string): void {
+    const tasks = this.#ofService.get(serviceId);
+    if (!tasks || tasks.size === 0) {
+      this.#ofService.delete(serviceId);
+      this.#backends.delete(serviceId);
+      return;
+    }
+    const addresses = [...tasks].flatMap((id) => {
+      const endpoint = this.#known.get(id);
+      return endpoint && inService(endpoint) ? endpoint.addresses : [];
+    });
+    this.#backends.set(serviceId, addresses.toSorted(compareText));
+  }
+}
+
+/** Both lists without the same objects that they begin and end with: what a patch left alone. */
+function different(
+  left: readonly NetworkEndpoint[],
+  right: readonly NetworkEndpoint[],
+): { readonly before: readonly NetworkEndpoint[]; readonly after: readonly NetworkEndpoint[] } {
+  const shorter = Math.min(left.length, right.length);
+  let first = 0;
+  while (first < shorter && left[first] === right[first]) first++;
+  let last = 0;
+  const room = shorter - first;
+  while (last < room && left[left.length - 1 - last] === right[right.length - 1 - last]) last++;
+  return {
+    before: left.slice(first, left.length - last),
+    after: right.slice(first, right.length - last),
+  };
+}
+
+function isSame(left: NetworkEndpoint, right: NetworkEndpoint): boolean {
+  return (
+    left.state === right.state &&
+    left.nodeId === right.nodeId &&
+    left.serviceId === right.serviceId &&
+    left.name === right.name &&
+    left.slotName === right.slotName &&
+    left.serviceName === right.serviceName &&
+    isSameList(left.addresses, right.addresses) &&
+    isSameList(left.aliases, right.aliases)
+  );
+}
+
+/** Everything of a table but endpoints, services and the revision, which grows with changes of other things. */
+export function headOf(table: NetworkTable): string {
+  const { endpoints: _, services: __, revision: ___, ...head } = table;
+  return JSON.stringify(head);
+}
