@@ -5,6 +5,7 @@ import { newObjectId, type Random } from '../../pkg/io/index.ts';
 import { type NodeId, type ServiceId, updateObject } from '../../pkg/model/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
 import { explainService, explainTask } from './explain.ts';
+import { planChange } from './plan.ts';
 
 /** What the API's cluster routes work with, made of the parts of this manager. */
 export function clusterApi(parts: {
@@ -28,6 +29,7 @@ export function clusterApi(parts: {
     },
     explainTask: (view, id) => explainTask(view, id, store.now()),
     explainService: (view, id) => explainService(view, id, store.now()),
+    plan: (view, changes, serviceId) => planChange(view, changes, { serviceId, now: store.now() }),
     logs: (request) => dispatcher.logs(logRequest(request), request.signal),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),
   };

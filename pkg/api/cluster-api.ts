@@ -1,4 +1,4 @@
-import type { Cluster, NodeId, ServiceId, TaskId, View } from '../model/index.ts';
+import type { Change, Cluster, NodeId, ServiceId, TaskId, View } from '../model/index.ts';
 import type { Store } from '../store/index.ts';
 
 /** The part of the replicated store that the API uses; tests give an in-memory one over the same tables. */
@@ -42,6 +42,8 @@ export interface ClusterApi {
   /** Why things are as they are: plain data, `docs/design/api.md`. Reads the view before it returns. */
   explainTask(view: View, id: TaskId): object;
   explainService(view: View, id: ServiceId): object;
+  /** What `changes` of a service would do, tried in virtual time. Reads the view before it returns the promise. */
+  plan(view: View, changes: readonly Change[], serviceId: ServiceId): Promise<object>;
   /** A fresh join token for a role: `SWMTKN-1-<hash of the CA>-<secret>`. */
   newJoinToken(cluster: Cluster, role: 'worker' | 'manager'): string;
 }

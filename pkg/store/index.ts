@@ -1,5 +1,7 @@
+export { mergeChanges } from './batch.ts';
 export type { Batch, Committed, Member, MemberStatus, Store } from './contract.ts';
 export { runControlLoop } from './control-loop.ts';
+export { DirtySet } from './dirty.ts';
 export { LogKeys, needsUnlocking, newUnlockKey, unlocks } from './log-keys.ts';
 export { createStore } from './store.ts';
 export { continueAlone } from './survivor.ts';

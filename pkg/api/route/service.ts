@@ -4,7 +4,7 @@ import {
   applyServiceUpdate,
   checkPortConflict,
   createService,
-  type DraftTables,
+  DraftTables,
   removeObject,
   rollbackService,
   type Service,
@@ -40,7 +40,9 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   });
 
   app.post('/services/create', async (request, reply) => {
-    const service = await create(context, request);
+    const work = creation(context, request);
+    if (queryFlag(request, 'dry-run')) return sendJson(reply, await dryRun(context, work));
+    const service = await transact(context, work);
     return sendJson(reply, { ID: service.id, Warnings: null }, 201);
   });
 
@@ -52,7 +54,9 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   });
 
   app.post('/services/:id/update', async (request, reply) => {
-    await update(context, request);
+    const work = change(context, request);
+    if (queryFlag(request, 'dry-run')) return sendJson(reply, await dryRun(context, work));
+    await transact(context, work);
     return sendJson(reply, { Warnings: null });
   });
 
@@ -65,13 +69,24 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   });
 }
 
-async function create(context: ClusterContext, request: FastifyRequest): Promise<Service> {
+/** What a transaction does, and to which service. */
+type Work = (draft: DraftTables) => Service;
+
+/** Everything but the write: the same checks, then what would happen. */
+async function dryRun(context: ClusterContext, work: Work): Promise<object> {
+  const view = await freshView(context);
+  const draft = new DraftTables(view);
+  const { id } = work(draft);
+  return await context.cluster.plan(view, draft.changes, id);
+}
+
+function creation(context: ClusterContext, request: FastifyRequest): Work {
   const sent = jsonBody<ServiceSpec>(request);
   const credentials = registryAuth(request);
   const id = newObjectId(context.random) as ServiceId;
   const named = sent.Name ? sent : { ...sent, Name: randomName(context.random) };
   validateServiceSpec(named);
-  return await transact(context, (draft) => {
+  return (draft) => {
     const spec = resolveReferences(draft, named);
     if (draft.byName('service', named.Name ?? '')) throw nameConflict('service', named.Name ?? '');
     checkPortConflict(draft, spec, undefined);
@@ -79,17 +94,17 @@ async function create(context: ClusterContext, request: FastifyRequest): Promise
     const { service, changes } = createService(id, spec, now, credentials);
     addChanges(draft, changes);
     return service;
-  });
+  };
 }
 
-async function update(context: ClusterContext, request: FastifyRequest): Promise<void> {
+function change(context: ClusterContext, request: FastifyRequest): Work {
   const asked = pathParameter(request, 'id');
   const version = versionParameter(request);
   const rollback = queryText(request, 'rollback') === 'previous';
   const sent = rollback ? {} : jsonBody<ServiceSpec>(request);
   if (!rollback) validateServiceSpec(sent);
   const credentials = registryAuth(request);
-  await transact(context, (draft) => {
+  return (draft) => {
     const service = findService(draft, asked);
     checkReadVersion(service, version);
     const now = context.cluster.store.now();
@@ -103,7 +118,8 @@ async function update(context: ClusterContext, request: FastifyRequest): Promise
       : applyServiceUpdate(written, acceptedSpec(draft, service, sent), now);
     const onlyCredentials = credentials !== undefined && changes.length === 0;
     addChanges(draft, onlyCredentials ? [updateObject('service', written)] : changes);
-  });
+    return service;
+  };
 }
 
 function acceptedSpec(draft: DraftTables, service: Service, sent: ServiceSpec): ServiceSpec {

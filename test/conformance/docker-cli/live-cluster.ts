@@ -1,4 +1,5 @@
 import { explainService, explainTask } from '../../../cmd/manager/explain.ts';
+import { planChange } from '../../../cmd/manager/plan.ts';
 import type { ClusterApi, ClusterLogRecord, ClusterLogRequest } from '../../../pkg/api/index.ts';
 import { createJoinToken, createRoot } from '../../../pkg/ca/index.ts';
 import { newObjectId, systemRandom } from '../../../pkg/io/index.ts';
@@ -72,6 +73,8 @@ export class LiveCluster implements Disposable {
       demote: async (): Promise<void> => undefined,
       newJoinToken: newToken,
       explainTask: (view, id): object => explainTask(view, id, this.inner.now),
+      plan: (view, changes, serviceId): Promise<object> =>
+        planChange(view, changes, { serviceId, now: this.inner.now }),
       explainService: (view, id): object => explainService(view, id, this.inner.now),
       logs: (request): AsyncIterable<ClusterLogRecord> => this.#logs(request),
     };
