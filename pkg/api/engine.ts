@@ -218,6 +218,8 @@ export interface EngineImages {
   }): Promise<{ readonly deleted: readonly DockerJson[]; readonly spaceReclaimed: number }>;
   /** DistributionInspect `{Descriptor, Platforms}` straight from the registry; gives up within about 5 s. */
   distribution(reference: string, auth: RegistryAuth | undefined): Promise<DockerJson>;
+  /** Resolves when the registry of `serveraddress` (none: Docker Hub) knows the credentials; kind `unauthorized` when not. */
+  login(auth: RegistryAuth): Promise<void>;
 }
 
 export interface PullOptions {

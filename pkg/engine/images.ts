@@ -1,6 +1,7 @@
 /** The verbs of `docker image`, Docker-shaped. */
 import { Readable } from 'node:stream';
 import {
+  checkLogin,
   type Image,
   type ImageProcess,
   importImage,
@@ -25,6 +26,7 @@ interface PullOptions {
 }
 
 const DISTRIBUTION_TIMEOUT_MS = 5_000;
+const LOGIN_TIMEOUT_MS = 30_000;
 
 export class Images {
   readonly #host: Host;
@@ -205,6 +207,11 @@ export class Images {
     const registry = this.#host.options.registry;
     const found = await inspectDistribution(reference, { auth, signal, registry });
     return { ...found };
+  }
+
+  async login(auth: RegistryAuth): Promise<void> {
+    const signal = AbortSignal.timeout(LOGIN_TIMEOUT_MS);
+    await checkLogin(auth, { signal, registry: this.#host.options.registry });
   }
 }
 

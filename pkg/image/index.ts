@@ -1,4 +1,5 @@
 export { importImage, loadImages } from './load.ts';
+export { checkLogin } from './login.ts';
 export { type ImageProcess, parsePlatform } from './manifest.ts';
 export type { Progress } from './progress.ts';
 export { inspectDistribution, pullImage } from './pull.ts';

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkLogin } from './login.ts';
 import { MEDIA } from './manifest.ts';
 import type { Progress } from './progress.ts';
 import { inspectDistribution, pullImage } from './pull.ts';
@@ -233,6 +234,11 @@ test('answers a token challenge with the credentials', async () => {
     });
     const basic = Buffer.from('u:p').toString('base64');
     expect(seen).toEqual([`Basic ${basic} repository:private:pull`]);
+    const serveraddress = `http://127.0.0.1:${port}/v2/`;
+    await checkLogin({ username: 'u', password: 'p', serveraddress });
+    await expect(checkLogin({ serveraddress })).rejects.toThrow(
+      `Get "https://127.0.0.1:${port}/v2/": unauthorized: incorrect username or password`,
+    );
   } finally {
     server.close();
     server.closeAllConnections();

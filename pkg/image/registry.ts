@@ -102,6 +102,11 @@ export class RegistryClient {
     }
   }
 
+  /** Whether the registry lets these credentials in (`GET /v2/`, distribution-spec "Determining Support"). @throws ClusterError */
+  async ping(signal?: AbortSignal): Promise<void> {
+    await this.#first((base) => this.#authorized(`${base}/v2/`, { accept: '*/*', signal }));
+  }
+
   /** Uploads in one piece. `open` may be asked twice: the first try may only bring a challenge. */
   async putBlob(
     blob: { readonly digest: Digest; readonly size: number },
@@ -137,12 +142,17 @@ export class RegistryClient {
     });
   }
 
-  async #request(path: string, options: RegistryRequest): Promise<Response> {
+  #request(path: string, options: RegistryRequest): Promise<Response> {
+    return this.#first((base) =>
+      this.#authorized(`${base}/v2/${this.#reference.path}/${path}`, options),
+    );
+  }
+
+  async #first(ask: (base: string) => Promise<Response>): Promise<Response> {
     let failure: unknown;
     for (const base of this.#bases) {
       try {
-        const url = `${base}/v2/${this.#reference.path}/${path}`;
-        return await this.#authorized(url, options);
+        return await ask(base);
       } catch (error) {
         // The first answer of a real registry is the one that tells; a later base may still have it.
         failure =

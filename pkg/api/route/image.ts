@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AgentContext } from '../context.ts';
-import type { DockerJson, ProgressMessage } from '../engine.ts';
+import type { DockerJson, ProgressMessage, RegistryAuth } from '../engine.ts';
 import { invalid } from '../failure.ts';
 import { type Filters, flagFilter, parseFilters } from '../filters.ts';
-import { pathParameter, queryFlag, queryText, queryTexts } from '../query.ts';
+import { jsonBody, pathParameter, queryFlag, queryText, queryTexts } from '../query.ts';
 import { registryAuth } from '../registry-auth.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { abortOnClose, streamItems } from '../stream.ts';
@@ -87,6 +87,11 @@ function transferRoutes(app: FastifyInstance, { engine }: AgentContext): void {
     const names = queryTexts(request, 'names');
     const tar = await images.save(names);
     return reply.header('content-type', 'application/x-tar').send(tar);
+  });
+
+  app.post('/auth', async (request, reply) => {
+    await images.login(jsonBody<RegistryAuth>(request));
+    return sendJson(reply, { Status: 'Login Succeeded', IdentityToken: '' });
   });
 
   app.get('/distribution/*', async (request, reply) => {

@@ -57,6 +57,15 @@ test('an image that is not here is pulled, and a failed pull is told in the stre
   expect(await docker.run(['load'], { input: 'tar' })).toContain('Loaded 3 bytes');
 });
 
+test('a registry is logged in to, and a wrong password is refused', async () => {
+  const { docker } = setup;
+  const login = (password: string): string[] => ['login', '-u', 'ann', '-p', password, 'r.test'];
+  const refused = await docker.try(login('wrong'));
+  expect(refused.exitCode).toBe(1);
+  expect(refused.stderr).toContain('unauthorized: incorrect');
+  expect(await docker.run(login('right'))).toContain('Login Succeeded');
+});
+
 test('events of the host and of the cluster come in one stream', async () => {
   const { docker } = setup;
   await docker.run(['config', 'create', 'one', '-'], { input: '1' });

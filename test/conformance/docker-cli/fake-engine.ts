@@ -298,6 +298,9 @@ export class FakeEngine implements Engine {
     distribution: async (reference) => {
       throw new ClusterError('forbidden', `no registry for ${reference}`);
     },
+    login: async ({ password }) => {
+      if (password !== 'right') throw new ClusterError('unauthorized', 'unauthorized: incorrect');
+    },
   };
 
   async *#pull(reference: string): AsyncIterable<DockerJson> {
