@@ -1,0 +1,34 @@
+/** The whole store under faults. One seed is one run: `npx tsx --conditions=source test/sim/store/main.ts <seed>`. */
+import { expect, test } from 'vitest';
+import { type Result, simulate } from './store/simulation.ts';
+
+const SEEDS = 100;
+
+test('what is acknowledged survives, once, in one order, and the members come together again', {
+  timeout: 240_000,
+}, async () => {
+  const total = { operations: 0, unknown: 0, crashes: 0, diskFaults: 0, partitions: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { counts } = await run(seed);
+    for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += counts[key];
+  }
+  // The runs did exercise what they are about.
+  expect(total.operations).toBeGreaterThan(SEEDS * 20);
+  expect(total.unknown).toBeGreaterThan(SEEDS);
+  expect(total.crashes).toBeGreaterThan(SEEDS);
+  expect(total.diskFaults).toBeGreaterThan(SEEDS / 4);
+  expect(total.partitions).toBeGreaterThan(SEEDS / 2);
+});
+
+test('the same seed gives the same run', async () => {
+  for (const seed of [3, 14, 159]) expect((await run(seed)).digest).toBe((await run(seed)).digest);
+});
+
+async function run(seed: number): Promise<Result> {
+  try {
+    return await simulate(seed);
+  } catch (cause) {
+    const command = `npx tsx --conditions=source test/sim/store/main.ts ${seed}`;
+    throw new Error(`seed ${seed} failed; repeat it with: ${command}`, { cause });
+  }
+}

@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Clock, silentLogger, type Timer } from '../../../pkg/io/index.ts';
+import type { ClusterId, InstantMs, NodeId } from '../../../pkg/model/index.ts';
+import { createStore, type Member, type Store } from '../../../pkg/store/index.ts';
+import type { Access } from './client.ts';
+import type { Plan } from './plan.ts';
+import { SimDisk } from './sim-disk.ts';
+import type { SimNetwork } from './sim-network.ts';
+import type { World } from './world.ts';
+
+const EPOCH_MS = 1_700_000_000_000;
+const TICK_MS = 100;
+const LOCK_FILE = 'lock';
+
+export interface Surroundings {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly plan: Plan;
+  /** The lock is a real file: it is about processes, not about what is durable. */
+  readonly folder: string;
+  /** What each entry did, for all members alike. */
+  readonly effects: Map<number, string>;
+}
+
+/** One simulated machine: a disk and a clock that stay, and a store that is started, killed and started again. */
+export class SimMember implements Access {
+  readonly self: Member;
+  readonly disk: SimDisk;
+  readonly #around: Surroundings;
+  readonly #drift: number;
+  readonly #offsetMs: number;
+  readonly #directory: string;
+  #run = 0;
+  #store: Store | undefined;
+  #end: () => void = () => undefined;
+  #ended: Promise<void> = Promise.resolve();
+  /** The store gave up by itself, as it must when its disk fails. */
+  failed: Error | undefined;
+  /** It refused what is on its disk. */
+  refused: unknown;
+
+  constructor(raftId: number, around: Surroundings) {
+    const { world, plan, folder } = around;
+    this.self = { raftId, nodeId: `node${raftId}` as NodeId, address: `m${raftId}:1` };
+    this.disk = new SimDisk(world, plan.disk);
+    this.#around = around;
+    this.#drift = 1 + world.random.between(-plan.clockDrift, plan.clockDrift);
+    this.#offsetMs = world.random.between(-plan.clockOffsetMs, plan.clockOffsetMs);
+    this.#directory = join(folder, String(raftId));
+  }
+
+  get store(): Store {
+    if (this.#store === undefined) throw new Error(`member ${this.self.raftId} does not run`);
+    return this.#store;
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  get isUp(): boolean {
+    return this.#store !== undefined;
+  }
+
+  /** Begins to start; it takes part as soon as its disk was read. */
+  start(members: readonly Member[] | 'bootstrap'): void {
+    const { world, network, plan, effects } = this.#around;
+    const run = ++this.#run;
+    const { raftId } = this.self;
+    this.failed = undefined;
+    mkdirSync(this.#directory, { recursive: true });
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    const store = createStore({
+      directory: this.#directory,
+      clusterId: 'cluster1' as ClusterId,
+      self: this.self,
+      begin: members === 'bootstrap' ? { kind: 'bootstrap' } : { kind: 'join', members },
+      transport: network.transport(raftId),
+      clock: this.#clock(() => run === this.#run),
+      random: {
+        float: () => world.random.next(),
+        bytes: (count) => Uint8Array.from({ length: count }, () => world.random.below(256)),
+      },
+      logger: silentLogger,
+      onFatal: (error): void => {
+        if (run === this.#run) this.failed = error;
+      },
+      disk: this.disk.mount(),
+      tuning: {
+        tickMs: TICK_MS,
+        snapshotEntries: plan.snapshotEntries,
+        trailingEntries: 5,
+        segmentBytes: plan.segmentBytes,
+      },
+    });
+    store.watch(({ index, changes, reset }) => {
+      if (!reset) this.#compare(effects, index, JSON.stringify(changes));
+    });
+    this.#store = store;
+    store.start().catch((error: unknown) => {
+      if (run === this.#run) this.refused = error;
+    });
+  }
+
+  /** Its process and its machine end now. */
+  kill(): void {
+    this.#run++;
+    this.#store = undefined;
+    this.disk.crash();
+    this.#around.network.gone(this.self.raftId);
+    rmSync(join(this.#directory, LOCK_FILE), { force: true });
+    this.#end();
+  }
+
+  /** Everything replicated, as text. */
+  content(): string {
+    return JSON.stringify(
+      [...this.store.view.list('config')].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    );
+  }
+
+  #clock(living: () => boolean): Clock {
+    const { world } = this.#around;
+    return {
+      now: (): InstantMs =>
+        Math.floor(EPOCH_MS + this.#offsetMs + world.now * this.#drift) as InstantMs,
+      monotonicMs: (): number => world.now * this.#drift,
+      after: (delayMs, action): Timer =>
+        world.after(delayMs / this.#drift, () => {
+          if (living()) action();
+        }),
+    };
+  }
+
+  #compare(effects: Map<number, string>, index: number, text: string): void {
+    const digest = createHash('sha1').update(text).digest('base64');
+    const known = effects.get(index);
+    effects.set(index, known ?? digest);
+    if (known !== undefined && known !== digest) {
+      throw new Error(`entry ${index} did something else on member ${this.self.raftId}: ${text}`);
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import type { Transport } from '../../../pkg/store/index.ts';
+import type { World } from './world.ts';
+
+type Receiver = Parameters<Transport['listen']>[0];
+
+/** How the network behaves; drawn per seed. */
+export interface NetworkManners {
+  readonly delayMs: number;
+  readonly lossChance: number;
+  /** A message takes a way of its own: late, or twice. */
+  readonly strayChance: number;
+}
+
+const STRAY_MS = 400;
+
+/** Messages between members in virtual time: in order on each path, but some are lost, late or doubled. */
+export class SimNetwork {
+  readonly #world: World;
+  readonly #manners: NetworkManners;
+  readonly #receivers = new Map<number, Receiver>();
+  readonly #arrivesAt = new Map<string, number>();
+  readonly #cut = new Set<string>();
+
+  constructor(world: World, manners: NetworkManners) {
+    this.#world = world;
+    this.#manners = manners;
+  }
+
+  transport(self: number): Transport {
+    return {
+      send: (to, payload): void => this.#send(self, to.raftId, payload),
+      sendSnapshot: async (to, payload): Promise<void> => {
+        await this.#world.pause(this.#manners.delayMs * 10);
+        if (!this.#deliver(self, to.raftId, payload)) throw new Error('the path is cut');
+      },
+      listen: (receiver): Disposable => {
+        this.#receivers.set(self, receiver);
+        return {
+          [Symbol.dispose]: (): void => {
+            if (this.#receivers.get(self) === receiver) this.#receivers.delete(self);
+          },
+        };
+      },
+    };
+  }
+
+  /** One direction. */
+  cut(from: number, to: number): void {
+    this.#cut.add(`${from}>${to}`);
+  }
+
+  heal(): void {
+    this.#cut.clear();
+  }
+
+  /** Its process is gone: connections to it break. */
+  gone(self: number): void {
+    this.#receivers.delete(self);
+    for (const [other, receiver] of this.#receivers) {
+      if (other !== self)
+        this.#world.after(this.#manners.delayMs, () => receiver.unreachable(self));
+    }
+  }
+
+  #send(from: number, to: number, payload: Uint8Array): void {
+    const { random, now } = this.#world;
+    const { delayMs, lossChance, strayChance } = this.#manners;
+    const path = `${from}>${to}`;
+    if (random.chance(lossChance)) {
+      this.#world.after(delayMs, () => this.#receivers.get(from)?.unreachable(to));
+      return;
+    }
+    if (random.chance(strayChance)) {
+      this.#world.after(random.between(0, STRAY_MS), () => void this.#deliver(from, to, payload));
+      if (random.chance(0.5)) return;
+    }
+    const at = Math.max(this.#arrivesAt.get(path) ?? 0, now + random.between(0.2, delayMs));
+    this.#arrivesAt.set(path, at);
+    this.#world.after(at - now, () => {
+      if (!this.#deliver(from, to, payload)) this.#receivers.get(from)?.unreachable(to);
+    });
+  }
+
+  #deliver(from: number, to: number, payload: Uint8Array): boolean {
+    const receiver = this.#receivers.get(to);
+    if (receiver === undefined || this.#cut.has(`${from}>${to}`)) return false;
+    receiver.receive(from, payload);
+    return true;
+  }
+}
