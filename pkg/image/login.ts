@@ -20,7 +20,11 @@ export async function checkLogin(
     await new RegistryClient(reference, auth, options.registry).ping(options.signal);
   } catch (cause) {
     if (!(cause instanceof ClusterError) || cause.kind !== 'not-found') throw cause;
-    const text = `Get "https://${hub ? 'registry-1.docker.io' : host}/v2/": unauthorized: incorrect username or password`;
-    throw new ClusterError('unauthorized', text, { cause });
+    throw refused(hub ? 'registry-1.docker.io' : host, cause);
   }
+}
+
+function refused(host: string, cause: ClusterError): ClusterError {
+  const text = `Get "https://${host}/v2/": unauthorized: incorrect username or password`;
+  return new ClusterError('unauthorized', text, { cause });
 }
