@@ -99,8 +99,14 @@ export function isRunnable(task: Task): boolean {
 
 /** Wanted alive but without addresses or node, or held until its time has come: somebody has to decide about it. */
 export function isWaiting(task: Task): boolean {
+  if (isHeldBack(task)) return true;
   if (!isRunnable(task)) return false;
   return task.desiredState === 'ready' || compareTaskState(task.status.state, 'assigned') < 0;
+}
+
+/** Held until an instant, and over before that: whoever comes next waits for the same instant. */
+function isHeldBack({ desiredState, startAfter, status }: Task): boolean {
+  return desiredState === 'ready' && startAfter !== undefined && isTerminal(status.state);
 }
 
 /** `web.1` for replicated slots, `web.NODE` for global ones; containers append `.TASK`. */

@@ -40,6 +40,20 @@ test('a failed task is replaced at once but runs only after the delay', () => {
   expect(cluster.running(web).length).toBe(1);
 });
 
+test('a held task that is rejected is replaced once its delay is over, not before', () => {
+  const setup = running();
+  const { cluster, web } = setup;
+  end(setup, 'failed');
+  const [held] = cluster.runnable(web);
+  if (!held) throw new Error('nothing is held');
+  cluster.report(held.id, 'rejected', 'No such image: nginx');
+  cluster.settle();
+  cluster.advance(4_000);
+  expect(cluster.runnable(web)).toEqual([]);
+  cluster.advance(1_000);
+  expect(cluster.runnable(web).map((task) => task.desiredState)).toEqual(['ready']);
+});
+
 test.each([
   ['none', 'failed', 0],
   ['none', 'complete', 0],

@@ -25,11 +25,27 @@ export function restartTasks(
     const tasks = work.tasks(slot);
     const last = newest(tasks);
     if (!last || runnable(tasks).length > 0) continue;
+    const held = mayRestart(work, last) ? remainingDelay(work, last) : undefined;
+    if (held !== undefined) {
+      work.wake(held);
+      continue;
+    }
     if (isTerminal(last.status.state) && last.desiredState !== 'shutdown') {
       work.set(last, { desiredState: 'shutdown' });
     }
     if (mayRestart(work, last)) replaceTask(work, slot, last, newTaskId());
   }
+}
+
+/**
+ * A task that failed while it was held, as when its image cannot be had, has not used up its delay: the next one waits
+ * for the rest of it, else a missing image would be asked for without pause.
+ */
+function remainingDelay(work: Workload, last: Task): InstantMs | undefined {
+  const { startAfter } = last;
+  if (startAfter === undefined || startAfter <= work.now) return undefined;
+  if (last.desiredState !== 'ready') return undefined;
+  return wasForced(last) || work.isDirty(last) || isNodeLost(work, last) ? undefined : startAfter;
 }
 
 /** Does the policy want another task after `last`? Judged as of the moment it ended, so that time changes nothing. */
