@@ -2,7 +2,7 @@ import { ago, duration, shortId } from './output.ts';
 
 const NODES_SHOWN = 5;
 
-interface Placement {
+export interface Placement {
   readonly nodesAsked: number;
   readonly nodesThatFit: number;
   readonly refusals: readonly { readonly text: string; readonly nodes: readonly string[] }[];
@@ -118,7 +118,7 @@ function updateText(update: NonNullable<ServiceExplained['update']>): readonly s
   return [`${state}: ${message}; ${tally}`, ...waitsFor.map((what) => `  waits for ${what}`)];
 }
 
-function placementText(placement: Placement, nodeId: string | undefined): readonly string[] {
+export function placementText(placement: Placement, nodeId: string | undefined): readonly string[] {
   if (nodeId !== undefined) return rankingText(placement, nodeId);
   return [
     `  ${placement.nodesThatFit} of ${placement.nodesAsked} nodes fit`,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Context } from './context.ts';
+import { printPlan } from './plan-text.ts';
 import { waitConverged } from './progress.ts';
 import {
   container,
@@ -94,6 +95,8 @@ export function addCreate(service: Command, context: () => Context): void {
     .option('--cap-add <capability>', 'capability to add', collect)
     .option('--cap-drop <capability>', 'capability to drop', collect)
     .option('--sysctl <key=value>', 'kernel parameter of the containers', collect)
+    .option('--dry-run', 'make nothing: show where tasks would start, and what would not fit')
+    .option('--format <format>', 'of --dry-run; json: everything that is known')
     .option('-d, --detach', 'return at once')
     .option('-q, --quiet', 'show no progress');
   addScalarFlags(command);
@@ -106,6 +109,10 @@ export function addCreate(service: Command, context: () => Context): void {
       const configs = await configReferences(client, texts(options, 'config'));
       if (secrets.length > 0) container(spec).Secrets = secrets;
       if (configs.length > 0) container(spec).Configs = configs;
+      if (options['dryRun']) {
+        await printPlan(context(), { path: '/services/create', spec, query: {}, options });
+        return;
+      }
       const created = await client.post<{ ID: string; Warnings?: string[] | null }>(
         '/services/create',
         spec,

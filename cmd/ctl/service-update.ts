@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Context } from './context.ts';
 import { Failure } from './failure.ts';
+import { printPlan } from './plan-text.ts';
 import { waitConverged } from './progress.ts';
 import {
   addScalarFlags,
@@ -170,6 +171,8 @@ export function addUpdate(service: Command, context: () => Context): void {
     .option('--args <words>', 'arguments of the command')
     .option('--force', 'replace the tasks even if nothing changed')
     .option('--rollback', 'go back to the previous spec')
+    .option('--dry-run', 'change nothing: show which tasks would stop and start, and when')
+    .option('--format <format>', 'of --dry-run; json: everything that is known')
     .option('-d, --detach', 'return at once')
     .option('-q, --quiet', 'show no progress');
   addScalarFlags(command);
@@ -194,6 +197,11 @@ async function update(context: Context, name: string, options: Options): Promise
   applyScalarFlags(spec, options);
   applyListFlags(context, spec, options);
   await applyReferences(context, spec, options);
+  if (options['dryRun']) {
+    const query = { version: found.Version.Index };
+    await printPlan(context, { path: `/services/${found.ID}/update`, spec, query, options });
+    return;
+  }
   await send(context, found, spec);
   output.line(found.ID);
   if (options['detach']) return;
@@ -245,10 +253,13 @@ async function scale(context: Context, wish: string, options: Options): Promise<
 
 async function rollback(context: Context, found: ServiceObject, options: Options): Promise<void> {
   const { client, output } = context;
-  await client.post(`/services/${found.ID}/update`, found.Spec, {
-    version: found.Version.Index,
-    rollback: 'previous',
-  });
+  const path = `/services/${found.ID}/update`;
+  const query = { version: found.Version.Index, rollback: 'previous' };
+  if (options['dryRun']) {
+    await printPlan(context, { path, spec: found.Spec, query, options });
+    return;
+  }
+  await client.post(path, found.Spec, query);
   output.line(found.ID);
   if (options['detach']) return;
   await waitConverged(client, found.ID, {
