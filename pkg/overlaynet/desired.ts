@@ -93,6 +93,16 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
   };
 }
 
+/** The static entries that lead to these endpoints, without those of this node. */
+export function waysTo(
+  table: NetworkTable,
+  nodeId: string,
+  endpoints: NetworkTable['endpoints'],
+): Pick<DesiredNamespace, 'neighbours' | 'fdb'> {
+  const part = { ...table, endpoints, gateways: [] };
+  return remoteEntries(part, holdersElsewhere(part, nodeId));
+}
+
 /** Node of every address of the network that is not held here. */
 function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<string, string> {
   const holders = new Map<string, string>(

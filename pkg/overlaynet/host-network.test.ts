@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { silentLogger } from '../io/index.ts';
 import { createHostNetwork } from './host-network.ts';
@@ -59,6 +60,26 @@ test('an address that moves to another node gets its new tunnel', () => {
   host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 3 }] })]);
   expect(hub('app-id').fdb.map(({ tunnel }) => tunnel)).toContain('192.168.50.3');
   expect(hub('app-id').fdb.map(({ tunnel }) => tunnel)).not.toContain('192.168.50.2');
+});
+
+test('after any changes of endpoints the kernel holds what a look at everything would give it', () => {
+  const endpoint = fc.record({
+    address: fc.integer({ min: 10, max: 15 }).map((byte) => `10.0.1.${byte}`),
+    node: fc.integer({ min: 1, max: 4 }),
+    out: fc.boolean(),
+  });
+  const tables = fc.array(
+    fc.uniqueArray(endpoint, { maxLength: 5, selector: ({ address }) => address }),
+    { maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(tables, (steps) => {
+      for (const endpoints of steps) {
+        host.applyTables([networkTable({ endpoints })]);
+        expect(host.repair().findings).toEqual([]);
+      }
+    }),
+  );
 });
 
 test('the table decides where an address lives', () => {

@@ -273,7 +273,7 @@ class KernelHostNetwork implements HostNetwork {
 
   #settleOverlay(overlay: Overlay, change: TableChange): void {
     // Ways first, then the maps that send traffic there.
-    if (change.moved) this.#settleHub(overlay);
+    if (change.moved) overlay.shift(this.#hubContext(overlay), change, this.#onPortFailure);
     if (overlay.table.ingress) this.#settleHost();
     const { networkId } = overlay.table;
     const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));

@@ -1,10 +1,12 @@
 import type { NetworkTable } from '../model/index.ts';
-import { desiredHub, type HubContext } from './desired.ts';
+import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
+import { addressWithoutPrefix } from './expression.ts';
 import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
+import { planWays } from './plan.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
@@ -23,6 +25,8 @@ export interface TableChange {
   readonly gone: ReadonlySet<string>;
   /** Whether any address came, went or changed its node, so that the hub's static entries differ. */
   readonly moved: boolean;
+  /** These endpoints alone moved; absent when more did, or when the kernel may hold something else. */
+  readonly endpoints?: readonly EndpointChange[] | undefined;
 }
 
 /** One overlay network on this host: its hidden namespace and everything derived from its table. */
@@ -87,7 +91,8 @@ export class Overlay {
     this.#virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
     const moved = doubtful || headChanged || changes.some(isMove);
-    return { ...this.#left(changes), moved };
+    const alone = !doubtful && !headChanged && !table.ingress;
+    return { ...this.#left(changes), moved, endpoints: alone ? changes : undefined };
   }
 
   /** Addresses that take no connections any more, and those that nobody holds any more. */
@@ -112,6 +117,42 @@ export class Overlay {
 
   reconcile(context: HubContext, onPortFailure: PortFailure): number {
     return reconcile(this.#namespace, desiredHub(this.#table, context), onPortFailure);
+  }
+
+  /**
+   * Moves the static entries of changed endpoints; its cost does not grow with the network. All is read and reconciled
+   * when a container of this host is concerned, or when the kernel does not hold what it was told.
+   */
+  shift(
+    context: HubContext,
+    { endpoints: changes }: TableChange,
+    onPortFailure: PortFailure,
+  ): void {
+    if (!changes) {
+      this.reconcile(context, onPortFailure);
+      return;
+    }
+    const before = changes.flatMap((change) => change.before ?? []);
+    const sides = [...before, ...changes.flatMap((change) => change.after ?? [])];
+    const addresses = new Set(sides.flatMap((endpoint) => endpoint.addresses));
+    const here = context.sandboxes.flatMap(({ attachments }) => attachments);
+    if (here.some(({ address }) => addresses.has(addressWithoutPrefix(address)))) {
+      this.reconcile(context, onPortFailure);
+      return;
+    }
+    const after = this.#table.endpoints.filter((endpoint) =>
+      endpoint.addresses.some((address) => addresses.has(address)),
+    );
+    const { nodeId } = context;
+    const operations = planWays(
+      waysTo(this.#table, nodeId, before),
+      waysTo(this.#table, nodeId, after),
+    );
+    try {
+      this.#namespace.apply(operations);
+    } catch {
+      this.reconcile(context, onPortFailure);
+    }
   }
 
   /** Plugs the context's containers in; its cost does not grow with the network. */

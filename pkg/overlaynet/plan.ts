@@ -10,6 +10,34 @@ import type {
   Route,
 } from './kernel/kernel.ts';
 
+type Ways = Pick<DesiredNamespace, 'neighbours' | 'fdb'>;
+
+/** From one set of static entries to another, nothing else looked at. */
+export function planWays(before: Ways, after: Ways): readonly Operation[] {
+  const neighbourKey = ({ link, address, mac }: Neighbour): string => `${link} ${address} ${mac}`;
+  const fdbKey = ({ link, mac, tunnel }: FdbEntry): string => `${link} ${mac} ${tunnel ?? ''}`;
+  const neighbours = exchange(before.neighbours, after.neighbours, neighbourKey);
+  const fdb = exchange(before.fdb, after.fdb, fdbKey);
+  return [
+    ...neighbours.gone.map((neighbour): Operation => ({ do: 'delete-neighbour', neighbour })),
+    ...fdb.gone.map((entry): Operation => ({ do: 'delete-fdb', entry })),
+    ...fdb.fresh.map((entry): Operation => ({ do: 'put-fdb', entry })),
+    ...neighbours.fresh.map((neighbour): Operation => ({ do: 'put-neighbour', neighbour })),
+  ];
+}
+
+function exchange<T>(
+  before: readonly T[],
+  after: readonly T[],
+  keyOf: (item: T) => string,
+): { readonly gone: readonly T[]; readonly fresh: readonly T[] } {
+  const [old, next] = [new Set(before.map(keyOf)), new Set(after.map(keyOf))];
+  return {
+    gone: before.filter((item) => !next.has(keyOf(item))),
+    fresh: after.filter((item) => !old.has(keyOf(item))),
+  };
+}
+
 /** Links, addresses, routes and static tables that a namespace should have. */
 export interface DesiredNamespace {
   readonly links: readonly DesiredLink[];

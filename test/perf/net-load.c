@@ -1,0 +1,125 @@
+/*
+ * Load for the network measurements.
+ *   net-load serve PORT                     swallows streams and answers turns, a process per connection
+ *   net-load stream ADDRESS PORT SECONDS    prints Gbit/s that arrived
+ *   net-load turns ADDRESS PORT SECONDS     one byte there and one back on one connection; prints turns per second
+ *   net-load connects ADDRESS PORT SECONDS  a connection for every turn; prints connections per second
+ * The first byte of a connection says what it is: 's' or 't'.
+ */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static char block[128 * 1024];
+
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void fail(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static void no_delay(int fd) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static int dial(const char *address, const char *port, char kind) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+  if (inet_pton(AF_INET, address, &to.sin_addr) != 1) fail(address);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) fail("connect");
+  no_delay(fd);
+  if (write(fd, &kind, 1) != 1) fail("write");
+  return fd;
+}
+
+static void answer(int fd) {
+  char kind = 0;
+  no_delay(fd);
+  if (read(fd, &kind, 1) != 1) return;
+  if (kind == 's') {
+    uint64_t total = 0;
+    for (ssize_t got; (got = read(fd, block, sizeof block)) > 0;) total += (uint64_t)got;
+    if (write(fd, &total, sizeof total) < 0) return;
+    return;
+  }
+  while (read(fd, block, 1) == 1 && write(fd, block, 1) == 1) continue;
+}
+
+static int serve(const char *port) {
+  struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+  int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener, (struct sockaddr *)&here, sizeof here) < 0) fail("bind");
+  if (listen(listener, 1024) < 0) fail("listen");
+  signal(SIGCHLD, SIG_IGN);
+  puts("ready");
+  fflush(stdout);
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) continue;
+    if (fork() == 0) {
+      close(listener);
+      answer(fd);
+      _exit(0);
+    }
+    close(fd);
+  }
+}
+
+static double stream(const char *address, const char *port, double duration) {
+  int fd = dial(address, port, 's');
+  double begun = seconds();
+  while (seconds() - begun < duration)
+    if (write(fd, block, sizeof block) < 0) fail("write");
+  shutdown(fd, SHUT_WR);
+  uint64_t total = 0;
+  if (read(fd, &total, sizeof total) != sizeof total) fail("read");
+  return (double)total * 8 / 1e9 / (seconds() - begun);
+}
+
+static double turns(const char *address, const char *port, double duration) {
+  int fd = dial(address, port, 't');
+  double begun = seconds();
+  long count = 0;
+  for (; seconds() - begun < duration; count++)
+    if (write(fd, block, 1) != 1 || read(fd, block, 1) != 1) fail("turn");
+  return (double)count / (seconds() - begun);
+}
+
+static double connects(const char *address, const char *port, double duration) {
+  double begun = seconds();
+  long count = 0;
+  for (; seconds() - begun < duration; count++) {
+    int fd = dial(address, port, 't');
+    if (write(fd, block, 1) != 1 || read(fd, block, 1) != 1) fail("turn");
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+  }
+  return (double)count / (seconds() - begun);
+}
+
+int main(int count, char **words) {
+  signal(SIGPIPE, SIG_IGN);
+  if (count == 3 && strcmp(words[1], "serve") == 0) return serve(words[2]);
+  if (count != 5) return 2;
+  double duration = atof(words[4]);
+  if (strcmp(words[1], "stream") == 0) printf("%f\n", stream(words[2], words[3], duration));
+  else if (strcmp(words[1], "turns") == 0) printf("%f\n", turns(words[2], words[3], duration));
+  else if (strcmp(words[1], "connects") == 0) printf("%f\n", connects(words[2], words[3], duration));
+  else return 2;
+  return 0;
+}
