@@ -94,7 +94,9 @@ function refusalsOf(refused: readonly Refused[]): PlacementExplanation['refusals
   for (const { load, filters } of refused) {
     const [first] = filters;
     if (!first) continue;
-    nodes.set(first, [...(nodes.get(first) ?? []), hostname(load)]);
+    const names = nodes.get(first);
+    if (names) names.push(hostname(load));
+    else nodes.set(first, [hostname(load)]);
   }
   return [...nodes]
     .toSorted(([, left], [, right]) => right.length - left.length)
