@@ -4,9 +4,11 @@
  *   net-load stream ADDRESS PORT SECONDS    prints Gbit/s that arrived
  *   net-load turns ADDRESS PORT SECONDS     one byte there and one back on one connection; prints turns per second
  *   net-load connects ADDRESS PORT SECONDS  a connection for every turn; prints connections per second
+ *   net-load until ADDRESS PORT SECONDS     tries to connect every millisecond; prints when it could, ms since the epoch
  * The first byte of a connection says what it is: 's' or 't'.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -112,6 +114,23 @@ static double connects(const char *address, const char *port, double duration) {
   return (double)count / (seconds() - begun);
 }
 
+static double until(const char *address, const char *port, double patience) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+  if (inet_pton(AF_INET, address, &to.sin_addr) != 1) fail(address);
+  for (double begun = seconds(); seconds() - begun < patience; usleep(1000)) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int refused = connect(fd, (struct sockaddr *)&to, sizeof to);
+    close(fd);
+    if (refused) continue;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+  }
+  errno = ETIMEDOUT;
+  fail(address);
+  return 0;
+}
+
 int main(int count, char **words) {
   signal(SIGPIPE, SIG_IGN);
   if (count == 3 && strcmp(words[1], "serve") == 0) return serve(words[2]);
@@ -120,6 +139,7 @@ int main(int count, char **words) {
   if (strcmp(words[1], "stream") == 0) printf("%f\n", stream(words[2], words[3], duration));
   else if (strcmp(words[1], "turns") == 0) printf("%f\n", turns(words[2], words[3], duration));
   else if (strcmp(words[1], "connects") == 0) printf("%f\n", connects(words[2], words[3], duration));
+  else if (strcmp(words[1], "until") == 0) printf("%f\n", until(words[2], words[3], duration));
   else return 2;
   return 0;
 }

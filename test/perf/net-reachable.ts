@@ -1,0 +1,133 @@
+/**
+ * From a task that runs to the moment when every host reaches it through the service's virtual address, in a real
+ * cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4]`. Needs a build.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Lab } from '../../deploy/lab/lab.ts';
+import { ApiClient, withLab } from './lab.ts';
+import { option, quantile, report, round } from './measure.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const IMAGE = 'muster/web:1';
+const PATIENCE_S = '30';
+const runs = option('runs', 20);
+const agents = option('agents', 4);
+const run = promisify(execFile);
+
+interface TaskJson {
+  readonly DesiredState: string;
+  readonly Status: { readonly State: string; readonly Timestamp: string };
+}
+
+await withLab('perfreach', { managers: 1, agents }, async (lab) => {
+  const api = new ApiClient(lab.host('h1').socket);
+  const load = join(lab.folder, 'net-load');
+  execFileSync('gcc', ['-O2', '-o', load, join(import.meta.dirname, 'net-load.c')]);
+  await loadImage(lab);
+  const { Id } = (await api.call('POST', '/networks/create', {
+    Name: 'app',
+    Driver: 'overlay',
+    Attachable: true,
+  })) as { Id: string };
+  const pids = await Promise.all(lab.hosts.map((host) => client(host.socket)));
+  await api.call('POST', '/services/create', service(Id, 0));
+  const vip = await vipOf(api);
+  const values: number[] = [];
+  for (let number = 0; number < runs; number++) {
+    const asked = pids.map(async (pid) => {
+      const words = [`--net=/proc/${pid}/ns/net`, load, 'until', vip, '80', PATIENCE_S];
+      return Number((await run('nsenter', words)).stdout);
+    });
+    await scale(api, service(Id, 1));
+    const reached = Math.max(...(await Promise.all(asked)));
+    values.push(reached - (await runningSince(api)));
+    await scale(api, service(Id, 0));
+    await noneLeft(api);
+  }
+  api.close();
+  report(
+    `a running task is reached through the VIP from all of ${lab.hosts.length} hosts`,
+    'ms',
+    values,
+    {
+      p99: round(quantile(values, 0.99)),
+    },
+  );
+});
+
+function service(network: string, Replicas: number): object {
+  return {
+    Name: 'web',
+    Mode: { Replicated: { Replicas } },
+    TaskTemplate: {
+      ContainerSpec: { Image: IMAGE, StopGracePeriod: 1_000_000_000 },
+      Networks: [{ Target: network }],
+    },
+  };
+}
+
+async function loadImage(lab: Lab): Promise<void> {
+  const archive = join(lab.folder, 'web.tar');
+  execFileSync(process.execPath, [
+    join(ROOT, 'deploy/image/make.mjs'),
+    archive,
+    IMAGE,
+    'VERSION=1',
+  ]);
+  const ctl = join(ROOT, 'dist/ctl.js');
+  for (const { socket } of lab.hosts) {
+    const env = { DOCKER_HOST: `unix://${socket}`, PATH: '/usr/bin:/bin' };
+    await run(process.execPath, [ctl, 'image', 'load', '-q', '-i', archive], { env });
+  }
+}
+
+/** Starts a container on the network and returns its process. */
+async function client(socket: string): Promise<number> {
+  const api = new ApiClient(socket);
+  const { Id } = (await api.call('POST', '/containers/create', {
+    Image: IMAGE,
+    HostConfig: { NetworkMode: 'app' },
+  })) as { Id: string };
+  await api.call('POST', `/containers/${Id}/start`);
+  const { State } = (await api.call('GET', `/containers/${Id}/json`)) as { State: { Pid: number } };
+  api.close();
+  return State.Pid;
+}
+
+interface ServiceJson {
+  readonly Version: { readonly Index: number };
+  readonly Endpoint?: { readonly VirtualIPs?: readonly { readonly Addr: string }[] };
+}
+
+async function vipOf(api: ApiClient): Promise<string> {
+  for (;;) {
+    const { Endpoint } = (await api.call('GET', '/services/web')) as ServiceJson;
+    const [vip] = Endpoint?.VirtualIPs ?? [];
+    if (vip) return vip.Addr.split('/')[0] ?? '';
+  }
+}
+
+async function scale(api: ApiClient, spec: object): Promise<void> {
+  const { Version } = (await api.call('GET', '/services/web')) as ServiceJson;
+  await api.call('POST', `/services/web/update?version=${Version.Index}`, spec);
+}
+
+/** When the manager noted that the task runs, in milliseconds since the epoch. */
+async function runningSince(api: ApiClient): Promise<number> {
+  for (;;) {
+    const tasks = (await api.call('GET', '/tasks')) as TaskJson[];
+    const running = tasks.find(
+      ({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running',
+    );
+    if (running) return Date.parse(running.Status.Timestamp);
+  }
+}
+
+async function noneLeft(api: ApiClient): Promise<void> {
+  for (;;) {
+    const tasks = (await api.call('GET', '/tasks')) as TaskJson[];
+    if (!tasks.some(({ Status }) => Status.State === 'running')) return;
+  }
+}
