@@ -1,4 +1,4 @@
-import { type Client, filters } from './client.ts';
+import { ApiError, type Client, filters } from './client.ts';
 import { Failure } from './failure.ts';
 import { colour, type Output } from './output.ts';
 
@@ -24,7 +24,14 @@ interface TaskView {
   readonly Status: { readonly State: string; readonly Err?: string; readonly Message?: string };
 }
 
+interface NodeView {
+  readonly Status: { readonly State: string };
+  readonly Spec: { readonly Availability: string };
+}
+
 const POLL_MS = 100;
+const PATIENCE_STEP_MS = 500;
+const PATIENCE_TRIES = 20;
 const TERMINAL = new Set(['complete', 'shutdown', 'failed', 'rejected', 'remove', 'orphaned']);
 const FAILED_UPDATES = new Set(['paused', 'rollback_paused', 'rollback_completed']);
 
@@ -43,14 +50,13 @@ export async function waitConverged(
 ): Promise<void> {
   const screen = new Screen(options.output, options.quiet);
   for (;;) {
-    const service = await client.get<ServiceView>(`/services/${id}`);
-    const tasks = await client.get<TaskView[]>('/tasks', {
-      filters: filters({ service: [id], '_up-to-date': ['true'] }),
-    });
-    const nodes =
-      await client.get<{ ID: string; Status: { State: string }; Spec: { Availability: string } }[]>(
-        '/nodes',
-      );
+    const service = await patiently(() => client.get<ServiceView>(`/services/${id}`));
+    const tasks = await patiently(() =>
+      client.get<TaskView[]>('/tasks', {
+        filters: filters({ service: [id], '_up-to-date': ['true'] }),
+      }),
+    );
+    const nodes = await patiently(() => client.get<NodeView[]>('/nodes'));
     const wanted = tasksWanted(
       service,
       nodes.filter((node) => node.Status.State === 'ready' && node.Spec.Availability === 'active')
@@ -73,6 +79,19 @@ export async function waitConverged(
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** A manager that was lost is back, or has a successor, within seconds; what is watched goes on meanwhile. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const away = error instanceof ApiError && error.status === 503;
+      if (!away || tries >= PATIENCE_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PATIENCE_STEP_MS));
+    }
   }
 }
 
