@@ -160,7 +160,8 @@ function serviceStatus(view: View, service: Service): DockerJson {
   const counts = { running: 0, wanted: 0, completed: 0 };
   for (const task of view.tasksOfService(service.id)) {
     if (runs(view, task)) counts.running += 1;
-    if (isRunnable(task)) counts.wanted += 1;
+    // The place of a task that was rejected is filled later, and is wanted meanwhile.
+    if (isRunnable(task) || task.desiredState === 'ready') counts.wanted += 1;
     if (task.status.state === 'complete' && task.jobIteration === service.jobIteration) {
       counts.completed += 1;
     }
