@@ -11,7 +11,6 @@ export {
   type ClusterSpec,
   DATA_PATH_PORT_DEFAULT,
   SUBNET_SIZE_DEFAULT,
-  TASK_HISTORY_DEFAULT,
   taskHistoryLimit,
 } from './cluster.ts';
 export type { Decider, DeciderInput, Decision, Dirty } from './decider.ts';
@@ -23,7 +22,7 @@ export type {
   NetworkService,
   NetworkTable,
 } from './endpoint.ts';
-export { ClusterError, type ErrorKind, errorMessage, httpStatusOf } from './error.ts';
+export { ClusterError, type ErrorKind, errorMessage } from './error.ts';
 export {
   type AttachmentId,
   type ClusterId,
@@ -40,9 +39,8 @@ export {
   VERSION_NONE,
   type Version,
 } from './id.ts';
-export { assert, InvariantError, must, unreachable } from './invariant.ts';
+export { assert, must, unreachable } from './invariant.ts';
 export {
-  INGRESS_NETWORK_NAME,
   ingressNetworkSpec,
   type Network,
   type NetworkSpec,
@@ -65,7 +63,6 @@ export {
   type ObjectIds,
   type ObjectKind,
   type ObjectTypes,
-  uniqueName,
 } from './object.ts';
 export {
   architecture,
@@ -79,11 +76,9 @@ export {
 export type { Config, ConfigSpec, Secret, SecretSpec } from './secret.ts';
 export {
   endpointMode,
-  nanosToMs,
   networkTargets,
   type PublishedPort,
   portsAsked,
-  REPLICAS_DEFAULT,
   type RegistryCredentials,
   type RestartPolicy,
   type Revision,
