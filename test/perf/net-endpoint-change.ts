@@ -64,6 +64,7 @@ function replaced(table: NetworkTable, at: number, revision: number): NetworkTab
     taskId: `next${revision}` as typeof old.taskId,
     nodeId: (old.nodeId === 'node-2' ? 'node-3' : 'node-2') as typeof old.nodeId,
     addresses: [`10.35.${revision >> 8}.${revision & 255}`],
+    state: 'in-service' as const,
   };
   return {
     ...table,
