@@ -62,7 +62,9 @@ export function addService(program: Command, context: () => Context): void {
         status: true,
         filters: filterTerms(options),
       });
-      const sorted = services.sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'));
+      const sorted = services.toSorted((left, right) =>
+        left.Spec.Name < right.Spec.Name ? -1 : 1,
+      );
       printList(output, sorted, SERVICE_COLUMNS, options);
     });
   service
