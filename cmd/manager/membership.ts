@@ -3,7 +3,7 @@ import type { Caller, ControlHandlers, GroupMember } from '../../pkg/rpc/index.t
 import type { Store } from '../../pkg/store/index.ts';
 
 /** Who is in the group of managers; asked on the leader, others point to it. */
-export function membership(store: Store): Pick<ControlHandlers, 'join' | 'leave'> {
+export function membership(store: Store): ControlHandlers {
   return {
     join: async (member): ReturnType<ControlHandlers['join']> => {
       if (!store.isLeader()) return { leader: store.leader()?.address ?? '' };
