@@ -27,6 +27,8 @@ export interface TaskContainerSpec {
   /** Values by secret id, for every secret that `container.Secrets` names. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly configs: ReadonlyMap<string, Uint8Array>;
+  /** Ids of secrets and configs in which placeholders are filled in. */
+  readonly templated?: ReadonlySet<string> | undefined;
 }
 
 export interface TaskNetwork {

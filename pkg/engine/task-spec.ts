@@ -131,13 +131,25 @@ function expandMount(mount: MountRequest, expand: (text: string) => string): Mou
   };
 }
 
-/** The secret and config files of a task. @throws never: a value that is missing is left to the caller's check */
+/**
+ * The secret and config files of a task. A value that is missing is left to the caller's check.
+ * @throws ClusterError `invalid` when a templated one names a field that does not exist
+ */
 export function taskFiles(spec: TaskContainerSpec): {
   readonly files: readonly TaskFile[];
   readonly missing: readonly string[];
 } {
   const missing: string[] = [];
   const files: TaskFile[] = [];
+  const facts = factsOf(spec);
+  const contentOf = (
+    id: string,
+    values: ReadonlyMap<string, Uint8Array>,
+  ): Uint8Array | undefined => {
+    const bytes = values.get(id);
+    if (!bytes || !spec.templated?.has(id)) return bytes;
+    return Buffer.from(expandTemplate(Buffer.from(bytes).toString('utf8'), facts));
+  };
   const add = (
     name: string,
     bytes: Uint8Array | undefined,
@@ -148,14 +160,14 @@ export function taskFiles(spec: TaskContainerSpec): {
   };
   for (const secret of spec.container.Secrets ?? []) {
     const file = secret.File ?? { Name: secret.SecretName };
-    add(`secret ${secret.SecretName}`, spec.secrets.get(secret.SecretID), {
+    add(`secret ${secret.SecretName}`, contentOf(secret.SecretID, spec.secrets), {
       file,
       directory: '/run/secrets',
     });
   }
   for (const config of spec.container.Configs ?? []) {
     if (!config.File) continue; // used by the runtime itself, not by the program
-    add(`config ${config.ConfigName}`, spec.configs.get(config.ConfigID), {
+    add(`config ${config.ConfigName}`, contentOf(config.ConfigID, spec.configs), {
       file: config.File,
       directory: '',
     });

@@ -18,6 +18,8 @@ export interface TaskSurroundings {
   readonly tables: ReadonlyMap<NetworkId, NetworkTable>;
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly configs: ReadonlyMap<string, Uint8Array>;
+  /** Ids among them whose placeholders are filled in for each task. */
+  readonly templated: ReadonlySet<string>;
 }
 
 /** Ids of the secrets and configs that the spec names. */
@@ -62,6 +64,7 @@ export function taskContainerSpec(
       .map(({ protocol, targetPort, publishedPort }) => ({ protocol, targetPort, publishedPort })),
     secrets: picked(secrets, surroundings.secrets),
     configs: picked(configs, surroundings.configs),
+    templated: new Set([...secrets, ...configs].filter((id) => surroundings.templated.has(id))),
   };
 }
 

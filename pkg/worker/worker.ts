@@ -298,6 +298,7 @@ export class Worker {
       tables: this.#tables,
       secrets: this.#dependencies.secrets,
       configs: this.#dependencies.configs,
+      templated: this.#dependencies.templated,
     };
   }
 

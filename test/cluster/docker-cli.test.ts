@@ -99,6 +99,34 @@ test('secrets, configs and nodes', async () => {
   ).toContain('h1 Ready Leader');
 });
 
+test('a templated config is filled in for each task', async () => {
+  writeFileSync(join(folder, 'template'), '{{.Service.Name}} slot {{.Task.Slot}}\n');
+  await docker(
+    'config',
+    'create',
+    '--template-driver',
+    'golang',
+    'hello',
+    join(folder, 'template'),
+  );
+  await docker(
+    'service',
+    'create',
+    '--name',
+    'templated',
+    '--config',
+    'source=hello,target=/hello',
+    'muster/web:1',
+    'sh',
+    '-c',
+    "cat /hello; trap 'exit 0' TERM; while :; do sleep 1; done",
+  );
+  await expect
+    .poll(() => docker('service', 'logs', '--raw', 'templated'), { timeout: 10_000 })
+    .toContain('templated slot 1');
+  await docker('service', 'rm', 'templated');
+});
+
 test('stacks: deploy, ps and rm', async () => {
   const file = join(folder, 'stack.yaml');
   writeFileSync(file, 'services:\n  web:\n    image: muster/web:1\n    deploy: {replicas: 2}\n');
