@@ -103,6 +103,35 @@ test('without a quorum reads and writes say so, with the count of managers', asy
   await expect(late).rejects.toMatchObject({ kind: 'unavailable' });
 });
 
+test('a leader that knows that it lost the quorum takes no write: it is refused, and not written later', async () => {
+  // It goes on as the leader for long.
+  await using cluster = await TestCluster.of(3, { electionTicks: 200 });
+  const leader = await cluster.leader();
+  const others = [1, 2, 3].filter((raftId) => raftId !== leader.member.raftId);
+  for (const raftId of others) cluster.network.isolate(raftId);
+  await until(() => leader.store.members().filter(({ reachable }) => reachable).length === 1);
+  const begun = performance.now();
+  await expect(write(leader.store, 'refused')).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(performance.now() - begun).toBeLessThan(2500);
+  expect(leader.store.isLeader()).toBe(true);
+  for (const raftId of others) cluster.network.heal(raftId);
+  await write(leader.store, 'later');
+  expect(names(leader.store)).toEqual(['later']);
+});
+
+test('a write that the leader took before it lost the quorum is of unknown outcome', async () => {
+  await using cluster = await TestCluster.of(3);
+  const leader = await cluster.leader();
+  const taken = write(leader.store, 'taken');
+  for (const raftId of [1, 2, 3]) {
+    if (raftId !== leader.member.raftId) cluster.network.isolate(raftId);
+  }
+  await expect(taken).rejects.toMatchObject({
+    kind: 'deadline',
+    message: expect.stringMatching(/may still take effect.*quorum lost: 1 of 3 managers/),
+  });
+});
+
 test('leadership is handed over on request and on an orderly stop', async () => {
   await using cluster = await TestCluster.of(3);
   const leader = await cluster.leader();

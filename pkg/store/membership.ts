@@ -67,6 +67,13 @@ export class Membership {
     );
   }
 
+  /** This member leads and reaches a quorum, or it reaches the leader: a proposal may be committed. */
+  hasTaker(): boolean {
+    const { lead, elected } = this.#options.leadership;
+    if (elected) return !this.quorumLost();
+    return lead !== 0 && this.#reachable(lead);
+  }
+
   /** No more than half of the voters can be reached. */
   quorumLost(): boolean {
     const voters = this.list().filter((member) => member.role === 'voter');

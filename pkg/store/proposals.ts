@@ -10,6 +10,8 @@ export interface ProposalsOptions {
   readonly outcomeOf: (id: RequestId) => Outcome | undefined;
   readonly leadership: Leadership;
   readonly noLeader: () => ClusterError;
+  /** A leader is in reach that may commit it. Without one nothing is sent, so that nothing is written later. */
+  readonly hasTaker: () => boolean;
   /** Too few members are reachable, so that nothing is to be expected. */
   readonly quorumLost: () => boolean;
 }
@@ -33,15 +35,15 @@ interface Pending extends Attempt {
   /** When to send it again, and how long to wait the time after. */
   retryAt: number;
   retryMs: number;
-  /** When this member last knew a leader. */
-  leaderAt: number;
+  /** When there was last a leader to take it. */
+  takerAt: number;
   readonly settle: (result: Outcome | Error) => void;
 }
 
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 4000;
 const RETRY_UNSENT_MS = 50;
-/** Without a leader nothing was sent; waiting for an election is worth this long. */
+/** Without a leader in reach nothing is sent; waiting for an election is worth this long. */
 const NO_LEADER_MS = 5000;
 /** … unless it cannot be won. */
 const QUORUM_LOST_MS = 1500;
@@ -74,7 +76,7 @@ export class Proposals {
         else resolve(result);
       };
       const now = this.#options.clock.monotonicMs();
-      const times = { startedAt: now, retryAt: now, retryMs: RETRY_FIRST_MS, leaderAt: now };
+      const times = { startedAt: now, retryAt: now, retryMs: RETRY_FIRST_MS, takerAt: now };
       const pending: Pending = { ...attempt, ...times, sent: false, ownTerm: 0, settle };
       this.#pending.set(attempt.id, pending);
       if (signal?.aborted) {
@@ -110,9 +112,9 @@ export class Proposals {
     if (this.#pending.size === 0) return;
     const now = this.#options.clock.monotonicMs();
     const lost = this.#options.quorumLost();
-    const hasLeader = this.#options.leadership.lead !== 0;
+    const hasTaker = this.#options.hasTaker();
     for (const pending of [...this.#pending.values()]) {
-      if (hasLeader) pending.leaderAt = now;
+      if (hasTaker) pending.takerAt = now;
       const failure = this.#failure(pending, now, lost);
       if (failure) pending.settle(failure);
       else if (now >= pending.retryAt) this.#send(pending, now);
@@ -127,6 +129,10 @@ export class Proposals {
     const { elected, term } = this.#options.leadership;
     // It is in the own log and will be committed, unless this member loses the term.
     if (elected && pending.ownTerm === term) return;
+    if (!this.#options.hasTaker()) {
+      pending.retryAt = now + RETRY_UNSENT_MS;
+      return;
+    }
     const before = { sent: pending.sent, retryMs: pending.retryMs };
     pending.sent = true;
     pending.ownTerm = elected ? term : 0;
@@ -142,8 +148,8 @@ export class Proposals {
     const age = now - pending.startedAt;
     const late = age >= pending.timeoutMs;
     if (!pending.sent) {
-      const leaderless = now - pending.leaderAt >= (lost ? QUORUM_LOST_MS : NO_LEADER_MS);
-      return late || leaderless ? this.#options.noLeader() : undefined;
+      const inVain = now - pending.takerAt >= (lost ? QUORUM_LOST_MS : NO_LEADER_MS);
+      return late || inVain ? this.#options.noLeader() : undefined;
     }
     if (!late && !(lost && age >= QUORUM_LOST_SENT_MS)) return undefined;
     const why = lost ? ` (${this.#options.noLeader().message})` : '';

@@ -81,6 +81,7 @@ class LocalStore implements Store {
       outcomeOf: (id): Outcome | undefined => this.#machine.outcomeOf(id),
       leadership: this.#leadership,
       noLeader,
+      hasTaker: (): boolean => this.#membership.hasTaker(),
       quorumLost,
     });
     this.#writes = new Writes({
