@@ -29,7 +29,7 @@ import { askShim, shimEnded } from './shim-connection.ts';
 import { signalNumber } from './signals.ts';
 import type { ContainerSpec, ExecSpec, Resources } from './spec.ts';
 import { type ContainerRecord, checkId, StateDir } from './state-dir.ts';
-import { processStartTime, readStatus } from './status.ts';
+import { lookAtShim, processStartTime, readStatus } from './status.ts';
 
 export interface RuntimeOptions {
   /** The `muster-init` program (`pkg/runtime/init/build/muster-init`). */
@@ -150,14 +150,7 @@ class LinuxRuntime implements Runtime {
 
   #state(record: ContainerRecord): ContainerState {
     const dir = this.#dirs.path(record.spec.id);
-    let status = readStatus(dir);
-    if (
-      status &&
-      status.state !== 'exited' &&
-      processStartTime(status.shimPid) !== status.shimStart
-    ) {
-      status = readStatus(dir); // it may have ended between the two looks
-    }
+    const { status, alive } = lookAtShim(() => readStatus(dir), processStartTime);
     const startedAtNs = status?.startedAtNs || undefined;
     if (status?.exit) {
       return {
@@ -168,7 +161,7 @@ class LinuxRuntime implements Runtime {
         exit: status.exit,
       };
     }
-    if (!status || processStartTime(status.shimPid) !== status.shimStart) {
+    if (!status || !alive) {
       const finishedAtNs = BigInt(this.#clock.now()) * 1_000_000n;
       const exit = { code: LOST_CODE, oomKilled: false, finishedAtNs };
       return { status: 'lost', pid: 0, startTime: status?.pidStart ?? '0', startedAtNs, exit };

@@ -6,7 +6,7 @@ import { deviceFilter, deviceRules, formatDeviceRule } from './devices.ts';
 import { encodeFrames, FrameReader } from './frame.ts';
 import { parseLogRecord } from './log-file.ts';
 import { signalNumber } from './signals.ts';
-import { parseStatus } from './status.ts';
+import { lookAtShim, parseStatus } from './status.ts';
 
 describe('capabilities', () => {
   it('follow Docker’s arithmetic of ALL', () => {
@@ -196,5 +196,30 @@ describe('status files', () => {
   it('are ignored when they are not whole', () => {
     expect(parseStatus('')).toBeUndefined();
     expect(parseStatus('state unheard\n')).toBeUndefined();
+  });
+});
+
+describe('a shim that ends while it is looked at', () => {
+  const running = 'state running\npid 5\nshim 4\nshimstart 44\n';
+  const exited = `${running.replace('running', 'exited')}code 0\n`;
+
+  it('has an exit, whichever looks it falls between', () => {
+    for (let looksBefore = 0; looksBefore <= 4; looksBefore++) {
+      let looks = 0;
+      const ended = (): boolean => looks++ >= looksBefore;
+      const { status, alive } = lookAtShim(
+        () => parseStatus(ended() ? exited : running),
+        () => (ended() ? undefined : '44'),
+      );
+      expect(alive || status?.exit?.code === 0, `ended after ${looksBefore} looks`).toBe(true);
+    }
+  });
+
+  it('is lost when it recorded none', () => {
+    const look = lookAtShim(
+      () => parseStatus(running),
+      () => undefined,
+    );
+    expect(look).toMatchObject({ alive: false, status: { state: 'running' } });
   });
 });

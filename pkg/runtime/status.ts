@@ -57,6 +57,20 @@ export function processStartTime(pid: number): string | undefined {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }
 
+/**
+ * What a shim says, and whether it lives. A shim writes the exit before it ends, so only one that was seen dead and whose
+ * status was read after that can be called lost: it is looked at once, and its status again when it is gone.
+ */
+export function lookAtShim(
+  read: () => ShimStatus | undefined,
+  startTime: (pid: number) => string | undefined,
+): { readonly status: ShimStatus | undefined; readonly alive: boolean } {
+  const status = read();
+  if (status === undefined || status.exit) return { status, alive: false };
+  const alive = startTime(status.shimPid) === status.shimStart;
+  return { status: alive ? status : read(), alive };
+}
+
 /** The file's text, or undefined when it (or its process, or its cgroup) is not there. */
 export function readOptional(path: string): string | undefined {
   try {
