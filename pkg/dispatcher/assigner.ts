@@ -1,9 +1,19 @@
 import type { Clock, Timer } from '../io/index.ts';
-import type { AppliedChange, Attachment, NetworkId, NodeId, Task, View } from '../model/index.ts';
+import type {
+  AppliedChange,
+  Attachment,
+  NetworkId,
+  NodeId,
+  Task,
+  TaskId,
+  View,
+} from '../model/index.ts';
 import { assignmentSet, ingressNetworks, isSameToAgent, type KnownTable } from './assignments.ts';
-import { DrainBarrier, type Participant } from './drain-barrier.ts';
+import { DrainBarrier } from './drain-barrier.ts';
+import { EntryBarrier } from './entry-barrier.ts';
 import { NetworkTables } from './network-tables.ts';
 import type { Session } from './session.ts';
+import type { Participant } from './table-barrier.ts';
 
 export interface AssignerOptions {
   readonly view: View;
@@ -14,6 +24,8 @@ export interface AssignerOptions {
   readonly delayMs: number;
   /** Longest time that a task's stop is held back, milliseconds. */
   readonly drainMaxMs: number;
+  /** All living nodes hold tables in which these tasks are in service. */
+  readonly onReachable: (tasks: readonly TaskId[]) => void;
 }
 
 /** Keeps every session's assignment set up to date with the store, and stops behind the drain barrier. */
@@ -21,6 +33,7 @@ export class Assigner {
   readonly #options: AssignerOptions;
   readonly #tables: NetworkTables;
   readonly #barrier: DrainBarrier;
+  readonly #entry: EntryBarrier;
   #dirty = new Set<NodeId>();
   #allDirty = false;
   #flushTimer: Timer | undefined;
@@ -29,17 +42,21 @@ export class Assigner {
   constructor(options: AssignerOptions) {
     this.#options = options;
     this.#tables = new NetworkTables(options.view);
-    this.#barrier = new DrainBarrier({
-      maxMs: options.drainMaxMs,
+    const common = {
       now: (): number => options.clock.monotonicMs(),
-      participants: (networks): readonly Participant[] => this.#participants(networks),
-    });
+      participants: (networks: readonly NetworkId[]): readonly Participant[] =>
+        this.#participants(networks),
+    };
+    this.#barrier = new DrainBarrier({ ...common, maxMs: options.drainMaxMs });
+    this.#entry = new EntryBarrier({ ...common, view: options.view });
   }
 
   /** Forget what was known of the store: leadership began, or a snapshot replaced it. */
   reset(): void {
     this.#tables.reset();
     this.#allDirty = true;
+    this.#entry.clear();
+    this.#entry.noteAll();
   }
 
   /** Leadership ended. */
@@ -49,6 +66,7 @@ export class Assigner {
     this.#flushTimer = undefined;
     this.#barrierTimer = undefined;
     this.#barrier.clear();
+    this.#entry.clear();
   }
 
   note(change: AppliedChange): void {
@@ -56,7 +74,8 @@ export class Assigner {
     switch (change.kind) {
       case 'task': {
         const { before, after } = change;
-        if (before && !after) this.#barrier.forget(before.id);
+        if (before && !after) this.#forget(before.id);
+        if (after) this.#entry.note(after);
         if (before && after && isSameToAgent(before, after)) break;
         if (before?.nodeId) this.#dirty.add(before.nodeId);
         if (after?.nodeId) this.#dirty.add(after.nodeId);
@@ -73,6 +92,11 @@ export class Assigner {
       default:
         break;
     }
+  }
+
+  #forget(taskId: TaskId): void {
+    this.#barrier.forget(taskId);
+    this.#entry.forget(taskId);
   }
 
   #noteAttachment(attachment: Attachment | undefined): void {
@@ -94,13 +118,16 @@ export class Assigner {
   /** The kernel of the session's node holds all tables up to `sequence`. */
   acknowledge(session: Session, sequence: number): void {
     session.acknowledge(sequence);
-    this.#barrier.acknowledged(session.nodeId, session.id, session.acknowledged);
+    for (const barrier of [this.#barrier, this.#entry]) {
+      barrier.acknowledged(session.nodeId, session.id, session.acknowledged);
+    }
     this.#release();
   }
 
   /** The node is down or was removed. */
   lost(nodeId: NodeId): void {
     this.#barrier.lost(nodeId);
+    this.#entry.lost(nodeId);
     this.#release();
   }
 
@@ -127,12 +154,15 @@ export class Assigner {
       session.assign(set);
     }
     this.#barrier.sent();
+    this.#entry.sent();
     this.#release();
   }
 
   /** Tell agents to stop what no node sends new connections to any more. */
   #release(): void {
     const { view, clock } = this.#options;
+    const entered = this.#entry.release();
+    if (entered.length > 0) this.#options.onReachable(entered);
     const released = this.#barrier.release();
     for (const taskId of released) {
       const nodeId = view.get('task', taskId)?.nodeId;

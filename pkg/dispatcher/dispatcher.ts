@@ -1,5 +1,12 @@
 import { type Clock, type Logger, newObjectId, type Random } from '../io/index.ts';
-import { ClusterError, errorMessage, type Node, type NodeId } from '../model/index.ts';
+import {
+  ClusterError,
+  errorMessage,
+  type Node,
+  type NodeId,
+  type TaskId,
+  updateObject,
+} from '../model/index.ts';
 import {
   type AgentMessage,
   attachmentService,
@@ -18,6 +25,7 @@ import {
 import type { Batch, Store } from '../store/index.ts';
 import { Assigner } from './assigner.ts';
 import { AttachmentClaims } from './attachments.ts';
+import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { LogBroker } from './log-broker.ts';
 import { notMember, recordLost, recordRegistration } from './node-record.ts';
@@ -97,6 +105,7 @@ export class Dispatcher {
       isAlive: (nodeId): boolean => this.#heartbeats.isAlive(nodeId),
       delayMs: this.#timing.assignDelayMs,
       drainMaxMs: this.#timing.drainMaxMs,
+      onReachable: (tasks): void => this.#reachable(tasks),
     });
     this.#statuses = new StatusWriter({ store, clock, log, delayMs: this.#timing.statusDelayMs });
     this.#logs = new LogBroker({
@@ -339,6 +348,23 @@ export class Dispatcher {
       await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
       await this.#writeLost(silent());
     }
+  }
+
+  /** Lost with the leadership; the next leader finds out by itself. */
+  #reachable(tasks: readonly TaskId[]): void {
+    const { store, clock, log } = this.#options;
+    if (!this.#leading) return;
+    store
+      .update((draft) => {
+        for (const id of tasks) {
+          const task = reachable(draft, id);
+          if (task) draft.add(updateObject('task', task));
+        }
+      })
+      .catch((error: unknown) => {
+        log.warn('reachable tasks not written yet', { error: errorMessage(error) });
+        clock.after(RETRY_MS, () => this.#reachable(tasks));
+      });
   }
 
   #managerAddresses(): readonly string[] {

@@ -124,6 +124,7 @@ export {
   type NetworkAttachment,
   type PortProtocol,
   type PortStatus,
+  serviceAwaitedUntil,
   slotName,
   TASK_STATES,
   type Task,

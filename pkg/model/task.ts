@@ -85,6 +85,18 @@ export interface Task {
   readonly restarts?: readonly InstantMs[] | undefined;
   /** Service job iteration the task belongs to. */
   readonly jobIteration?: number | undefined;
+  /** Every living node with one of its networks holds the table in which it is in service. Only told of updates. */
+  readonly reachable?: boolean | undefined;
+}
+
+/** A node that lives but does not acknowledge holds up an update for this long at most. */
+const REACHABLE_WITHIN_MS = 5_000;
+
+/** Until when a task is waited for that runs and may not be reachable from everywhere yet; undefined: it serves. */
+export function serviceAwaitedUntil(task: Task, now: InstantMs): InstantMs | undefined {
+  if (task.networks.length === 0 || task.reachable) return undefined;
+  const until = (task.status.at + REACHABLE_WITHIN_MS) as InstantMs;
+  return now < until ? until : undefined;
 }
 
 export function isTerminal(state: TaskState): boolean {

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
-import type { ServiceId, ServiceSpec, TaskId, UpdateConfigSpec } from '../model/index.ts';
+import {
+  type ServiceId,
+  type ServiceSpec,
+  type TaskId,
+  type UpdateConfigSpec,
+  updateObject,
+} from '../model/index.ts';
 
 const SECOND_NS = 1e9;
 
@@ -95,6 +101,31 @@ test('start-first: the old task is stopped only when its replacement runs', () =
   cluster.settle();
   expect(cluster.tables.get('task', old.id)?.desiredState).toBe('shutdown');
   expect(cluster.running(web).length).toBe(3);
+});
+
+test('start-first on a network: the old task stays until the new one can be reached from everywhere', () => {
+  for (const how of ['acknowledged', 'nobody answers'] as const) {
+    const cluster = new DecideCluster({ nodes: 3 });
+    const network = cluster.addNetwork({ Name: 'front', Driver: 'overlay' });
+    const Networks = [{ Target: network.id }];
+    const base = webSpec({ UpdateConfig: { Order: 'start-first' } });
+    const TaskTemplate = { ...base.TaskTemplate, Networks };
+    const web = cluster.createService({ ...base, TaskTemplate });
+    cluster.converge();
+    cluster.advance(10_000);
+    cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+    cluster.settle();
+    const [old, fresh] = cluster.tasks(web).filter((task) => task.slot === 1);
+    if (!old || !fresh) throw new Error('two tasks expected');
+    cluster.report(fresh.id, 'running');
+    cluster.advance(4_999);
+    expect(cluster.tables.get('task', old.id)?.desiredState).toBe('running');
+    const present = cluster.tables.get('task', fresh.id);
+    if (how === 'nobody answers') cluster.advance(1);
+    else if (present) cluster.apply([updateObject('task', { ...present, reachable: true })]);
+    cluster.settle();
+    expect(cluster.tables.get('task', old.id)?.desiredState).toBe('shutdown');
+  }
 });
 
 test('no more than `parallelism` slots are replaced at a time, and `delay` lies between batches', () => {

@@ -4,6 +4,7 @@ import {
   isTerminal,
   restartPolicy,
   type Service,
+  serviceAwaitedUntil,
   type Task,
   type TaskId,
   type UpdatePolicy,
@@ -39,13 +40,22 @@ export function advanceUpdate(
 function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
   for (const slot of slots) {
     const alive = runnable(work.tasks(slot));
-    const matching = alive.findLastIndex((task) => isRunning(task) && !work.isDirty(task));
-    const serving = matching >= 0 ? matching : alive.findLastIndex(isRunning);
+    if (alive.length < 2) continue;
+    const serves = (task: Task): boolean => isRunning(task) && isReachable(work, task);
+    const matching = alive.findLastIndex((task) => serves(task) && !work.isDirty(task));
+    const serving = matching >= 0 ? matching : alive.findLastIndex(serves);
     for (const [at, task] of alive.entries()) {
       const surplus = at < serving || (at > matching && matching >= 0 && work.isDirty(task));
       if (surplus) work.set(task, { desiredState: 'shutdown' });
     }
   }
+}
+
+/** Asks to be called again while a running task may not be known everywhere. */
+function isReachable(work: Workload, task: Task): boolean {
+  const until = serviceAwaitedUntil(task, work.now);
+  if (until !== undefined) work.wake(until);
+  return until === undefined;
 }
 
 function inProgress(service: Service): boolean {
@@ -126,6 +136,9 @@ function look(
     return late ? { kind: 'over', paced: false } : { kind: 'failed', task, paced: true };
   }
   if (task.status.state !== 'running') return { kind: 'watch', entry, paced: false };
+  if (until === undefined && !isReachable(work, task)) {
+    return { kind: 'watch', entry, paced: false };
+  }
   if (until === undefined) return cameUp(work, policy, entry);
   if (work.now >= until) return { kind: 'over', paced: false };
   work.wake(until as InstantMs);
