@@ -121,6 +121,7 @@ async function serve(base: Base): Promise<void> {
   ]) {
     server.add(service);
   }
+  server.addProtocol(transport.protocol());
   await server.listen(begin.listen);
   await store.start();
   const running = [

@@ -12,6 +12,7 @@ import {
   type Credentials,
   clientCredentials,
   joinerCredentials,
+  MANAGER_NAME,
   unverifiedCredentials,
 } from './credentials.ts';
 import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
@@ -31,15 +32,9 @@ const OPTIONS = {
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.enable_http_proxy': 0,
-  // Managers have this name in their certificates, wherever they are.
-  'grpc.ssl_target_name_override': 'swarm-manager',
+  'grpc.ssl_target_name_override': MANAGER_NAME,
   'grpc.service_config_disable_resolution': 1,
 };
-
-export interface ConnectOptions {
-  /** Ping this often on an open stream; default 10 s. */
-  readonly keepaliveMs?: number | undefined;
-}
 
 /** A connection to one manager; connects at the first call and again after a loss. */
 export class RpcClient {
@@ -47,12 +42,8 @@ export class RpcClient {
   readonly #client: Client;
 
   /** `address`: host:port. The other side must prove to be a manager of our cluster. */
-  static connect(
-    address: string,
-    credentials: Credentials,
-    options: ConnectOptions = {},
-  ): RpcClient {
-    return new RpcClient(address, clientCredentials(credentials.identity), options);
+  static connect(address: string, credentials: Credentials): RpcClient {
+    return new RpcClient(address, clientCredentials(credentials.identity));
   }
 
   /** Without a certificate of our own, to a manager certified by `rootPem`. */
@@ -65,16 +56,9 @@ export class RpcClient {
     return new RpcClient(address, unverifiedCredentials());
   }
 
-  private constructor(
-    address: string,
-    credentials: ChannelCredentials,
-    { keepaliveMs }: ConnectOptions = {},
-  ) {
+  private constructor(address: string, credentials: ChannelCredentials) {
     this.address = address;
-    const keepalive = keepaliveMs
-      ? { 'grpc.keepalive_time_ms': keepaliveMs, 'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS }
-      : {};
-    this.#client = new Client(address, credentials, { ...OPTIONS, ...keepalive });
+    this.#client = new Client(address, credentials, OPTIONS);
   }
 
   /** Resolves once connected; throws `unavailable` as soon as an attempt fails, after `timeoutMs` at the latest. */

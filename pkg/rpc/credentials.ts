@@ -1,7 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import type { PeerCertificate } from 'node:tls';
-import { ChannelCredentials, experimental, type ServerCredentials } from '@grpc/grpc-js';
+import type { ConnectionOptions, PeerCertificate } from 'node:tls';
+import { ChannelCredentials } from '@grpc/grpc-js';
 import type { ClusterId, NodeId, NodeRole } from '../model/index.ts';
+
+/** Managers have this name in their certificates, wherever they are. */
+export const MANAGER_NAME = 'swarm-manager';
 
 /** Who this process is to others, with the proof. */
 export interface Identity {
@@ -50,7 +53,7 @@ export interface PeerIdentity {
 }
 
 const ROLE_OF_UNIT: ReadonlyMap<string, NodeRole> = new Map([
-  ['swarm-manager', 'manager'],
+  [MANAGER_NAME, 'manager'],
   ['swarm-worker', 'worker'],
 ]);
 
@@ -66,62 +69,6 @@ export function peerIdentity(certificate: PeerCertificate | undefined): PeerIden
   return { nodeId: nodeId as NodeId, role, clusterId: clusterId as ClusterId };
 }
 
-type ProviderListener<T> = (update: T | null) => void;
-interface CaUpdate {
-  readonly caCertificate: Buffer;
-}
-interface IdentityUpdate {
-  readonly certificate: Buffer;
-  readonly privateKey: Buffer;
-}
-
-/** grpc-js' certificate provider over `Credentials`: the server takes renewed certificates without a restart. */
-class Provider {
-  readonly #credentials: Credentials;
-  readonly #ca = new Map<ProviderListener<CaUpdate>, () => void>();
-  readonly #own = new Map<ProviderListener<IdentityUpdate>, () => void>();
-
-  constructor(credentials: Credentials) {
-    this.#credentials = credentials;
-  }
-
-  addCaCertificateListener(listener: ProviderListener<CaUpdate>): void {
-    const tell = (identity: Identity): void =>
-      listener({ caCertificate: Buffer.from(identity.rootPem) });
-    this.#ca.set(listener, this.#credentials.onReplace(tell));
-    process.nextTick(() => tell(this.#credentials.identity));
-  }
-
-  removeCaCertificateListener(listener: ProviderListener<CaUpdate>): void {
-    this.#ca.get(listener)?.();
-    this.#ca.delete(listener);
-  }
-
-  addIdentityCertificateListener(listener: ProviderListener<IdentityUpdate>): void {
-    const tell = (identity: Identity): void =>
-      listener({
-        certificate: Buffer.from(identity.certificatePem),
-        privateKey: Buffer.from(identity.keyPem),
-      });
-    this.#own.set(listener, this.#credentials.onReplace(tell));
-    process.nextTick(() => tell(this.#credentials.identity));
-  }
-
-  removeIdentityCertificateListener(listener: ProviderListener<IdentityUpdate>): void {
-    this.#own.get(listener)?.();
-    this.#own.delete(listener);
-  }
-}
-
-/**
- * TLS with a client certificate that is asked for but not required (a joiner has none): every method checks its caller
- * itself. `createSsl` cannot do that. Both providers are the same object, so their order does not matter.
- */
-export function serverCredentials(credentials: Credentials): ServerCredentials {
-  const provider = new Provider(credentials);
-  return experimental.createCertificateProviderServerCredentials(provider, provider, false);
-}
-
 /** Shows our certificate and accepts only a manager of our cluster on the other side. */
 export function clientCredentials(identity: Identity): ChannelCredentials {
   return ChannelCredentials.createSsl(
@@ -130,6 +77,17 @@ export function clientCredentials(identity: Identity): ChannelCredentials {
     Buffer.from(identity.certificatePem),
     { checkServerIdentity: (_host, certificate) => refusal(certificate, identity.clusterId) },
   );
+}
+
+/** The same for a connection that is not gRPC. */
+export function managerTls(identity: Identity): ConnectionOptions {
+  return {
+    ca: identity.rootPem,
+    key: identity.keyPem,
+    cert: identity.certificatePem,
+    servername: MANAGER_NAME,
+    checkServerIdentity: (_host, certificate) => refusal(certificate, identity.clusterId),
+  };
 }
 
 /** For a joiner, once it holds the right root: no certificate of our own, a manager on the other side. */

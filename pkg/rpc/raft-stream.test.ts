@@ -72,6 +72,7 @@ async function replica(
   const server = new RpcServer({ credentials: new Credentials(identity), log: silentLogger });
   open.push(server);
   server.add(made.service());
+  server.addProtocol(made.protocol());
   const address = `127.0.0.1:${await server.listen(`127.0.0.1:${port}`)}`;
   return { transport: made, received, address, server };
 }

@@ -1,3 +1,4 @@
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import {
   create,
   type DescMessage,
@@ -8,6 +9,7 @@ import {
 } from '@bufbuild/protobuf';
 import {
   Server,
+  ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
   type sendUnaryData,
@@ -15,15 +17,12 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from '../io/index.ts';
 import { ClusterError, type NodeRole } from '../model/index.ts';
+import { splitAddress } from './address.ts';
 import { methodDefinition } from './codec.ts';
-import {
-  type Credentials,
-  type PeerIdentity,
-  peerIdentity,
-  serverCredentials,
-} from './credentials.ts';
+import { type Credentials, type PeerIdentity, peerIdentity } from './credentials.ts';
 import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
 import { statusOf } from './status.ts';
+import { TlsListener } from './tls-listener.ts';
 
 /** Who is calling, from its verified certificate, and from which address. */
 export interface Caller extends PeerIdentity {
@@ -46,6 +45,13 @@ interface MethodBinding {
 export interface ServiceBinding {
   readonly service: DescService;
   readonly methods: readonly MethodBinding[];
+}
+
+/** A protocol of its own beside gRPC on the same port, chosen by ALPN. */
+export interface ProtocolBinding {
+  readonly protocol: string;
+  readonly allowed: readonly NodeRole[];
+  readonly accept: (socket: TLSSocket, caller: Caller) => void;
 }
 
 export function unary<I extends DescMessage, O extends DescMessage>(
@@ -119,10 +125,13 @@ export interface RpcServerOptions {
 }
 
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+const GRPC_PROTOCOL = 'h2';
 
 /** One port for everything between nodes. A method that no service declares does not exist; the rest check the role. */
 export class RpcServer {
   readonly #options: RpcServerOptions;
+  readonly #protocols = new Map<string, ProtocolBinding>();
+  #listener: TlsListener | undefined;
   readonly #server = new Server({
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
@@ -155,25 +164,58 @@ export class RpcServer {
     }
   }
 
+  /** To be called before `listen`. */
+  addProtocol(binding: ProtocolBinding): void {
+    this.#protocols.set(binding.protocol, binding);
+  }
+
   /** `address`: host:port, port 0 picks one. Returns the port. */
   async listen(address: string): Promise<number> {
-    const credentials = serverCredentials(this.#options.credentials);
-    return await new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, credentials, (error, port) => {
-        if (error) reject(error);
-        else resolve(port);
-      });
+    const { host, port } = splitAddress(address);
+    // The listener has done TLS; grpc-js takes over from there, and finds the certificate on the socket.
+    const grpc = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    const listener = new TlsListener({
+      credentials: this.#options.credentials,
+      protocols: [...this.#protocols.keys(), GRPC_PROTOCOL],
+      onConnection: (protocol, socket): void => {
+        const binding = this.#protocols.get(protocol);
+        if (binding) this.#accept(binding, socket);
+        else grpc.injectConnection(socket);
+      },
     });
+    this.#listener = listener;
+    return await listener.listen(host, port);
   }
 
   /** Ends every call and connection at once. */
   close(): void {
     this.#server.forceShutdown();
+    this.#listener?.close();
+  }
+
+  #accept({ protocol, allowed, accept }: ProtocolBinding, socket: TLSSocket): void {
+    const peer = socket.authorized ? socket.getPeerCertificate() : undefined;
+    try {
+      accept(socket, this.#admit(peer, plainHost(socket.remoteAddress ?? ''), protocol, allowed));
+    } catch {
+      // Why is in the log; there is no way to say it.
+      socket.destroy();
+    }
   }
 
   #check(call: Call, path: string, allowed: Allowed): Caller | undefined {
     if (allowed === 'anyone') return undefined;
-    const peer = peerIdentity(call.getAuthContext().sslPeerCertificate);
+    const { sslPeerCertificate } = call.getAuthContext();
+    return this.#admit(sslPeerCertificate, hostOf(call.getPeer()), path, allowed);
+  }
+
+  #admit(
+    certificate: PeerCertificate | undefined,
+    address: string,
+    path: string,
+    allowed: readonly NodeRole[],
+  ): Caller {
+    const peer = peerIdentity(certificate);
     const clusterId = this.#options.credentials.identity.clusterId;
     if (!peer || peer.clusterId !== clusterId) {
       throw new ClusterError(
@@ -181,7 +223,7 @@ export class RpcServer {
         `${path} needs a certificate of cluster ${clusterId}: join the cluster first`,
       );
     }
-    const caller = { ...peer, address: hostOf(call.getPeer()) };
+    const caller = { ...peer, address };
     const reason = allowed.includes(peer.role)
       ? this.#options.refuse?.(caller)
       : `${path} is not for a ${peer.role}`;
@@ -194,5 +236,9 @@ export class RpcServer {
 /** `1.2.3.4:5678` or `[::1]:5678` without the port. */
 function hostOf(peer: string): string {
   const host = peer.slice(0, Math.max(0, peer.lastIndexOf(':')));
-  return host.replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:/, '');
+  return plainHost(host.replace(/^\[(.*)\]$/, '$1'));
+}
+
+function plainHost(host: string): string {
+  return host.replace(/^::ffff:/, '');
 }

@@ -49,6 +49,7 @@ async function start(order: MemberOrder & { readonly order: 'start' }): Promise<
   });
   const server = new RpcServer({ credentials, log });
   server.add(transport.service());
+  server.addProtocol(transport.protocol());
   await server.listen(address);
   store = createStore({
     directory,

@@ -12,46 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file raft.proto.
  */
 export const file_raft: GenFile = /*@__PURE__*/
-  fileDesc("CgpyYWZ0LnByb3RvEgttdXN0ZXIucmFmdCIuCgxNZXNzYWdlQmF0Y2gSDAoEZnJvbRgBIAEoBBIQCghwYXlsb2FkcxgCIAMoDCINCgtNZXNzYWdlc0VuZCI6Cg1TbmFwc2hvdENodW5rEgwKBGZyb20YASABKAQSDQoFdG90YWwYAiABKAQSDAoEYm9keRgDIAEoDCIPCg1TbmFwc2hvdFRha2VuMo8BCgRSYWZ0EkEKCE1lc3NhZ2VzEhkubXVzdGVyLnJhZnQuTWVzc2FnZUJhdGNoGhgubXVzdGVyLnJhZnQuTWVzc2FnZXNFbmQoARJECghTbmFwc2hvdBIaLm11c3Rlci5yYWZ0LlNuYXBzaG90Q2h1bmsaGi5tdXN0ZXIucmFmdC5TbmFwc2hvdFRha2VuKAFiBnByb3RvMw");
-
-/**
- * @generated from message muster.raft.MessageBatch
- */
-export type MessageBatch = Message<"muster.raft.MessageBatch"> & {
-  /**
-   * Filled in the first batch of a stream.
-   *
-   * @generated from field: uint64 from = 1;
-   */
-  from: bigint;
-
-  /**
-   * @generated from field: repeated bytes payloads = 2;
-   */
-  payloads: Uint8Array[];
-};
-
-/**
- * Describes the message muster.raft.MessageBatch.
- * Use `create(MessageBatchSchema)` to create a new message.
- * @public
- */
-export const MessageBatchSchema: GenMessage<MessageBatch> = /*@__PURE__*/
-  messageDesc(file_raft, 0);
-
-/**
- * @generated from message muster.raft.MessagesEnd
- */
-export type MessagesEnd = Message<"muster.raft.MessagesEnd"> & {
-};
-
-/**
- * Describes the message muster.raft.MessagesEnd.
- * Use `create(MessagesEndSchema)` to create a new message.
- * @public
- */
-export const MessagesEndSchema: GenMessage<MessagesEnd> = /*@__PURE__*/
-  messageDesc(file_raft, 1);
+  fileDesc("CgpyYWZ0LnByb3RvEgttdXN0ZXIucmFmdCI6Cg1TbmFwc2hvdENodW5rEgwKBGZyb20YASABKAQSDQoFdG90YWwYAiABKAQSDAoEYm9keRgDIAEoDCIPCg1TbmFwc2hvdFRha2VuMkwKBFJhZnQSRAoIU25hcHNob3QSGi5tdXN0ZXIucmFmdC5TbmFwc2hvdENodW5rGhoubXVzdGVyLnJhZnQuU25hcHNob3RUYWtlbigBYgZwcm90bzM");
 
 /**
  * @generated from message muster.raft.SnapshotChunk
@@ -83,7 +44,7 @@ export type SnapshotChunk = Message<"muster.raft.SnapshotChunk"> & {
  * @public
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_raft, 2);
+  messageDesc(file_raft, 0);
 
 /**
  * @generated from message muster.raft.SnapshotTaken
@@ -97,24 +58,15 @@ export type SnapshotTaken = Message<"muster.raft.SnapshotTaken"> & {
  * @public
  */
 export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
-  messageDesc(file_raft, 3);
+  messageDesc(file_raft, 1);
 
 /**
- * Consensus traffic between managers. Payloads are opaque here: the store encodes and decodes them.
+ * Snapshots of the log between managers; messages have their own connections (raft-frames.ts). Payloads are opaque
+ * here: the store encodes and decodes them.
  *
  * @generated from service muster.raft.Raft
  */
 export const Raft: GenService<{
-  /**
-   * One long stream per pair of managers and direction; batches keep their order. Loss is allowed, raft repairs it.
-   *
-   * @generated from rpc muster.raft.Raft.Messages
-   */
-  messages: {
-    methodKind: "client_streaming";
-    input: typeof MessageBatchSchema;
-    output: typeof MessagesEndSchema;
-  },
   /**
    * One large message in chunks, aside from the others. The answer comes when the receiver has all of it.
    *
