@@ -2,7 +2,7 @@ import { arch, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { TaskEngine } from '../../pkg/engine/index.ts';
 import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
-import type { NodeDescription, NodeRole } from '../../pkg/model/index.ts';
+import type { GenericResource, NodeDescription, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
 import { type Attachments, BackSoon, Worker } from '../../pkg/worker/index.ts';
@@ -14,6 +14,7 @@ export interface WorkOptions {
   readonly hostname: string;
   /** `key=value` */
   readonly labels: readonly string[];
+  readonly genericResources: readonly GenericResource[];
   readonly version: string;
   readonly engine: TaskEngine;
   readonly network: HostNetwork;
@@ -85,7 +86,7 @@ export class HostWork implements ClusterWork {
   }
 
   #description(): NodeDescription {
-    const { hostname, labels, version } = this.#options;
+    const { hostname, labels, genericResources, version } = this.#options;
     const pairs = labels.map((label): [string, string] => {
       const at = label.indexOf('=');
       return at < 0 ? [label, ''] : [label.slice(0, at), label.slice(at + 1)];
@@ -99,6 +100,7 @@ export class HostWork implements ClusterWork {
       engineVersion: version,
       engineLabels: Object.fromEntries(pairs),
       plugins: PLUGINS,
+      genericResources,
     };
   }
 }

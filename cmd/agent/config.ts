@@ -31,6 +31,11 @@ const OPTIONS = [
     text: 'comma-separated key=value labels of this engine, for constraints',
   },
   {
+    name: 'generic-resource',
+    fallback: '',
+    text: 'comma-separated resources that tasks may reserve: gpu=2, or gpu=NAME once for each',
+  },
+  {
     name: 'insecure-registry',
     fallback: '',
     text: 'comma-separated host:port of registries to speak plain HTTP with',

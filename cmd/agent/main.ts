@@ -11,7 +11,7 @@ import {
   systemRandom,
   writeFileAtomic,
 } from '../../pkg/io/index.ts';
-import { errorMessage } from '../../pkg/model/index.ts';
+import { errorMessage, parseGenericResources } from '../../pkg/model/index.ts';
 import { createHostNetwork, type HostNetwork } from '../../pkg/overlaynet/index.ts';
 import { createRuntime } from '../../pkg/runtime/index.ts';
 import { Attachments } from '../../pkg/worker/index.ts';
@@ -65,6 +65,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     dataDir: config['data-dir'],
     hostname: config.hostname,
     labels: list(config['engine-label']),
+    genericResources: parseGenericResources(config['generic-resource']),
     version: VERSION,
     engine: engine.tasks,
     network,

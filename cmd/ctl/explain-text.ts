@@ -13,6 +13,10 @@ export interface Placement {
     readonly tasksOfService: number;
     readonly tasks: number;
     readonly faulty: boolean;
+    readonly quarantined: boolean;
+    readonly wishes: number;
+    readonly fullness: number;
+    readonly hasImage: boolean;
     readonly spread: readonly { readonly key: string; readonly value: string }[];
   }[];
 }
@@ -133,12 +137,22 @@ function rankingText({ ranking, nodesThatFit }: Placement, nodeId: string): read
   const place = at < 0 ? 'is not among the best by now' : `is choice ${at + 1} of ${nodesThatFit}`;
   return [
     `  its node ${place}:`,
-    ...ranking.map(({ id, hostname, tasksOfService, tasks, faulty, spread }) => {
-      const branch = spread.map(({ key, value }) => `, ${key}=${value}`).join('');
-      const bad = faulty ? ', failed often lately' : '';
-      return `    ${id === nodeId ? '*' : ' '} ${hostname}: ${tasksOfService} other tasks of the service, ${tasks} in all${branch}${bad}`;
-    }),
+    ...ranking.map((node) => `    ${node.id === nodeId ? '*' : ' '} ${rankedText(node)}`),
   ];
+}
+
+function rankedText(node: Placement['ranking'][number]): string {
+  return [
+    `${node.hostname}: ${node.tasksOfService} other tasks of the service`,
+    `${node.tasks} in all`,
+    ...node.spread.map(({ key, value }) => `${key}=${value}`),
+    ...(node.fullness > 0 ? [`${Math.round(node.fullness * 100)} % reserved`] : []),
+    ...(node.wishes > 0 ? [`meets ${node.wishes} preferences`] : []),
+    ...(node.wishes < 0 ? ['to be avoided'] : []),
+    ...(node.hasImage ? ['has the image'] : []),
+    ...(node.faulty ? ['failed often lately'] : []),
+    ...(node.quarantined ? ['in quarantine: several services fail there that run elsewhere'] : []),
+  ].join(', ');
 }
 
 function slotText(slot: Slot, now: number): readonly string[] {

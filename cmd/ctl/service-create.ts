@@ -10,6 +10,7 @@ import {
   oneOf,
   placement,
   readEnvironmentFile,
+  reserveGeneric,
   SCALAR_FLAGS,
   type SpecDraft,
   SWITCH_FLAGS,
@@ -87,6 +88,7 @@ export function addCreate(service: Command, context: () => Context): void {
     .option('--mount <fields>', 'type=volume|bind|tmpfs,source=…,target=…[,readonly]', collect)
     .option('--constraint <expression>', 'where tasks may run, node.labels.zone==a', collect)
     .option('--placement-pref <preference>', 'spread=node.labels.zone', collect)
+    .option('--generic-resource <kind=number>', 'generic resource to reserve, gpu=2', collect)
     .option('--secret <secret>', 'secret to mount, NAME or source=…,target=…,mode=0400', collect)
     .option('--config <config>', 'config to mount, NAME or source=…,target=…', collect)
     .option('--dns <address>', 'name server', collect)
@@ -142,6 +144,7 @@ function buildSpec(
   if (ports.length > 0) endpoint(spec).Ports = ports;
   const constraints = texts(options, 'constraint');
   if (constraints.length > 0) placement(spec).Constraints = [...constraints];
+  for (const pair of texts(options, 'genericResource')) reserveGeneric(spec, pair);
   const preferences = texts(options, 'placementPref');
   if (preferences.length > 0) placement(spec).Preferences = preferences.map(parsePreference);
   return spec;

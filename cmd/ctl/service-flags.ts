@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { ServiceSpec } from '../../pkg/model/index.ts';
+import { POLICY_LABELS, POLICY_PREFIX, type ServiceSpec } from '../../pkg/model/index.ts';
 import { Failure } from './failure.ts';
 import { parseBytes, parseCount, parseCpus, parseDuration, parsePair } from './units.ts';
 
@@ -54,6 +54,25 @@ function resources(spec: SpecDraft, kind: 'Limits' | 'Reservations'): Part<Resou
   const group = template.Resources[kind] ?? {};
   template.Resources[kind] = group;
   return group;
+}
+
+/** `gpu=2`; takes the place of what was reserved of that kind. */
+export function reserveGeneric(spec: SpecDraft, pair: string): void {
+  const [kind, value] = parsePair(pair);
+  const amount = parseCount(value, 'generic-resource');
+  releaseGeneric(spec, kind);
+  const group = resources(spec, 'Reservations');
+  const one = { DiscreteResourceSpec: { Kind: kind, Value: amount } };
+  group.GenericResources = [...(group.GenericResources ?? []), one];
+}
+
+/** Reserve no more of the kind. */
+export function releaseGeneric(spec: SpecDraft, kind: string): void {
+  const group = resources(spec, 'Reservations');
+  group.GenericResources = (group.GenericResources ?? []).filter(
+    (entry) =>
+      (entry as { DiscreteResourceSpec?: { Kind?: string } }).DiscreteResourceSpec?.Kind !== kind,
+  );
 }
 
 function restart(spec: SpecDraft): Part<NonNullable<ServiceSpec['TaskTemplate']>['RestartPolicy']> {
@@ -231,6 +250,7 @@ export const SCALAR_FLAGS: readonly Flag[] = [
       health(spec).StartPeriod = parseDuration(value, name);
     },
   },
+  ...POLICY_LABELS.map(policyFlag),
   ...updateFlags('update', 'UpdateConfig'),
   ...updateFlags('rollback', 'RollbackConfig'),
 ];
@@ -266,6 +286,17 @@ export const SWITCH_FLAGS: readonly Flag[] = [
     },
   },
 ];
+
+/** `--priority 80` is the label `muster.priority=80`. */
+function policyFlag({ name, value, text }: (typeof POLICY_LABELS)[number]): Flag {
+  return {
+    flags: `--${name} <${value}>`,
+    text,
+    apply: (spec, given): void => {
+      spec.Labels = { ...spec.Labels, [`${POLICY_PREFIX}${name}`]: given };
+    },
+  };
+}
 
 function updateFlags(prefix: string, key: 'UpdateConfig' | 'RollbackConfig'): readonly Flag[] {
   const policy = (spec: SpecDraft): Part<ServiceSpec['UpdateConfig']> => {

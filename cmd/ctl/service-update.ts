@@ -16,6 +16,8 @@ import {
   endpoint,
   environmentEntry,
   placement,
+  releaseGeneric,
+  reserveGeneric,
   type SpecDraft,
   splitWords,
   task,
@@ -113,6 +115,12 @@ const LIST_FLAGS: readonly ListFlag[] = [
         (entry) => entry.Spread?.SpreadDescriptor === wanted,
       );
     },
+  },
+  {
+    name: 'generic-resource',
+    text: 'generic resource to reserve',
+    add: reserveGeneric,
+    remove: releaseGeneric,
   },
   {
     name: 'publish',

@@ -24,6 +24,13 @@ export type {
 } from './endpoint.ts';
 export { ClusterError, type ErrorKind, errorMessage } from './error.ts';
 export {
+  claimGeneric,
+  type GenericResource,
+  genericEnvironment,
+  genericReservations,
+  parseGenericResources,
+} from './generic-resource.ts';
+export {
   type AttachmentId,
   type ClusterId,
   type ConfigId,
@@ -66,7 +73,9 @@ export {
 } from './object.ts';
 export {
   architecture,
+  nodeMatches,
   nodeSatisfies,
+  parseConstraint,
 } from './placement-constraint.ts';
 export {
   checkPortConflict,
@@ -101,6 +110,14 @@ export {
   newServiceRevision,
   rollbackService,
 } from './service-change.ts';
+export {
+  minAvailableOf,
+  type PlacementWish,
+  POLICY_LABELS,
+  POLICY_PREFIX,
+  type ServicePolicy,
+  servicePolicy,
+} from './service-policy.ts';
 export type {
   ConfigReferenceSpec,
   ContainerSpec,

@@ -1,3 +1,4 @@
+import type { GenericResource } from './generic-resource.ts';
 import type { InstantMs, NodeId, Version } from './id.ts';
 
 export type NodeRole = 'worker' | 'manager';
@@ -21,6 +22,8 @@ export interface NodeDescription {
   readonly engineVersion: string;
   readonly engineLabels: Readonly<Record<string, string>>;
   readonly plugins: readonly { readonly type: string; readonly name: string }[];
+  /** What `--generic-resource` of the agent says. */
+  readonly genericResources?: readonly GenericResource[] | undefined;
 }
 
 /** unknown: registered but not heard since the last change of leader; down: lease ended. */

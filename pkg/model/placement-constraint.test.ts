@@ -8,7 +8,7 @@ const node: Node = {
   version: VERSION_NONE,
   createdAt: 0 as InstantMs,
   updatedAt: 0 as InstantMs,
-  spec: { Role: 'manager', Availability: 'active', Labels: { Zone: 'A' } },
+  spec: { Role: 'manager', Availability: 'active', Labels: { Zone: 'A', disks: '4' } },
   description: {
     hostname: 'Host-1',
     os: 'linux',
@@ -42,6 +42,24 @@ test.each([
   ['node.labels.missing != x', true],
   ['engine.labels.disk == ssd', true],
   ['engine.labels.disk != ssd', false],
+  ['node.labels.Zone in a, b', true],
+  ['node.labels.Zone not in a,b', false],
+  ['node.hostname in host-2,host-3', false],
+  ['node.ip in 10.3.0.0/16, 10.1.0.0/16', true],
+  ['node.platform.arch in arm64,x86_64', true],
+  ['node.labels.Zone exists', true],
+  ['node.labels.missing exists', false],
+  ['node.labels.missing !exists', true],
+  ['node.labels.disks > 3', true],
+  ['node.labels.disks > 4', false],
+  ['node.labels.disks<10', true],
+  ['node.labels.Zone > 3', false],
+  ['node.labels.missing < 3', false],
+  ['node.hostname =~ ^host-\\d$', true],
+  ['node.hostname =~ ^web', false],
+  ['node.hostname !~ ^web', true],
+  ['node.hostname =~ (h+)+x', false],
+  ['node.unknown exists', false],
   ['node.unknown == x', false],
   ['nonsense', false],
 ])('%s is %s', (text, expected) => {
@@ -61,4 +79,12 @@ test('a constraint is a key, an operator and a value', () => {
   });
   expect(parseConstraint('==x')).toEqual({ error: "key '' is invalid" });
   expect(parseConstraint('a.b=x')).toHaveProperty('error');
+});
+
+test.each([
+  ['node.labels.a > many', "value 'many' of > is not a number"],
+  ['node.labels.a in ', "value '' is invalid"],
+  ['node.hostname =~ (', "'(' is no pattern: a ( is not closed"],
+])('%s is refused', (text, error) => {
+  expect(parseConstraint(text)).toEqual({ error: expect.stringContaining(error) });
 });

@@ -1,19 +1,40 @@
 import type { Node } from './node.ts';
+import { parsePattern } from './pattern.ts';
 
 /** One parsed line of `Placement.Constraints`: `node.labels.zone == a`. */
 export interface PlacementConstraint {
   readonly key: string;
-  readonly operator: '==' | '!=';
+  readonly operator: Operator;
+  /** Empty for `exists` and `!exists`. */
   readonly value: string;
 }
 
+/** The first two are Docker's. */
+type Operator = '==' | '!=' | 'in' | 'not in' | '<' | '>' | '=~' | '!~' | 'exists' | '!exists';
+
 const KEY = /^[a-z_][a-z0-9\-_.]+$/i;
 const VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
+const COMPARED = /^\s*([a-z_][a-z0-9\-_.]+)\s*(=~|!~|<|>|\s(?:not\s+)?in\s)\s*(.*?)\s*$/i;
+const PRESENT = /^\s*([a-z_][a-z0-9\-_.]+)\s+(!?exists)\s*$/i;
 const NODE_LABEL = 'node.labels.';
 const ENGINE_LABEL = 'engine.labels.';
+const KEYS: ReadonlySet<string> = new Set([
+  'node.id',
+  'node.hostname',
+  'node.ip',
+  'node.role',
+  'node.platform.os',
+  'node.platform.arch',
+]);
 
 /** The constraint, or why the text is none: SwarmKit's words (its constraint parser), without prefix. */
 export function parseConstraint(text: string): PlacementConstraint | { readonly error: string } {
+  const present = PRESENT.exec(text);
+  if (present) {
+    return { key: present[1] ?? '', operator: present[2]?.toLowerCase() as Operator, value: '' };
+  }
+  const compared = COMPARED.exec(text);
+  if (compared) return parseComparison(compared);
   for (const operator of ['==', '!='] as const) {
     const at = text.indexOf(operator);
     if (at < 0) continue;
@@ -23,24 +44,91 @@ export function parseConstraint(text: string): PlacementConstraint | { readonly 
     if (!VALUE.test(value)) return { error: `value '${value}' is invalid` };
     return { key, operator, value };
   }
-  return { error: 'constraint expected one operator from ==, !=' };
+  return {
+    error:
+      'constraint expected one operator from ==, != (or in, not in, <, >, =~, !~, exists, !exists)',
+  };
+}
+
+/** A constraint about something that every node has, or `service==NAME`; else why it is none. */
+export function parseExpression(text: string): PlacementConstraint | { readonly error: string } {
+  const parsed = parseConstraint(text);
+  if ('error' in parsed) return parsed;
+  const key = parsed.key.toLowerCase();
+  const known = KEYS.has(key) || key.startsWith(NODE_LABEL) || key.startsWith(ENGINE_LABEL);
+  return known || key === 'service' ? parsed : { error: `key '${parsed.key}' is not known` };
+}
+
+function parseComparison([, key = '', sign = '', value = '']: RegExpExecArray):
+  | PlacementConstraint
+  | { readonly error: string } {
+  const operator = sign.trim().toLowerCase().replace(/\s+/, ' ') as Operator;
+  if (value === '') return { error: `value '' is invalid` };
+  if ((operator === '<' || operator === '>') && !Number.isFinite(Number(value))) {
+    return { error: `value '${value}' of ${operator} is not a number` };
+  }
+  const pattern = operator === '=~' || operator === '!~' ? parsePattern(value) : undefined;
+  return pattern && 'error' in pattern ? pattern : { key, operator, value };
 }
 
 /** Does the node satisfy every constraint? An unreadable or unknown constraint is satisfied by no node. */
 export function nodeSatisfies(node: Node, constraints: readonly string[]): boolean {
   return constraints.every((text) => {
     const constraint = parseConstraint(text);
-    return !('error' in constraint) && satisfiesOne(node, constraint);
+    return !('error' in constraint) && nodeMatches(node, constraint);
   });
 }
 
-function satisfiesOne(node: Node, constraint: PlacementConstraint): boolean {
+/** Does the node satisfy this one? */
+export function nodeMatches(node: Node, constraint: PlacementConstraint): boolean {
   const key = constraint.key.toLowerCase();
-  if (key === 'node.ip') return compared(constraint, addressMatches(node, constraint.value));
-  const actual = attributeOf(node, constraint.key, key);
+  const actual = key === 'node.ip' ? node.status.address : attributeOf(node, constraint.key, key);
   if (actual === undefined) return false;
-  const wanted = key === 'node.platform.arch' ? architecture(constraint.value) : constraint.value;
-  return compared(constraint, actual.toLowerCase() === wanted.toLowerCase());
+  return holds(constraint, actual, (wanted) => {
+    if (key === 'node.ip') return addressMatches(node, wanted);
+    const name = key === 'node.platform.arch' ? architecture(wanted) : wanted;
+    return actual.toLowerCase() === name.toLowerCase();
+  });
+}
+
+function holds(
+  { operator, value }: PlacementConstraint,
+  actual: string,
+  equals: (wanted: string) => boolean,
+): boolean {
+  const among = (): boolean => value.split(',').some((one) => equals(one.trim()));
+  switch (operator) {
+    case '==':
+      return equals(value);
+    case '!=':
+      return !equals(value);
+    case 'in':
+      return among();
+    case 'not in':
+      return !among();
+    case 'exists':
+      return actual !== '';
+    case '!exists':
+      return actual === '';
+    case '=~':
+      return matchesPattern(actual, value);
+    case '!~':
+      return !matchesPattern(actual, value);
+    case '<':
+      return compareNumbers(actual, value) < 0;
+    default:
+      return compareNumbers(actual, value) > 0;
+  }
+}
+
+function matchesPattern(text: string, source: string): boolean {
+  const pattern = parsePattern(source);
+  return !('error' in pattern) && pattern.matches(text);
+}
+
+/** NaN when either is not a number: then nothing is smaller or greater. */
+function compareNumbers(left: string, right: string): number {
+  return left.trim() === '' ? Number.NaN : Number(left) - Number(right);
 }
 
 /** undefined: no node has such an attribute at all. Label keys keep their case. */
@@ -57,10 +145,6 @@ function attributeOf(node: Node, key: string, lower: string): string | undefined
     ['node.platform.arch', architecture(node.description?.architecture ?? '')],
   ]);
   return attributes.get(lower);
-}
-
-function compared({ operator }: PlacementConstraint, equal: boolean): boolean {
-  return operator === '==' ? equal : !equal;
 }
 
 /** One name per architecture: Go's, uname's and Docker's spellings mean the same machine. */

@@ -1,3 +1,4 @@
+import type { GenericResource } from './generic-resource.ts';
 import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
 
 /** Order is meaning: a task only moves right (SwarmKit api/types.proto TaskState, a Lamport clock). */
@@ -79,6 +80,8 @@ export interface Task {
   readonly desiredState: DesiredState;
   readonly status: TaskStatus;
   readonly networks: readonly NetworkAttachment[];
+  /** What the task holds of its node's generic resources, fixed with `nodeId`. */
+  readonly genericResources?: readonly GenericResource[] | undefined;
   /** A restarted task waits in `ready` until this instant, then its desired state becomes running. */
   readonly startAfter?: InstantMs | undefined;
   /** Restarts of this slot so far, and when each happened, newest last; bounded by the restart policy's window. */

@@ -1,4 +1,5 @@
 import { portsAsked } from './service.ts';
+import { validatePolicyLabels } from './service-policy.ts';
 import type { PortSpec, ServiceSpec, UpdateConfigSpec } from './service-spec.ts';
 import { refuse } from './validate-refuse.ts';
 import { validateTaskTemplate } from './validate-task-template.ts';
@@ -26,6 +27,7 @@ export function validateServiceSpec(spec: ServiceSpec): void {
   validateUpdate(spec.UpdateConfig);
   validateUpdate(spec.RollbackConfig);
   validateEndpoint(spec);
+  validatePolicyLabels(spec);
 }
 
 function validateName(name: string): void {

@@ -1,3 +1,4 @@
+import { validateGenericReservations } from './generic-resource.ts';
 import { parseConstraint } from './placement-constraint.ts';
 import type {
   ContainerSpec,
@@ -29,6 +30,7 @@ const IMAGE =
 export function validateTaskTemplate(template: TaskTemplateSpec): void {
   validateResources(template.Resources?.Limits);
   validateResources(template.Resources?.Reservations);
+  validateGenericReservations(template.Resources?.Reservations?.GenericResources ?? []);
   validateRestartPolicy(template.RestartPolicy);
   for (const text of template.Placement?.Constraints ?? []) {
     const constraint = parseConstraint(text);

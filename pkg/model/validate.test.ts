@@ -75,10 +75,34 @@ test.each([
   ],
   ['TaskSpec: restart-delay cannot be negative', template({ RestartPolicy: { Delay: -1 } })],
   [
-    'constraint expected one operator from ==, !=',
+    'constraint expected one operator from ==, != (or in, not in, <, >, =~, !~, exists, !exists)',
     template({ Placement: { Constraints: ['node.role'] } }),
   ],
   ["value '' is invalid", template({ Placement: { Constraints: ['node.role=='] } })],
+  [
+    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available',
+    { ...good, Labels: { 'muster.prioritty': '10' } },
+  ],
+  [
+    'label muster.priority: "200" is not a whole number from 0 to 100',
+    { ...good, Labels: { 'muster.priority': '200' } },
+  ],
+  [
+    'label muster.strategy: "binpac" is not one of spread, binpack',
+    { ...good, Labels: { 'muster.strategy': 'binpac' } },
+  ],
+  [
+    'label muster.prefer: key \'nodes.labels.x\' is not known in "nodes.labels.x==1"',
+    { ...good, Labels: { 'muster.prefer': 'nodes.labels.x==1' } },
+  ],
+  [
+    'TaskSpec: invalid generic resource gpu=0',
+    template({
+      Resources: {
+        Reservations: { GenericResources: [{ DiscreteResourceSpec: { Kind: 'gpu', Value: 0 } }] },
+      },
+    }),
+  ],
   ['Number of replicas must be non-negative', { ...good, Mode: { Replicated: { Replicas: -1 } } }],
   ['must specify only one service mode', { ...good, Mode: { Replicated: {}, Global: {} } }],
   ['TaskSpec: update-delay cannot be negative', { ...good, UpdateConfig: { Delay: -1 } }],

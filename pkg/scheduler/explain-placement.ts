@@ -1,8 +1,10 @@
-import { type InstantMs, type NodeId, revisionId, type Task, type View } from '../model/index.ts';
+import type { InstantMs, NodeId, ServiceSpec, Task, View } from '../model/index.ts';
 import type { Candidate, Filter, FilterName, Remedy } from './filter/filter.ts';
-import { isFaulty, measureLoad, type NodeLoad } from './node-load.ts';
+import { measureLoad, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { spreadKeys, spreadValue } from './preference.ts';
+import { badNodes } from './quarantine.ts';
+import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
 import { wantReader } from './want.ts';
 
@@ -23,6 +25,7 @@ export interface PlacementExplanation {
   readonly suggestions: readonly Suggestion[];
   /** The best nodes in the order in which they are taken. */
   readonly ranking: readonly RankedNode[];
+  readonly strategy: 'spread' | 'binpack';
 }
 
 export interface Suggestion {
@@ -38,6 +41,13 @@ export interface RankedNode {
   readonly tasks: number;
   /** This version failed here so often lately that other nodes come first. */
   readonly faulty: boolean;
+  /** Tasks of several services failed here lately that stand elsewhere. */
+  readonly quarantined: boolean;
+  /** `prefer` wishes that the node meets, less those of `avoid`. */
+  readonly wishes: number;
+  /** Share of CPU or memory that would be reserved. */
+  readonly fullness: number;
+  readonly hasImage: boolean;
   /** Values of the spread preferences, outermost first. */
   readonly spread: readonly { readonly key: string; readonly value: string }[];
 }
@@ -54,6 +64,8 @@ export function explainPlacement(
   const candidate: Candidate = { task, spec: want.spec };
   const loads = measureLoad(view, (other) => wants(other)?.demand, now, task.id);
   const asked = nodesAsked(view, task, loads);
+  const surroundings = { loads: loads.values(), bad: badNodes(loads) };
+  const ranking = new Ranking(view, want, task, surroundings);
   const refused: Refused[] = [];
   const fitting: NodeLoad[] = [];
   const pipeline = new Pipeline(candidate);
@@ -67,7 +79,8 @@ export function explainPlacement(
     nodesThatFit: fitting.length,
     refusals: refusalsOf(refused),
     suggestions: fitting.length > 0 ? [] : suggestionsOf(refused, candidate),
-    ranking: rank(fitting, candidate),
+    ranking: rank(fitting, candidate.spec, ranking),
+    strategy: want.policy.strategy,
   };
 }
 
@@ -170,19 +183,26 @@ function suggestion(what: string, ways: readonly Way[]): Suggestion {
   return { text: `${what} on ${nodes.length === 1 ? first : 'any of these nodes'}`, nodes };
 }
 
-function rank(fitting: readonly NodeLoad[], { task, spec }: Candidate): readonly RankedNode[] {
+function rank(
+  fitting: readonly NodeLoad[],
+  spec: ServiceSpec,
+  ranking: Ranking,
+): readonly RankedNode[] {
   const keys = spreadKeys(spec);
-  const version = revisionId(task.serviceId, task.specVersion);
-  const tree = new SpreadTree(keys, task);
+  const tree = new SpreadTree(keys, ranking);
   for (const load of fitting) tree.add(load);
   const best: RankedNode[] = [];
   tree.take((load) => {
     best.push({
       id: load.node.id,
       hostname: hostname(load),
-      tasksOfService: load.byService.get(task.serviceId) ?? 0,
+      tasksOfService: ranking.tasksOf(load),
       tasks: load.tasks,
-      faulty: isFaulty(load, version),
+      faulty: ranking.isFaulty(load),
+      quarantined: ranking.isBad(load),
+      wishes: ranking.wishes(load),
+      fullness: ranking.fullness(load),
+      hasImage: ranking.hasImage(load),
       spread: keys.map((key) => ({ key, value: spreadValue(load.node, key) })),
     });
     return best.length >= RANKED_MAX;

@@ -1,5 +1,7 @@
 import {
   compareTaskState,
+  type GenericResource,
+  genericReservations,
   type InstantMs,
   isTerminal,
   type Node,
@@ -26,17 +28,25 @@ export interface NodeLoad {
   readonly byService: Map<ServiceId, number>;
   nanoCpus: number;
   memoryBytes: number;
+  /** Named and counted resources that tasks hold. */
+  readonly generic: GenericResource[];
   /** Host-mode ports taken, `tcp/8080`. */
   readonly hostPorts: Set<string>;
+  /** Images that tasks of this node were made from: they are most likely there. */
+  readonly images: Set<string>;
   /** Recent failures by service version. */
   readonly failures: Map<RevisionId, number>;
+  /** Recent failures by service. */
+  readonly failuresOfService: Map<ServiceId, number>;
 }
 
 /** What one task of a spec takes from its node. */
 export interface Demand {
   readonly nanoCpus: number;
   readonly memoryBytes: number;
+  readonly generic: readonly GenericResource[];
   readonly hostPorts: readonly string[];
+  readonly image: string;
 }
 
 export function demandOf(spec: ServiceSpec): Demand {
@@ -44,7 +54,9 @@ export function demandOf(spec: ServiceSpec): Demand {
   return {
     nanoCpus: reserved?.NanoCPUs ?? 0,
     memoryBytes: reserved?.MemoryBytes ?? 0,
+    generic: genericReservations(spec),
     hostPorts: hostPortsOf(spec),
+    image: spec.TaskTemplate?.ContainerSpec?.Image ?? '',
   };
 }
 
@@ -74,7 +86,9 @@ export function addTask(load: NodeLoad, task: Task, demand: Demand | undefined):
     load.nanoCpus += demand.nanoCpus;
     load.memoryBytes += demand.memoryBytes;
     for (const port of demand.hostPorts) load.hostPorts.add(port);
+    load.images.add(demand.image);
   }
+  if (task.genericResources) load.generic.push(...task.genericResources);
   if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
   load.tasks += 1;
   load.byService.set(task.serviceId, (load.byService.get(task.serviceId) ?? 0) + 1);
@@ -91,21 +105,29 @@ export function isFaulty(load: NodeLoad, version: RevisionId): boolean {
   return (load.failures.get(version) ?? 0) >= FAILURES_MAX;
 }
 
-function emptyLoad(node: Node): NodeLoad {
+/** A node without tasks. */
+export function emptyLoad(node: Node): NodeLoad {
   return {
     node,
     tasks: 0,
     byService: new Map(),
     nanoCpus: 0,
     memoryBytes: 0,
+    generic: [],
     hostPorts: new Set(),
+    images: new Set(),
     failures: new Map(),
+    failuresOfService: new Map(),
   };
 }
 
 function noteFailure(load: NodeLoad, task: Task, now: InstantMs): void {
   const failed = task.status.state === 'failed' || task.status.state === 'rejected';
   if (!failed || task.status.at < now - FAILURE_WINDOW_MS) return;
-  const key = revisionId(task.serviceId, task.specVersion);
-  load.failures.set(key, (load.failures.get(key) ?? 0) + 1);
+  count(load.failures, revisionId(task.serviceId, task.specVersion));
+  count(load.failuresOfService, task.serviceId);
+}
+
+function count<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }

@@ -77,7 +77,11 @@ test.each([
   [
     'insufficient resources on 1 node',
     undefined,
-    { Resources: { Reservations: { GenericResources: [{}] } } },
+    {
+      Resources: {
+        Reservations: { GenericResources: [{ DiscreteResourceSpec: { Kind: 'gpu', Value: 1 } }] },
+      },
+    },
   ],
   [
     'missing plugin on 1 node',

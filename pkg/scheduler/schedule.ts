@@ -1,35 +1,39 @@
 import {
   type Change,
+  claimGeneric,
   type DeciderInput,
   type Decision,
   isRunnable,
   type NodeId,
   type RevisionId,
   revisionId,
+  slotName,
   type Task,
   updateObject,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
 import { addTask, type Demand, measureLoad, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
+import { Preemption } from './preempt.ts';
 import { spreadKeys } from './preference.ts';
+import { badNodes } from './quarantine.ts';
+import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
 import { type Want, wantReader } from './want.ts';
 
 /**
- * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together. A
- * task that fits nowhere says why, and is looked at again when something happened that may have made room.
+ * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together, of
+ * high priority first. A task that fits nowhere says why, and is looked at again when something happened that may have
+ * made room; if its service may preempt, tasks of lower priority are told to stop for it.
  */
 export function decidePlacement(input: DeciderInput): Decision {
+  const pending = [...input.view.waitingTasks()].filter(({ status }) => status.state === 'pending');
+  if (pending.length === 0) return { changes: [] };
   const again = mayHaveMadeRoom(input);
-  const waiting: Task[] = [];
-  for (const task of input.view.waitingTasks()) {
-    const asked = again || task.status.error === undefined;
-    if (asked && task.status.state === 'pending') waiting.push(task);
-  }
-  if (waiting.length === 0) return { changes: [] };
+  if (!again && pending.every(({ status }) => status.error !== undefined)) return { changes: [] };
   const placement = new Placement(input);
-  for (const tasks of grouped(waiting)) placement.placeGroup(tasks);
+  const asked = again ? pending : pending.filter((task) => placement.isAsked(task));
+  for (const tasks of placement.byPriority(grouped(asked))) placement.placeGroup(tasks);
   return { changes: placement.changes };
 }
 
@@ -48,11 +52,27 @@ class Placement {
   readonly #input: DeciderInput;
   readonly #wants: (task: Task) => Want | undefined;
   readonly #loads: ReadonlyMap<NodeId, NodeLoad>;
+  readonly #bad: ReadonlySet<NodeId>;
+  readonly #preemption: Preemption;
 
   constructor(input: DeciderInput) {
     this.#input = input;
     this.#wants = wantReader(input.view);
     this.#loads = measureLoad(input.view, (task) => this.#wants(task)?.demand, input.now);
+    this.#bad = badNodes(this.#loads);
+    this.#preemption = new Preemption(input.view, this.#wants);
+  }
+
+  /** Not refused before; or it waits for room that is being made for it, which nobody else may take meanwhile. */
+  isAsked(task: Task): boolean {
+    return task.status.error === undefined || this.#wants(task)?.policy.preempt === true;
+  }
+
+  /** Stable: groups of one priority stay as they are. */
+  byPriority(groups: readonly (readonly Task[])[]): readonly (readonly Task[])[] {
+    const priority = ([first]: readonly Task[]): number =>
+      (first && this.#wants(first)?.policy.priority) ?? 0;
+    return groups.toSorted((left, right) => priority(right) - priority(left));
   }
 
   /** Tasks of one spec: the nodes are filtered and ordered once. */
@@ -62,33 +82,39 @@ class Placement {
     if (!first || !want) return;
     const candidate: Candidate = { task: first, spec: want.spec };
     const pipeline = new Pipeline(candidate);
-    for (const task of tasks)
-      if (task.nodeId !== undefined) this.#confirm(task, want.demand, pipeline);
+    for (const task of tasks) if (task.nodeId !== undefined) this.#confirm(task, want, pipeline);
     const free = tasks.filter((task) => task.nodeId === undefined);
     if (free.length > 0) this.#spread(free, want, pipeline);
   }
 
-  #spread(tasks: readonly Task[], { spec, demand }: Want, pipeline: Pipeline): void {
+  #spread(tasks: readonly Task[], want: Want, pipeline: Pipeline): void {
     const [first] = tasks;
     if (!first) return;
-    const tree = new SpreadTree(spreadKeys(spec), first);
+    const loads = this.#loads.values();
+    const ranking = new Ranking(this.#input.view, want, first, { loads, bad: this.#bad });
+    const tree = new SpreadTree(spreadKeys(want.spec), ranking);
     for (const load of this.#loads.values()) if (pipeline.accepts(load)) tree.add(load);
     let refusal: string | undefined;
     for (const one of tasks) {
       const placed =
         refusal === undefined &&
-        tree.take((load) => pipeline.accepts(load) && this.#assign(one, demand, load));
+        tree.take((load) => pipeline.accepts(load) && this.#assign(one, want.demand, load));
       if (placed) continue;
       refusal ??= pipeline.explain(this.#loads.values());
       this.#refuse(one, refusal);
+      this.#makeRoom(one, want, this.#loads.values());
     }
   }
 
   /** Global tasks come with their node: it takes them or they wait. */
-  #confirm(task: Task, demand: Demand, pipeline: Pipeline): void {
+  #confirm(task: Task, want: Want, pipeline: Pipeline): void {
     const load = task.nodeId === undefined ? undefined : this.#loads.get(task.nodeId);
-    if (load && pipeline.accepts(load)) this.#assign(task, demand, load);
-    else this.#refuse(task, pipeline.explain(load ? [load] : []));
+    if (load && pipeline.accepts(load)) {
+      this.#assign(task, want.demand, load);
+      return;
+    }
+    this.#refuse(task, pipeline.explain(load ? [load] : []));
+    if (load) this.#makeRoom(task, want, [load]);
   }
 
   #assign(task: Task, demand: Demand, load: NodeLoad): true {
@@ -97,8 +123,16 @@ class Placement {
         ? 'scheduler assigned task to node'
         : 'scheduler confirmed task can run on preassigned node';
     const status = { state: 'assigned', at: this.#input.now, message } as const;
-    const assigned: Task = { ...task, nodeId: load.node.id, status };
+    const offered = load.node.description?.genericResources ?? [];
+    const claims = claimGeneric(offered, load.generic, demand.generic);
+    const assigned: Task = {
+      ...task,
+      nodeId: load.node.id,
+      status,
+      ...(claims?.length ? { genericResources: claims } : {}),
+    };
     addTask(load, assigned, demand);
+    this.#preemption.expect(load.node.id, assigned);
     this.changes.push(updateObject('task', assigned));
     return true;
   }
@@ -109,10 +143,23 @@ class Placement {
     const status = { ...task.status, message: 'pending task scheduling', error };
     this.changes.push(updateObject('task', { ...task, status }));
   }
+
+  #makeRoom(task: Task, want: Want, loads: Iterable<NodeLoad>): void {
+    if (!want.policy.preempt) return;
+    const plan = this.#preemption.planFor(task, want, loads);
+    if (!plan) return;
+    const load = this.#loads.get(plan.node);
+    if (load) addTask(load, task, want.demand);
+    const error = `preempted by ${slotName(task)} (priority ${want.policy.priority})`;
+    for (const victim of plan.victims) {
+      const status = { ...victim.status, error };
+      this.changes.push(updateObject('task', { ...victim, desiredState: 'shutdown', status }));
+    }
+  }
 }
 
 /** By service version, in order of first appearance. */
-function grouped(tasks: readonly Task[]): Iterable<readonly Task[]> {
+function grouped(tasks: readonly Task[]): readonly (readonly Task[])[] {
   const groups = new Map<RevisionId, Task[]>();
   for (const task of tasks) {
     const key = revisionId(task.serviceId, task.specVersion);
@@ -120,5 +167,5 @@ function grouped(tasks: readonly Task[]): Iterable<readonly Task[]> {
     if (group) group.push(task);
     else groups.set(key, [task]);
   }
-  return groups.values();
+  return [...groups.values()];
 }

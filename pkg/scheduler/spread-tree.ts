@@ -1,40 +1,34 @@
-import { compareText, revisionId, type ServiceId, type Task } from '../model/index.ts';
+import { compareText } from '../model/index.ts';
 import { Heap } from './heap.ts';
-import { isFaulty, type NodeLoad } from './node-load.ts';
+import type { NodeLoad } from './node-load.ts';
 import { spreadValue } from './preference.ts';
+import { compareRanks, type Rank, type Ranking } from './ranking.ts';
 
 /**
  * The nodes that may take a task, ordered for taking: branches by the spread preferences, the one with the fewest
- * tasks of the service first; within a branch the node where the service has not failed lately, then with the fewest
- * of its tasks, then with the fewest tasks, then by id.
+ * tasks of the service first; within a branch as the ranking says.
  */
 export class SpreadTree {
   readonly #keys: readonly string[];
-  readonly #task: Task;
+  readonly #ranking: Ranking;
   readonly #branches = new Map<string, SpreadTree>();
-  readonly #nodes: Heap<NodeLoad>;
+  readonly #nodes = new Heap<Rank>(compareRanks);
   #serviceTasks = 0;
 
-  constructor(keys: readonly string[], task: Task) {
+  constructor(keys: readonly string[], ranking: Ranking) {
     this.#keys = keys;
-    this.#task = task;
-    const version = revisionId(task.serviceId, task.specVersion);
-    this.#nodes = new Heap(
-      (left, right) =>
-        Number(isFaulty(left, version)) - Number(isFaulty(right, version)) ||
-        compareLoads(left, right, task.serviceId),
-    );
+    this.#ranking = ranking;
   }
 
   add(load: NodeLoad): void {
-    this.#serviceTasks += tasksOf(load, this.#task.serviceId);
+    this.#serviceTasks += this.#ranking.tasksOf(load);
     const [key, ...rest] = this.#keys;
     if (key === undefined) {
-      this.#nodes.push(load);
+      this.#nodes.push(this.#ranking.rank(load));
       return;
     }
     const value = spreadValue(load.node, key);
-    const branch = this.#branches.get(value) ?? new SpreadTree(rest, this.#task);
+    const branch = this.#branches.get(value) ?? new SpreadTree(rest, this.#ranking);
     this.#branches.set(value, branch);
     branch.add(load);
   }
@@ -50,9 +44,16 @@ export class SpreadTree {
   }
 
   #takeNode(place: (load: NodeLoad) => boolean): boolean {
-    for (let load = this.#nodes.pop(); load; load = this.#nodes.pop()) {
-      if (!place(load)) continue;
-      this.#nodes.push(load);
+    for (let best = this.#nodes.pop(); best; best = this.#nodes.pop()) {
+      const now = this.#ranking.rank(best.load);
+      // What was placed elsewhere since may have made this node worse (its zone is fuller).
+      if (compareRanks(now, best) > 0) {
+        this.#nodes.push(now);
+        continue;
+      }
+      if (!place(best.load)) continue;
+      this.#ranking.placed(best.load);
+      this.#nodes.push(this.#ranking.rank(best.load));
       return true;
     }
     return false;
@@ -69,16 +70,4 @@ export class SpreadTree {
     }
     return false;
   }
-}
-
-function compareLoads(left: NodeLoad, right: NodeLoad, service: ServiceId): number {
-  return (
-    tasksOf(left, service) - tasksOf(right, service) ||
-    left.tasks - right.tasks ||
-    compareText(left.node.id, right.node.id)
-  );
-}
-
-function tasksOf(load: NodeLoad, service: ServiceId): number {
-  return load.byService.get(service) ?? 0;
 }

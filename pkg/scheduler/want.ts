@@ -1,9 +1,17 @@
-import type { ServiceId, ServiceSpec, Task, View } from '../model/index.ts';
+import {
+  type ServiceId,
+  type ServicePolicy,
+  type ServiceSpec,
+  servicePolicy,
+  type Task,
+  type View,
+} from '../model/index.ts';
 import { type Demand, demandOf } from './node-load.ts';
 
 /** What a task is made from, and what it takes; read once per service version. */
 export interface Want {
   readonly spec: ServiceSpec;
+  readonly policy: ServicePolicy;
   readonly demand: Demand;
 }
 
@@ -29,6 +37,8 @@ export function wantReader(view: View): (task: Task) => Want | undefined {
 
 function readWant(view: View, serviceId: ServiceId, specVersion: number): Want | undefined {
   const revision = view.revision(serviceId, specVersion);
-  const spec = revision?.spec ?? view.get('service', serviceId)?.spec;
-  return spec && { spec, demand: demandOf(spec) };
+  const present = view.get('service', serviceId)?.spec;
+  const spec = revision?.spec ?? present;
+  // Labels are no part of what a task is made of: the present ones count for all versions.
+  return spec && { spec, policy: servicePolicy(present ?? spec), demand: demandOf(spec) };
 }

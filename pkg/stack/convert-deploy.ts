@@ -1,4 +1,10 @@
-import type { PortSpec, ServiceSpec, TaskTemplateSpec, UpdateConfigSpec } from '../model/index.ts';
+import {
+  POLICY_PREFIX,
+  type PortSpec,
+  type ServiceSpec,
+  type TaskTemplateSpec,
+  type UpdateConfigSpec,
+} from '../model/index.ts';
 import { asList, asMap, asText, isMap, stackProblem, type YamlMap } from './problem.ts';
 import { compact } from './scope.ts';
 import { durationNanos, nanoCpus, sizeBytes, wholeNumber } from './units.ts';
@@ -124,6 +130,16 @@ export function convertPlacement(deploy: YamlMap): NonNullable<TaskTemplateSpec[
         ? undefined
         : wholeNumber(max, 'placement.max_replicas_per_node') || undefined,
   });
+}
+
+/** `x-muster: {priority: 80}` is the label `muster.priority=80`; a list is its items between semicolons. */
+export function convertPolicy(service: YamlMap): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(asMap(service['x-muster'])).map(([name, value]) => [
+      `${POLICY_PREFIX}${name}`,
+      asList(value).map(asText).join('; '),
+    ]),
+  );
 }
 
 export function convertEndpoint(

@@ -4,6 +4,7 @@ import {
   convertEndpoint,
   convertMode,
   convertPlacement,
+  convertPolicy,
   convertResources,
   convertRestart,
   convertUpdate,
@@ -43,7 +44,11 @@ export function convertService(
   });
   return compact({
     Name: scopedName(scope, key),
-    Labels: sorted({ ...stackLabels(scope, deploy['labels']), [IMAGE_LABEL]: image }),
+    Labels: sorted({
+      ...stackLabels(scope, deploy['labels']),
+      ...convertPolicy(service),
+      [IMAGE_LABEL]: image,
+    }),
     TaskTemplate: template,
     Mode: convertMode(deploy),
     UpdateConfig: convertUpdate(deploy['update_config'], 'update_config'),

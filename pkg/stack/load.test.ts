@@ -149,3 +149,14 @@ test('what a stack cannot have is said, not silently dropped', () => {
     'container_name: Setting the container name is not supported.',
   ]);
 });
+
+test('x-muster becomes the labels of the policies', () => {
+  const stack = load(
+    'services:\n  web:\n    image: a\n    x-muster: {priority: 80, preempt: true, prefer: [node.labels.ssd exists, service==db]}\n',
+  );
+  expect(stack.services[0]?.Labels).toMatchObject({
+    'muster.priority': '80',
+    'muster.preempt': 'true',
+    'muster.prefer': 'node.labels.ssd exists; service==db',
+  });
+});

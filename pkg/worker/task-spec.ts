@@ -1,6 +1,7 @@
 import type { TaskContainerSpec, TaskNetwork } from '../engine/index.ts';
 import {
   ClusterError,
+  genericEnvironment,
   type NetworkId,
   type NetworkTable,
   NODE_LOCAL_NETWORKS,
@@ -54,7 +55,10 @@ export function taskContainerSpec(
     slot: task.slot,
     nodeId: surroundings.nodeId,
     nodeHostname: surroundings.hostname,
-    container,
+    container: {
+      ...container,
+      Env: [...(container.Env ?? []), ...genericEnvironment(task.genericResources ?? [])],
+    },
     limits: template.Resources?.Limits ?? undefined,
     reservations: template.Resources?.Reservations ?? undefined,
     logDriver: driver?.Name ? { name: driver.Name, options: driver.Options ?? {} } : undefined,

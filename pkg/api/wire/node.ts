@@ -1,6 +1,7 @@
 import type { Node } from '../../model/index.ts';
 import type { MemberStatus } from '../../store/index.ts';
 import type { DockerJson } from '../engine.ts';
+import { renderGenericResources } from './generic-resource.ts';
 import { timeText } from './time.ts';
 
 export interface NodeRendering {
@@ -49,6 +50,9 @@ function renderDescription(node: Node, tlsInfo: DockerJson | undefined): DockerJ
     Resources: {
       NanoCPUs: description?.nanoCpus ?? 0,
       MemoryBytes: description?.memoryBytes ?? 0,
+      ...(description?.genericResources?.length && {
+        GenericResources: renderGenericResources(description.genericResources),
+      }),
     },
     Engine: {
       EngineVersion: description?.engineVersion ?? '',

@@ -7,6 +7,7 @@ import {
   type View,
 } from '../../model/index.ts';
 import type { DockerJson } from '../engine.ts';
+import { renderGenericResources } from './generic-resource.ts';
 import { timeText } from './time.ts';
 
 /** The Engine API's Task. */
@@ -24,6 +25,9 @@ export function renderTask(view: View, task: Task): DockerJson {
     ...(isNumbered(task) && { Slot: task.slot }),
     ...(task.nodeId && { NodeID: task.nodeId }),
     Status: renderTaskStatus(task.status),
+    ...(task.genericResources && {
+      AssignedGenericResources: renderGenericResources(task.genericResources),
+    }),
     DesiredState: task.desiredState,
     NetworksAttachments: task.networks.map((attachment) => ({
       Network: networkOfAttachment(view, attachment.networkId),

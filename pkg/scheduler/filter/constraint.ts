@@ -1,7 +1,7 @@
-import { nodeSatisfies } from '../../model/index.ts';
+import { nodeSatisfies, parseConstraint } from '../../model/index.ts';
 import { type Candidate, type Filter, onNodes } from './filter.ts';
 
-const LABEL_WANTED = /^\s*node\.labels\.([^=!\s]+)\s*==\s*(.*?)\s*$/i;
+const NODE_LABEL = 'node.labels.';
 
 /** `Placement.Constraints` hold. */
 export const constraintFilter: Filter = {
@@ -26,10 +26,16 @@ export const constraintFilter: Filter = {
   },
 };
 
-/** The label that a node would have to carry: `zone=a` for `node.labels.zone==a`. */
+/** The label that a node would have to carry: `zone=a` for `node.labels.zone==a` or `node.labels.zone in a,b`. */
 function wantedLabel(text: string): string | undefined {
-  const [, key, value] = LABEL_WANTED.exec(text) ?? [];
-  return key === undefined ? undefined : `${key}=${value ?? ''}`;
+  const constraint = parseConstraint(text);
+  if ('error' in constraint || !constraint.key.toLowerCase().startsWith(NODE_LABEL)) {
+    return undefined;
+  }
+  const key = constraint.key.slice(NODE_LABEL.length);
+  if (constraint.operator === '==') return `${key}=${constraint.value}`;
+  if (constraint.operator === 'in') return `${key}=${constraint.value.split(',', 1)[0]?.trim()}`;
+  return constraint.operator === 'exists' ? `${key}=true` : undefined;
 }
 
 function constraints({ spec }: Candidate): readonly string[] {

@@ -1,0 +1,152 @@
+import { type PlacementConstraint, parseExpression } from './placement-constraint.ts';
+import type { ServiceSpec } from './service-spec.ts';
+import { refuse } from './validate-refuse.ts';
+
+/** Service labels with this prefix are wishes that the Engine API has no field for; an unknown one is an error. */
+export const POLICY_PREFIX = 'muster.';
+
+/** A soft wish about nodes: `node.labels.disk==ssd`, or `service==cache` for nodes where that service runs. */
+export interface PlacementWish extends PlacementConstraint {
+  readonly text: string;
+}
+
+/** What a service asks for with its `muster.…` labels, defaults filled in. */
+export interface ServicePolicy {
+  readonly strategy: 'spread' | 'binpack';
+  readonly prefer: readonly PlacementWish[];
+  readonly avoid: readonly PlacementWish[];
+  /** 0-100. */
+  readonly priority: number;
+  /** May tasks of services of clearly lower priority be stopped to make room? */
+  readonly preempt: boolean;
+  /** Running tasks that preemption may not go below: a number, or a share of the wanted ones. */
+  readonly minAvailable: { readonly tasks: number } | { readonly percent: number };
+}
+
+/** One label: what may stand in it, in words and for the command line. */
+export interface PolicyLabel {
+  /** Without the prefix; also the name of ctl's flag. */
+  readonly name: string;
+  readonly value: string;
+  readonly text: string;
+  /** Throws `ClusterError` for a value that means nothing. */
+  readonly read: (value: string, label: string) => Partial<ServicePolicy>;
+}
+
+export const POLICY_LABELS: readonly PolicyLabel[] = [
+  {
+    name: 'strategy',
+    value: 'spread|binpack',
+    text: 'spread tasks over nodes, or fill nodes one after the other',
+    read: (value, label) => ({ strategy: oneOf(value, label, ['spread', 'binpack']) }),
+  },
+  {
+    name: 'prefer',
+    value: 'expressions',
+    text: 'nodes to take first, node.labels.disk==ssd; service==cache',
+    read: (value, label) => ({ prefer: wishes(value, label) }),
+  },
+  {
+    name: 'avoid',
+    value: 'expressions',
+    text: 'nodes to take last, node.labels.old exists; service==batch',
+    read: (value, label) => ({ avoid: wishes(value, label) }),
+  },
+  {
+    name: 'priority',
+    value: '0-100',
+    text: 'who is placed first when there is little room',
+    read: (value, label) => ({ priority: wholeNumber(value, label, 100) }),
+  },
+  {
+    name: 'preempt',
+    value: 'true|false',
+    text: 'stop tasks of a priority lower by 10 or more to make room',
+    read: (value, label) => ({ preempt: oneOf(value, label, ['true', 'false']) === 'true' }),
+  },
+  {
+    name: 'min-available',
+    value: 'count|percent',
+    text: 'running tasks that preemption leaves, 2 or 50%',
+    read: (value, label) => ({ minAvailable: amount(value, label) }),
+  },
+];
+
+const LABELS: ReadonlyMap<string, PolicyLabel> = new Map(
+  POLICY_LABELS.map((label) => [label.name, label]),
+);
+
+const DEFAULTS: ServicePolicy = {
+  strategy: 'spread',
+  prefer: [],
+  avoid: [],
+  priority: 0,
+  preempt: false,
+  minAvailable: { tasks: 0 },
+};
+
+/** Throws `ClusterError` (400) for a label with the reserved prefix that is unknown or holds nonsense. */
+export function validatePolicyLabels(spec: ServiceSpec): void {
+  readPolicy(spec);
+}
+
+/** The policy of a spec that was accepted. A label that this version cannot read counts as absent. */
+export function servicePolicy(spec: ServiceSpec): ServicePolicy {
+  try {
+    return readPolicy(spec);
+  } catch {
+    return DEFAULTS;
+  }
+}
+
+/** How many running tasks must be left of `wanted`. */
+export function minAvailableOf({ minAvailable }: ServicePolicy, wanted: number): number {
+  if ('tasks' in minAvailable) return minAvailable.tasks;
+  return Math.ceil((wanted * minAvailable.percent) / 100);
+}
+
+function readPolicy({ Labels: labels }: ServiceSpec): ServicePolicy {
+  let policy = DEFAULTS;
+  for (const [key, value] of Object.entries(labels ?? {})) {
+    if (!key.startsWith(POLICY_PREFIX)) continue;
+    const known = LABELS.get(key.slice(POLICY_PREFIX.length));
+    if (!known) refuse(unknownLabel(key));
+    policy = { ...policy, ...known.read(value, key) };
+  }
+  return policy;
+}
+
+function unknownLabel(key: string): string {
+  const names = POLICY_LABELS.map(({ name }) => name);
+  return `label ${key} is not known: labels that begin with ${POLICY_PREFIX} are ${names.join(', ')}`;
+}
+
+function oneOf<const T extends string>(value: string, label: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  return found ?? refuse(`label ${label}: "${value}" is not one of ${allowed.join(', ')}`);
+}
+
+function wholeNumber(value: string, label: string, max: number): number {
+  const number = Number(value);
+  if (/^\d+$/.test(value) && number <= max) return number;
+  return refuse(`label ${label}: "${value}" is not a whole number from 0 to ${max}`);
+}
+
+function amount(value: string, label: string): ServicePolicy['minAvailable'] {
+  if (value.endsWith('%')) return { percent: wholeNumber(value.slice(0, -1), label, 100) };
+  return { tasks: wholeNumber(value, label, Number.MAX_SAFE_INTEGER) };
+}
+
+function wishes(value: string, label: string): readonly PlacementWish[] {
+  const texts = value.split(';').map((text) => text.trim());
+  return texts
+    .filter((text) => text !== '')
+    .map((text) => {
+      const parsed = parseExpression(text);
+      if ('error' in parsed) return refuse(`label ${label}: ${parsed.error} in "${text}"`);
+      if (parsed.key.toLowerCase() === 'service' && parsed.operator !== '==') {
+        return refuse(`label ${label}: say service==NAME, not "${text}"`);
+      }
+      return { ...parsed, text };
+    });
+}

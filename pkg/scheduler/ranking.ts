@@ -1,0 +1,135 @@
+import {
+  compareText,
+  type NodeId,
+  nodeMatches,
+  type PlacementWish,
+  type RevisionId,
+  revisionId,
+  type Task,
+  type View,
+} from '../model/index.ts';
+import { type Demand, isFaulty, type NodeLoad } from './node-load.ts';
+import type { Want } from './want.ts';
+
+const ZONE_LABEL = 'zone';
+/** With `spread`, reservations only matter in such steps: who reserves little is spread by number. */
+const FULLNESS_STEPS = 4;
+
+/** How good a node is for a task: compared number by number, smaller is better. */
+export interface Rank {
+  readonly load: NodeLoad;
+  readonly numbers: readonly number[];
+}
+
+/** The order in which the nodes are taken for tasks of one spec. Ties end at the node's id. */
+export class Ranking {
+  readonly #task: Task;
+  readonly #want: Want;
+  readonly #version: RevisionId;
+  readonly #bad: ReadonlySet<NodeId>;
+  readonly #prefer: readonly Wish[];
+  readonly #avoid: readonly Wish[];
+  readonly #tasksOfZone = new Map<string, number>();
+
+  constructor(
+    view: View,
+    want: Want,
+    task: Task,
+    surroundings: { readonly loads: Iterable<NodeLoad>; readonly bad: ReadonlySet<NodeId> },
+  ) {
+    this.#task = task;
+    this.#want = want;
+    this.#version = revisionId(task.serviceId, task.specVersion);
+    this.#bad = surroundings.bad;
+    this.#prefer = want.policy.prefer.map((wish) => resolve(view, wish));
+    this.#avoid = want.policy.avoid.map((wish) => resolve(view, wish));
+    for (const load of surroundings.loads) this.#countZone(load, this.tasksOf(load));
+  }
+
+  tasksOf(load: NodeLoad): number {
+    return load.byService.get(this.#task.serviceId) ?? 0;
+  }
+
+  isFaulty(load: NodeLoad): boolean {
+    return isFaulty(load, this.#version);
+  }
+
+  isBad(load: NodeLoad): boolean {
+    return this.#bad.has(load.node.id);
+  }
+
+  /** Wishes that the node meets, less those that speak against it. */
+  wishes(load: NodeLoad): number {
+    if (this.#prefer.length + this.#avoid.length === 0) return 0;
+    const met = (wish: Wish): boolean => wish(load);
+    return this.#prefer.filter(met).length - this.#avoid.filter(met).length;
+  }
+
+  hasImage(load: NodeLoad): boolean {
+    return load.images.has(this.#want.demand.image);
+  }
+
+  /** Share of the scarcer of CPU and memory that is reserved once the task is there. */
+  fullness(load: NodeLoad): number {
+    return fullness(load, this.#want.demand);
+  }
+
+  rank(load: NodeLoad): Rank {
+    const shunned = 2 * Number(this.isBad(load)) + Number(this.isFaulty(load));
+    const image = Number(!this.hasImage(load));
+    const wished = -this.wishes(load);
+    const numbers =
+      this.#want.policy.strategy === 'binpack'
+        ? [shunned, wished, -this.fullness(load), -load.tasks, image]
+        : [
+            shunned,
+            wished,
+            this.tasksOf(load),
+            this.#tasksOfZone.get(zoneOf(load)) ?? 0,
+            Math.floor(this.fullness(load) * FULLNESS_STEPS),
+            load.tasks,
+            image,
+          ];
+    return { load, numbers };
+  }
+
+  /** A task was given to the node. */
+  placed(load: NodeLoad): void {
+    this.#countZone(load, 1);
+  }
+
+  #countZone(load: NodeLoad, tasks: number): void {
+    const zone = zoneOf(load);
+    if (tasks > 0) this.#tasksOfZone.set(zone, (this.#tasksOfZone.get(zone) ?? 0) + tasks);
+  }
+}
+
+export function compareRanks(left: Rank, right: Rank): number {
+  for (const [at, number] of left.numbers.entries()) {
+    const difference = number - (right.numbers[at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return compareText(left.load.node.id, right.load.node.id);
+}
+
+type Wish = (load: NodeLoad) => boolean;
+
+function resolve(view: View, wish: PlacementWish): Wish {
+  if (wish.key.toLowerCase() !== 'service') return ({ node }) => nodeMatches(node, wish);
+  const id = view.byName('service', wish.value)?.id;
+  return ({ byService }) => id !== undefined && (byService.get(id) ?? 0) > 0;
+}
+
+function fullness(load: NodeLoad, demand: Demand): number {
+  const { nanoCpus = 0, memoryBytes = 0 } = load.node.description ?? {};
+  const share = (used: number, whole: number): number => (whole > 0 ? used / whole : 0);
+  return Math.max(
+    share(load.nanoCpus + demand.nanoCpus, nanoCpus),
+    share(load.memoryBytes + demand.memoryBytes, memoryBytes),
+  );
+}
+
+/** Nodes without the label are one zone. */
+function zoneOf({ node }: NodeLoad): string {
+  return node.spec.Labels?.[ZONE_LABEL] ?? '';
+}
