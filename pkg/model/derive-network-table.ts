@@ -2,6 +2,7 @@ import type { Attachment } from './attachment.ts';
 import type { NetworkEndpoint, NetworkService, NetworkTable } from './endpoint.ts';
 import { compareText, type NetworkId } from './id.ts';
 import type { Network } from './network.ts';
+import { networkWishes, taskWeight } from './network-labels.ts';
 import { endpointMode, networkTargets, type Service } from './service.ts';
 import { compareTaskState, slotName, type Task, taskName } from './task.ts';
 import type { View } from './view.ts';
@@ -13,7 +14,7 @@ export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | un
   const tasks = [...view.tasksOfNetwork(id)].filter(holdsAddress);
   const attached = [...view.list('attachment')].filter((one) => one.networkId === id);
   const endpoints = [
-    ...tasks.map((task) => endpointOf(task, id)),
+    ...tasks.map((task) => endpointOf(view, task, id)),
     ...attached.flatMap((attachment) => attachedEndpoint(attachment)),
   ].toSorted((left, right) => compareText(left.taskId, right.taskId));
   const services = servicesOf(view, network);
@@ -39,7 +40,8 @@ function holdsAddress(task: Task): boolean {
   return task.nodeId !== undefined && compareTaskState(task.status.state, 'running') <= 0;
 }
 
-function endpointOf(task: Task, id: NetworkId): NetworkEndpoint {
+function endpointOf(view: View, task: Task, id: NetworkId): NetworkEndpoint {
+  const spec = view.revision(task.serviceId, task.specVersion)?.spec;
   const attachment = task.networks.find((net) => net.networkId === id);
   const serving =
     task.status.state === 'running' &&
@@ -54,6 +56,7 @@ function endpointOf(task: Task, id: NetworkId): NetworkEndpoint {
     addresses: (attachment?.addresses ?? []).map(withoutPrefix),
     aliases: attachment?.aliases ?? [],
     state: serving ? 'in-service' : 'out',
+    weight: spec && taskWeight(spec),
   };
 }
 
@@ -95,6 +98,7 @@ function networkService(service: Service, network: Network): NetworkService {
     vips: endpointMode(service.spec) === 'vip' ? vips.map((vip) => withoutPrefix(vip.address)) : [],
     name: service.spec.Name ?? '',
     aliases: target?.aliases ?? [],
+    ...networkWishes(service.spec),
     ports: network.spec.Ingress ? ports : [],
   };
 }

@@ -21,6 +21,8 @@ export interface NetworkEndpoint {
   readonly addresses: readonly string[];
   readonly aliases: readonly string[];
   readonly state: EndpointState;
+  /** Share of the service's new connections relative to its other endpoints, 1 when absent; a whole number to 100. */
+  readonly weight?: number | undefined;
 }
 
 /** How clients of the network reach a service. */
@@ -30,6 +32,8 @@ export interface NetworkService {
   readonly vips: readonly string[];
   readonly name: string;
   readonly aliases: readonly string[];
+  /** `client`: all connections from one address go to the same endpoint while it is in service. */
+  readonly affinity?: 'client' | undefined;
   /** Ports the mesh publishes; only filled in the ingress network's table. */
   readonly ports: readonly PublishedPort[];
 }

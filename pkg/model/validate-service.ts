@@ -1,3 +1,4 @@
+import { validateNetworkLabels } from './network-labels.ts';
 import { portsAsked } from './service.ts';
 import { validatePolicyLabels } from './service-policy.ts';
 import type { PortSpec, ServiceSpec, UpdateConfigSpec } from './service-spec.ts';
@@ -28,6 +29,7 @@ export function validateServiceSpec(spec: ServiceSpec): void {
   validateUpdate(spec.RollbackConfig);
   validateEndpoint(spec);
   validatePolicyLabels(spec);
+  validateNetworkLabels(spec);
 }
 
 function validateName(name: string): void {

@@ -1,5 +1,5 @@
 import type { NetworkTable } from '../model/index.ts';
-import { backendsByService, inService } from './vip.ts';
+import { backendsByService, inService } from './backends.ts';
 
 /** What names mean on one network, for DNS. Names are lower case, without the last dot. */
 export interface Directory {
@@ -30,7 +30,7 @@ export function directoryOfTable(table: NetworkTable): Directory {
   }
   const backends = backendsByService(table);
   for (const service of table.services) {
-    const addresses = backends.get(service.serviceId) ?? [];
+    const addresses = [...new Set(backends.get(service.serviceId))];
     const answer = service.vips.length > 0 ? service.vips : addresses;
     for (const name of [...service.aliases, service.name]) {
       set(names, name, answer);

@@ -39,6 +39,11 @@ export const loadDestination: RuleExpression = {
   target: 1,
 };
 
+/** `ip saddr` into a register. */
+export function loadSource(target: number): RuleExpression {
+  return { kind: 'payload', base: 'network', offset: SOURCE_ADDRESS_OFFSET, length: 4, target };
+}
+
 export function matchDestination(address: string): readonly RuleExpression[] {
   return [loadDestination, equals(encodeIpv4(address))];
 }
@@ -48,13 +53,7 @@ export function matchSource(prefix: string): readonly RuleExpression[] {
   const { address, prefixLength } = parseCidr(prefix);
   const mask = prefixMask(prefixLength);
   return [
-    {
-      kind: 'payload',
-      base: 'network',
-      offset: SOURCE_ADDRESS_OFFSET,
-      length: 4,
-      target: 1,
-    },
+    loadSource(1),
     { kind: 'bitwise', source: 1, target: 1, mask, xor: Buffer.alloc(4) },
     equals(Buffer.from(encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0)))),
   ];

@@ -6,6 +6,7 @@ import {
   type RuleExpression,
 } from 'vxlan-netlink';
 import { must, type NetworkTable } from '../model/index.ts';
+import { backendsByService } from './backends.ts';
 import {
   balance,
   dispatchOnPort,
@@ -25,7 +26,6 @@ import {
 import type { Route } from './kernel/kernel.ts';
 import { INGRESS_LINK, TABLE_PREFIX } from './name.ts';
 import type { Chain, Ruleset } from './ruleset.ts';
-import { backendsByService } from './vip.ts';
 
 const PRIORITY_DNAT = -100;
 const PRIORITY_SNAT = 100;

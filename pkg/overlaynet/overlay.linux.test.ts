@@ -78,6 +78,26 @@ test('a VIP spreads connections evenly and the backends see the client', async (
   await ping('cl', VIP);
 });
 
+test('weights divide connections, and affinity keeps a client at one backend', async () => {
+  everyone(
+    table([...WEB.slice(0, 1).map((endpoint) => ({ ...endpoint, weight: 3 })), ...WEB.slice(2, 3)]),
+  );
+  expect(await lab.ask('cl', { host: VIP, port: 80 }, 40)).toEqual({
+    'c1 10.0.1.10': 30,
+    'c3 10.0.1.10': 10,
+  });
+  const sticky = table(WEB);
+  everyone({
+    ...sticky,
+    services: sticky.services.map((service) => ({ ...service, affinity: 'client' })),
+  });
+  const seen = await lab.ask('cl', { host: VIP, port: 80 }, 20);
+  expect(Object.values(seen)).toEqual([20]);
+  expect(await lab.ask('cl', { host: VIP, port: 80, udp: true }, 3)).toEqual({
+    [Object.keys(seen)[0] ?? '']: 3,
+  });
+});
+
 test('a task reaches itself through its VIP', async () => {
   everyone(table([{ address: '10.0.1.11', node: 1 }]));
   expect(await lab.ask('c1', { host: VIP, port: 80 }, 3)).toEqual({ 'c1 10.0.1.11': 3 });
@@ -110,6 +130,9 @@ test('connections drain while their backend stops, and end at once when its addr
   everyone(table(without(flow, true)));
   await expect.poll(() => udp.next()).not.toBe(flow);
   everyone(table(WEB.filter((_, index) => !held.startsWith(`c${index + 1}`))));
+  // Nothing may be under way meanwhile: the answer of a container that is dead in earnest never comes.
+  const tracked = (): Promise<string> => lab.run('cl', 'cat', '/proc/net/nf_conntrack');
+  await expect.poll(tracked).not.toContain(' tcp ');
   await expect.poll(() => tcp.next()).toBe('ECONNRESET');
 });
 

@@ -1,4 +1,5 @@
 import type { NetworkTable } from '../model/index.ts';
+import { inService } from './backends.ts';
 import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { addressWithoutPrefix } from './expression.ts';
@@ -10,7 +11,7 @@ import { planWays } from './plan.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
-import { inService, isSameList, VirtualIps } from './vip.ts';
+import { isSameList, VirtualIps } from './vip.ts';
 
 /** IPv6 and its neighbour discovery have no business on a bridge that never carries it. */
 const HUB_SYSCTLS = {

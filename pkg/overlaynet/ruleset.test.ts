@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
 import type { Command } from 'vxlan-netlink';
 import { AppliedRulesets } from './applied-rulesets.ts';
+import { backendsByService } from './backends.ts';
 import { ingressHostRuleset } from './ingress.ts';
 import { FakeKernel } from './kernel/fake.ts';
 import { hostRuleset } from './publish.ts';
 import { diffRulesets, type Ruleset, replaceTable } from './ruleset.ts';
 import { networkTable, type TestEndpoint } from './testing/table.ts';
-import { backendsByService, VirtualIps } from './vip.ts';
+import { VirtualIps } from './vip.ts';
 
 const SERVICES = [
   { name: 'web', vip: '10.0.1.2' },
@@ -17,7 +18,10 @@ const ENDPOINTS: readonly TestEndpoint[] = [
   { address: '10.0.1.11', node: 1 },
   { address: '10.0.1.13', node: 1, service: 'api' },
 ];
-const vips = (endpoints: readonly TestEndpoint[], services = SERVICES): Ruleset => {
+const vips = (
+  endpoints: readonly TestEndpoint[],
+  services: Parameters<typeof networkTable>[0]['services'] = SERVICES,
+): Ruleset => {
   const table = networkTable({ endpoints, services });
   const { sets, chains, table: name } = new VirtualIps(table, backendsByService(table)).ruleset;
   return { table: name, sets, chains };
@@ -34,11 +38,22 @@ const brief = (commands: readonly Command[]): readonly string[] =>
     return 'set' in command ? `${command.do} ${command.set}` : command.do;
   });
 
-test('a change of one service touches its chain alone', () => {
+test('a change of one service touches its slots alone, and its chain when their number is new', () => {
   const out = ENDPOINTS.map((endpoint, index) => ({ ...endpoint, out: index === 0 }));
   expect(brief(diffRulesets(vips(ENDPOINTS), vips(out)))).toEqual([
-    'flush-chain service-web-id',
-    'add-rule service-web-id',
+    'add-chain turn-1-2',
+    'add-rule turn-1-2',
+    'delete-elements vips 10.0.1.2',
+    'add-elements vips 10.0.1.2',
+    'delete-elements slots 10.0.1.2.1.0.0.0',
+    'delete-chain turn-2-2',
+  ]);
+  const moved = ENDPOINTS.map((endpoint, index) =>
+    index === 0 ? { ...endpoint, address: '10.0.1.14' } : endpoint,
+  );
+  expect(brief(diffRulesets(vips(ENDPOINTS), vips(moved)))).toEqual([
+    'delete-elements slots 10.0.1.2.1.0.0.0',
+    'add-elements slots 10.0.1.2.1.0.0.0',
   ]);
   expect(diffRulesets(vips(ENDPOINTS), vips(ENDPOINTS))).toEqual([]);
 });
@@ -47,13 +62,15 @@ test('the last backend going moves the VIP to the refused ones before its chain 
   const none = ENDPOINTS.filter(({ service }) => service !== 'api');
   expect(brief(diffRulesets(vips(ENDPOINTS), vips(none)))).toEqual([
     'delete-elements vips 10.0.1.3',
+    'delete-elements slots 10.0.1.3.0.0.0.0',
     'add-elements refused 10.0.1.3',
-    'delete-chain service-api-id',
+    'delete-chain turn-1-3',
   ]);
   expect(brief(diffRulesets(vips(none), vips(ENDPOINTS)))).toEqual([
-    'add-chain service-api-id',
-    'add-rule service-api-id',
+    'add-chain turn-1-3',
+    'add-rule turn-1-3',
     'add-elements vips 10.0.1.3',
+    'add-elements slots 10.0.1.3.0.0.0.0',
     'delete-elements refused 10.0.1.3',
   ]);
 });
@@ -65,7 +82,34 @@ test('slots do not depend on the order of the table', () => {
 test('a service without VIP has no chain', () => {
   expect(
     vips(ENDPOINTS, [{ name: 'web', vip: '10.0.1.2' }]).chains.map(({ name }) => name),
-  ).toEqual(['output', 'refuse', 'service-web-id']);
+  ).toEqual(['output', 'refuse', 'turn-2-2']);
+});
+
+/** Backend by slot of a service. */
+const slots = (ruleset: Ruleset): readonly string[] =>
+  (ruleset.sets.find(({ name }) => name === 'slots')?.elements ?? []).map(({ value }) =>
+    [...(value ?? [])].join('.'),
+  );
+
+test('weights are slots, as few as possible and spread over the round', () => {
+  const weights = [4, 2].map((weight, at) => ({ address: `10.0.1.${11 + at}`, node: 1, weight }));
+  const [web] = SERVICES;
+  const ruleset = vips(weights, web ? [web] : []);
+  expect(slots(ruleset)).toEqual(['10.0.1.11', '10.0.1.12', '10.0.1.11']);
+  expect(ruleset.chains.at(-1)?.name).toBe('turn-3-2');
+});
+
+test('with affinity a backend that leaves moves its own slots alone', () => {
+  const all = [11, 12, 13, 14].map((number) => ({ address: `10.0.1.${number}`, node: 1 }));
+  const service = { name: 'web', vip: '10.0.1.2', affinity: 'client' } as const;
+  const [before, after] = [all, all.slice(1)].map((endpoints) => slots(vips(endpoints, [service])));
+  expect(before).toHaveLength(64);
+  expect(after).toHaveLength(64);
+  const moved = before?.filter((address, slot) => address !== after?.[slot]);
+  expect(new Set(moved)).toEqual(new Set(['10.0.1.11']));
+  for (const { address } of all) {
+    expect(before?.filter((one) => one === address).length).toBeGreaterThan(7);
+  }
 });
 
 test('the mesh opens published ports with backends and nothing else', () => {
@@ -138,7 +182,7 @@ test('a rule that was exchanged for another is noticed once the table was seen i
   const wanted = vips(ENDPOINTS);
   rulesets.apply(wanted);
   expect(rulesets.repair()).toEqual([]);
-  const chain = { table: wanted.table, chain: 'service-web-id' };
+  const chain = { table: wanted.table, chain: 'turn-2-2' };
   namespace.commit([
     { do: 'flush-chain', ...chain },
     { do: 'add-rule', ...chain, expressions: [{ kind: 'masquerade' }] },

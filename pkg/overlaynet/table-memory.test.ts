@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { NetworkTable } from '../model/index.ts';
+import { backendsByService } from './backends.ts';
 import { diffRulesets, type Ruleset } from './ruleset.ts';
 import { EndpointMemory } from './table-memory.ts';
 import { networkTable } from './testing/table.ts';
-import { backendsByService, VirtualIps } from './vip.ts';
+import { VirtualIps } from './vip.ts';
 
 /** Endpoint by slot: absent, out, or in service of one of three services, on one of two nodes. */
 const endpointKind = fc.constantFrom(undefined, 'out', 's0', 's1', 's2');

@@ -1,5 +1,6 @@
-import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
-import { inService, isSameList } from './vip.ts';
+import type { NetworkEndpoint, NetworkTable } from '../model/index.ts';
+import { type Backends, slotsOf } from './backends.ts';
+import { isSameList } from './vip.ts';
 
 /** An endpoint as it was and as it is; one side is absent when it came or went. */
 export interface EndpointChange {
@@ -17,8 +18,8 @@ export class EndpointMemory {
   readonly #ofService = new Map<string, Set<string>>();
   readonly #backends = new Map<string, readonly string[]>();
 
-  /** Addresses in service by service, in byte order; the same array until one of them changes. */
-  get backends(): ReadonlyMap<string, readonly string[]> {
+  /** The same array until an endpoint of the service changes. */
+  get backends(): Backends {
     return this.#backends;
   }
 
@@ -61,11 +62,8 @@ export class EndpointMemory {
       this.#backends.delete(serviceId);
       return;
     }
-    const addresses = [...tasks].flatMap((id) => {
-      const endpoint = this.#known.get(id);
-      return endpoint && inService(endpoint) ? endpoint.addresses : [];
-    });
-    this.#backends.set(serviceId, addresses.toSorted(compareText));
+    const endpoints = [...tasks].flatMap((id) => this.#known.get(id) ?? []);
+    this.#backends.set(serviceId, slotsOf(endpoints));
   }
 }
 
@@ -89,6 +87,7 @@ function different(
 function isSame(left: NetworkEndpoint, right: NetworkEndpoint): boolean {
   return (
     left.state === right.state &&
+    left.weight === right.weight &&
     left.nodeId === right.nodeId &&
     left.serviceId === right.serviceId &&
     left.name === right.name &&

@@ -1,23 +1,31 @@
-import type { SetElement } from 'vxlan-netlink';
+import type { RuleExpression, SetElement } from 'vxlan-netlink';
 import { encodeIpv4 } from 'vxlan-netlink';
+import type { NetworkService, NetworkTable } from '../model/index.ts';
+import type { Backends } from './backends.ts';
 import {
-  compareText,
-  type NetworkEndpoint,
-  type NetworkService,
-  type NetworkTable,
-} from '../model/index.ts';
-import { balance, loadDestination, matchNewConnection, matchProtocol } from './expression.ts';
+  hostOrder,
+  loadDestination,
+  loadSource,
+  matchNewConnection,
+  matchProtocol,
+} from './expression.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
 
 const PRIORITY_DNAT = -100;
 /** Before DNAT, after connection tracking: still sees the VIP, already knows whether the connection is new. */
 const PRIORITY_REFUSE = -150;
+/**
+ * Services with the same number of slots share this many round-robin counters: two of them that a client asks in turn
+ * would otherwise always get the same slots.
+ */
+const COUNTERS = 64;
 
 /**
- * What every container on a network holds to reach the network's services: a verdict map from VIP to a chain per
- * service that gives each new connection the next backend. Established connections are not looked at again, so they
- * drain. A VIP without a backend refuses at once.
+ * What every container on a network holds to reach the network's services: a map from VIP and slot to backend, and a
+ * verdict map from VIP to a chain that picks the slot. Chains are shared by services with as many slots: one chain and
+ * one unnamed map for each service make the kernel's work quadratic. Established connections are not looked at again,
+ * so they drain. A VIP without a backend refuses at once.
  *
  * The work of an update grows with the services that changed. A ruleset's content is that of the newest update,
  * whichever update it came from; `token` and `step` tell them apart.
@@ -25,6 +33,7 @@ const PRIORITY_REFUSE = -150;
 export class VirtualIps {
   readonly #table: string;
   readonly #parts = new Map<string, ServicePart>();
+  readonly #chains = new Map<string, { readonly chain: Chain; users: number }>();
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
@@ -50,10 +59,10 @@ export class VirtualIps {
         ? [...touched].flatMap((id) => this.#parts.get(id)?.service ?? [])
         : services;
     for (const service of candidates) {
-      const addresses = backends.get(service.serviceId) ?? NOBODY;
+      const slots = backends.get(service.serviceId) ?? NOBODY;
       const known = this.#parts.get(service.serviceId);
-      if (known && isFor(known, service, addresses)) continue;
-      const part = servicePart(service, addresses);
+      if (known && isFor(known, service, slots)) continue;
+      const part = servicePart(service, slots);
       this.#parts.set(service.serviceId, part);
       if (known) old.push(known);
       fresh.push(part);
@@ -61,9 +70,11 @@ export class VirtualIps {
     if (this.#parts.size > services.length) old.push(...this.#drop(services));
     this.#services = services;
     if (old.length + fresh.length === 0) return;
+    const added = this.#use(fresh);
+    const removed = this.#release(old);
     const commands = diffRulesets(
-      { table: this.#table, ...contentOf(old) },
-      { table: this.#table, ...contentOf(fresh) },
+      { table: this.#table, sets: setsOf(old), chains: removed },
+      { table: this.#table, sets: setsOf(fresh), chains: added },
     );
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, commands });
   }
@@ -75,83 +86,179 @@ export class VirtualIps {
     return gone.map(([, part]) => part);
   }
 
+  /** Returns the chains that nobody used before. */
+  #use(parts: readonly ServicePart[]): readonly Chain[] {
+    const added: Chain[] = [];
+    for (const chain of parts.flatMap((part) => part.chain ?? [])) {
+      const known = this.#chains.get(chain.name);
+      if (known) known.users++;
+      else {
+        this.#chains.set(chain.name, { chain, users: 1 });
+        added.push(chain);
+      }
+    }
+    return added;
+  }
+
+  /** Returns the chains that nobody uses any more. */
+  #release(parts: readonly ServicePart[]): readonly Chain[] {
+    const removed: Chain[] = [];
+    for (const { name } of parts.flatMap((part) => part.chain ?? [])) {
+      const known = this.#chains.get(name);
+      if (!known) continue;
+      known.users--;
+      if (known.users > 0) continue;
+      this.#chains.delete(name);
+      removed.push(known.chain);
+    }
+    return removed;
+  }
+
   #newRuleset(step: Ruleset['step']): Ruleset {
-    const content = (): Pick<Ruleset, 'sets' | 'chains'> => contentOf([...this.#parts.values()]);
+    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()]);
+    const chains = (): Ruleset['chains'] => [...this.#chains.values()].map(({ chain }) => chain);
     return {
       table: this.#table,
       token: {},
       step,
       get sets(): Ruleset['sets'] {
-        return content().sets;
+        return sets();
       },
       get chains(): Ruleset['chains'] {
-        return [OUTPUT, REFUSE, ...content().chains];
+        return [OUTPUT, REFUSE, ...chains()];
       },
     };
   }
 }
 
-type Backends = ReadonlyMap<string, readonly string[]>;
-
 /** The rules of one service. */
 interface ServicePart {
   readonly service: NetworkService;
-  readonly addresses: readonly string[];
+  readonly backends: readonly string[];
   readonly vips: readonly SetElement[];
+  readonly slots: readonly SetElement[];
   readonly refused: readonly SetElement[];
-  readonly chains: readonly Chain[];
+  readonly chain: Chain | undefined;
 }
 
 const NOBODY: readonly string[] = [];
 
-function isFor(part: ServicePart, service: NetworkService, addresses: readonly string[]): boolean {
-  const sameAddresses = part.addresses === addresses || isSameList(part.addresses, addresses);
-  return sameAddresses && (part.service === service || isSameList(part.service.vips, service.vips));
+function isFor(part: ServicePart, service: NetworkService, backends: readonly string[]): boolean {
+  if (part.backends !== backends && !isSameList(part.backends, backends)) return false;
+  const known = part.service;
+  if (known === service) return true;
+  return known.affinity === service.affinity && isSameList(known.vips, service.vips);
 }
 
 export function isSameList(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && left.every((item, at) => item === right[at]);
 }
 
-function servicePart(service: NetworkService, addresses: readonly string[]): ServicePart {
-  const chain = `service-${service.serviceId}`;
+function servicePart(service: NetworkService, backends: readonly string[]): ServicePart {
   const keys = service.vips.map((vip) => encodeIpv4(vip));
-  const base = { service, addresses };
-  if (addresses.length === 0) {
-    return { ...base, vips: [], refused: keys.map((key) => ({ key })), chains: [] };
-  }
-  const vips = keys.map((key): SetElement => ({ key, verdict: { verdict: 'goto', chain } }));
-  const chains = keys.length > 0 ? [{ name: chain, rules: [balance(addresses)] }] : [];
-  return { ...base, vips, refused: [], chains };
-}
-
-function contentOf(parts: readonly ServicePart[]): Pick<Ruleset, 'sets' | 'chains'> {
-  const vips = parts.flatMap((part) => part.vips);
-  const refused = parts.flatMap((part) => part.refused);
+  const [first] = keys;
+  const base = { service, backends, vips: [], slots: [], refused: [], chain: undefined };
+  if (first === undefined) return base;
+  if (backends.length === 0) return { ...base, refused: keys.map((key) => ({ key })) };
+  const addresses = service.affinity === 'client' ? stickySlots(backends) : backends;
+  const chain =
+    service.affinity === 'client'
+      ? stickyChain(addresses.length)
+      : turnChain(addresses.length, first);
   return {
-    sets: [
-      { name: 'vips', shape: { key: ['ipv4'], value: 'verdict' }, elements: vips },
-      { name: 'refused', shape: { key: ['ipv4'] }, elements: refused },
-    ],
-    chains: parts.flatMap((part) => part.chains),
+    ...base,
+    chain,
+    vips: keys.map((key) => ({ key, verdict: { verdict: 'goto', chain: chain.name } })),
+    slots: keys.flatMap((key) =>
+      addresses.map((address, slot) => ({
+        key: Buffer.concat([key, hostOrder(slot)]),
+        value: encodeIpv4(address),
+      })),
+    ),
   };
 }
 
-/** Addresses of the endpoints in service, in byte order: the same slots on every host. */
-export function backendsByService(table: NetworkTable): ReadonlyMap<string, readonly string[]> {
-  const backends = new Map<string, string[]>();
-  for (const endpoint of table.endpoints) {
-    if (!inService(endpoint)) continue;
-    const list = backends.get(endpoint.serviceId) ?? [];
-    list.push(...endpoint.addresses);
-    backends.set(endpoint.serviceId, list);
-  }
-  for (const list of backends.values()) list.sort(compareText);
-  return backends;
+/** Each new connection gets the next slot. */
+function turnChain(slots: number, vip: Buffer): Chain {
+  const counter = vip.readUInt32BE(0) % COUNTERS;
+  return {
+    name: `turn-${slots}-${counter}`,
+    rules: [
+      [
+        loadDestination,
+        { kind: 'numgen', mode: 'increment', modulus: slots, target: SLOT_REGISTER },
+        ...TRANSLATE_SLOT,
+      ],
+    ],
+  };
 }
 
-export function inService(endpoint: NetworkEndpoint): boolean {
-  return endpoint.state === 'in-service';
+/** All connections from one address get the same slot. */
+function stickyChain(slots: number): Chain {
+  const hash = { kind: 'jhash', source: 2, length: 4, modulus: slots, seed: 0 } as const;
+  return {
+    name: `client-${slots}`,
+    rules: [
+      [loadSource(2), { ...hash, target: SLOT_REGISTER }, loadDestination, ...TRANSLATE_SLOT],
+    ],
+  };
+}
+
+/** The second quarter of register 1, behind the VIP. */
+const SLOT_REGISTER = 9;
+const TRANSLATE_SLOT: readonly RuleExpression[] = [
+  { kind: 'lookup', set: 'slots', source: 1, target: 1 },
+  { kind: 'dnat', address: 1 },
+];
+
+/**
+ * Slots by rendezvous hashing: when a backend comes or goes only the clients of its slots move. Sixteen for each
+ * backend, rounded up so that their number seldom changes.
+ */
+function stickySlots(backends: readonly string[]): readonly string[] {
+  const count = 2 ** Math.ceil(Math.log2(backends.length * 16));
+  const seeds = backends.map((address, at) => {
+    const before = backends.slice(0, at).filter((other) => other === address).length;
+    return { address, seed: hashOf(`${address} ${before}`) };
+  });
+  return Array.from({ length: count }, (_, slot) => {
+    const ranked = seeds.map(({ address, seed }) => ({ address, rank: mix(seed ^ mix(slot)) }));
+    return ranked.reduce((best, one) => (one.rank > best.rank ? one : best)).address;
+  });
+}
+
+/** FNV-1a. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+/** Finalizer of MurmurHash3. */
+function mix(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+function setsOf(parts: readonly ServicePart[]): Ruleset['sets'] {
+  return [
+    {
+      name: 'vips',
+      shape: { key: ['ipv4'], value: 'verdict' },
+      elements: parts.flatMap((part) => part.vips),
+    },
+    {
+      name: 'slots',
+      shape: { key: ['ipv4', 'mark'], value: ['ipv4'] },
+      elements: parts.flatMap((part) => part.slots),
+    },
+    {
+      name: 'refused',
+      shape: { key: ['ipv4'] },
+      elements: parts.flatMap((part) => part.refused),
+    },
+  ];
 }
 
 const OUTPUT: Chain = {

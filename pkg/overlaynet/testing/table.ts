@@ -15,6 +15,7 @@ export interface TestEndpoint {
   readonly service?: string | undefined;
   readonly out?: boolean | undefined;
   readonly aliases?: readonly string[] | undefined;
+  readonly weight?: number | undefined;
 }
 
 /** A network table as the store would derive it: node `n` is at 192.168.50.`n`, services are named by their id. */
@@ -31,6 +32,7 @@ export function networkTable(options: {
     readonly vip?: string | undefined;
     readonly ports?: readonly PublishedPort[] | undefined;
     readonly aliases?: readonly string[] | undefined;
+    readonly affinity?: 'client' | undefined;
   }[];
   readonly revision?: number | undefined;
 }): NetworkTable {
@@ -55,6 +57,7 @@ export function networkTable(options: {
       name: service.name,
       vips: service.vip === undefined ? [] : [service.vip],
       aliases: service.aliases ?? [],
+      affinity: service.affinity,
       ports: service.ports ?? [],
     })),
     gateways: ingress
@@ -79,5 +82,6 @@ function endpoint(given: TestEndpoint, index: number): NetworkEndpoint {
     addresses: [given.address],
     aliases: given.aliases ?? [],
     state: given.out === true ? 'out' : 'in-service',
+    weight: given.weight,
   };
 }

@@ -1,0 +1,44 @@
+import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
+
+export function inService(endpoint: NetworkEndpoint): boolean {
+  return endpoint.state === 'in-service';
+}
+
+/** Addresses by service id, each as often as it has slots. */
+export type Backends = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * The slots of one service: every address in service as often as its weight says, in an order that spreads an address
+ * over the whole round. The same on every host.
+ */
+export function slotsOf(endpoints: readonly NetworkEndpoint[]): readonly string[] {
+  const weighted = endpoints
+    .filter(inService)
+    .flatMap(({ addresses, weight }) =>
+      addresses.map((address) => ({ address, weight: weight ?? 1 })),
+    )
+    .toSorted((left, right) => compareText(left.address, right.address));
+  const divisor = weighted.reduce((common, { weight }) => greatestDivisor(common, weight), 0);
+  if (weighted.every(({ weight }) => weight === divisor)) {
+    return weighted.map(({ address }) => address);
+  }
+  const places = weighted.flatMap(({ address, weight }) => {
+    const count = weight / divisor;
+    return Array.from({ length: count }, (_, at) => ({ address, at: (at + 0.5) / count }));
+  });
+  return places.toSorted((left, right) => left.at - right.at).map(({ address }) => address);
+}
+
+export function backendsByService(table: NetworkTable): Backends {
+  const groups = new Map<string, NetworkEndpoint[]>();
+  for (const endpoint of table.endpoints) {
+    const group = groups.get(endpoint.serviceId);
+    if (group) group.push(endpoint);
+    else groups.set(endpoint.serviceId, [endpoint]);
+  }
+  return new Map([...groups].map(([service, endpoints]) => [service, slotsOf(endpoints)]));
+}
+
+function greatestDivisor(left: number, right: number): number {
+  return right === 0 ? left : greatestDivisor(right, left % right);
+}
