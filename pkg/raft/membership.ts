@@ -24,6 +24,8 @@ export function applyConfChange(r: Raft, change: ConfChange, index: Index): Conf
 function switchTo(r: Raft, membership: Membership): void {
   r.tracker.membership = membership;
   if (r.state !== 'StateLeader') return;
+  // Members that were not asked for the lease may elect somebody.
+  r.readIndex.endLease();
   const own = membership.progress.get(r.id);
   if (own === undefined || own.isLearner) {
     if (r.settings.stepDownOnRemoval) r.becomeFollower(r.term, NONE);

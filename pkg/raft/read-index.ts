@@ -35,6 +35,12 @@ export class ReadIndex {
     this.#begun.push({ round: this.#round, tick });
   }
 
+  /** What confirmed the lease was a quorum of another configuration. The next heartbeats begin a new one. */
+  endLease(): void {
+    this.#leaseTick = Number.NEGATIVE_INFINITY;
+    this.#begun.length = 0;
+  }
+
   /** What a heartbeat has to carry; undefined when no round is open. */
   heartbeatContext(): Uint8Array | undefined {
     if (this.#waiting.length === 0 && this.#begun.length === 0) return undefined;

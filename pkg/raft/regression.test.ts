@@ -125,6 +125,30 @@ test('etcd-raft 99: a lease is over as soon as leadership is handed over', () =>
   expect(group.member(1).reads).toEqual([]);
 });
 
+test('a lease is over when the configuration changes: others may now elect somebody', () => {
+  const config = { readOnlyOption: 'lease-based' } as const;
+  const group = new TestGroup({ voters: [1, 2, 3], learners: [4, 5], config });
+  group.elect(1);
+  group.run(2);
+  group.node(1).readIndex(key);
+  group.settle();
+  expect(group.member(1).reads).toHaveLength(1);
+  const changes = [
+    { type: 'addNode', nodeId: 4 },
+    { type: 'addNode', nodeId: 5 },
+    { type: 'removeNode', nodeId: 2 },
+    { type: 'removeNode', nodeId: 3 },
+  ] as const;
+  group.node(1).proposeConfChange({ changes });
+  group.settle();
+  expect(group.node(1).status().config).toEqual({ ...EMPTY_CONF_STATE, voters: [1, 4, 5] });
+  // 2 and 3 gave the lease; 4 and 5 are a quorum, and never did.
+  group.filter(() => false);
+  group.node(1).readIndex(key);
+  group.settle();
+  expect(group.member(1).reads).toHaveLength(1);
+});
+
 test('with lease-based reads a restarted node grants no vote for an election timeout', () => {
   const config = { readOnlyOption: 'lease-based', preVote: false } as const;
   const group = new TestGroup({ voters: [1, 2, 3], config });

@@ -43,6 +43,8 @@ export interface Tuning {
   readonly segmentBytes: number;
   /** Outcomes remembered for exactly-once (10 000). Must be the same on all members. */
   readonly requestsMax: number;
+  /** Changes remembered for who resumes `changes` (10 000). */
+  readonly historyChanges: number;
 }
 
 export interface StoreOptions {
@@ -138,6 +140,14 @@ export interface Store {
   propose(changes: readonly Change[], options?: CallOptions): Promise<Committed<void>>;
   /** Called synchronously after each applied entry, in order, before any promise of `update` for it resolves. */
   watch(listener: (batch: Batch) => void): Disposable;
+  /**
+   * The batches behind version `after`, each once and in order, then those to come, until the signal. A reader takes them
+   * at its own pace and never holds up the store; `after` may be what another manager's batches ended with.
+   * @throws ClusterError conflict, ERR_COMPACTED, when some of them are not kept any more, because the reader was too
+   * slow or away too long or a snapshot replaced them: read the view again and go on behind its index; unavailable when
+   * the store stops
+   */
+  changes(after: Version, signal: AbortSignal): AsyncIterable<Batch>;
 
   /** Leads AND has applied an entry of its own term, so that the view is complete. */
   isLeader(): boolean;

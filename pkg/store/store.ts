@@ -20,6 +20,7 @@ import type {
   UpdateOptions,
 } from './contract.ts';
 import { lockDirectory } from './directory-lock.ts';
+import { History } from './history.ts';
 import { Inbox } from './inbox.ts';
 import { Leadership } from './leadership.ts';
 import { Membership } from './membership.ts';
@@ -57,6 +58,7 @@ class LocalStore implements Store {
   readonly #membership: Membership;
   readonly #suspicion: Suspicion;
   readonly #watchers = new Set<(batch: Batch) => void>();
+  readonly #history: History;
   readonly #forgotten = new Set<number>();
   #running: Running | undefined;
   #ticks = 0;
@@ -67,6 +69,7 @@ class LocalStore implements Store {
     this.#options = options;
     this.#tuning = { ...TUNING, ...options.tuning };
     this.#machine = new StateMachine(this.#tuning.requestsMax);
+    this.#history = new History(this.#tuning.historyChanges, this.#machine.view.index);
     this.#leadership = new Leadership(logger);
     this.#peers = new Peers({
       clock,
@@ -143,6 +146,7 @@ class LocalStore implements Store {
         machine: this.#machine,
         onSnapshotWanted: (): void => this.#running?.snapshotter.take(),
       });
+      this.#history.forget(this.view.index);
       this.#running = this.#assemble(recovered, lock);
     } catch (error) {
       lock[Symbol.dispose]();
@@ -209,6 +213,10 @@ class LocalStore implements Store {
   watch(listener: (batch: Batch) => void): Disposable {
     this.#watchers.add(listener);
     return { [Symbol.dispose]: (): void => void this.#watchers.delete(listener) };
+  }
+
+  changes(after: Version, signal: AbortSignal): AsyncIterable<Batch> {
+    return this.#history.follow(after, signal);
   }
 
   isLeader(): boolean {
@@ -330,6 +338,7 @@ class LocalStore implements Store {
   }
 
   #publish(batch: Batch): void {
+    this.#history.add(batch);
     for (const listener of [...this.#watchers]) listener(batch);
   }
 
@@ -384,6 +393,7 @@ class LocalStore implements Store {
     const error = new ClusterError('unavailable', why);
     this.#proposals.failAll(error);
     this.#reads.failAll(error);
+    this.#history.end(error);
   }
 }
 

@@ -11,4 +11,5 @@ export const TUNING: Tuning = {
   logBytesMax: 64 * 1024 * 1024,
   segmentBytes: 16 * 1024 * 1024,
   requestsMax: 10_000,
+  historyChanges: 10_000,
 };

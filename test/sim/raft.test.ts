@@ -3,11 +3,15 @@ import * as core from 'raft-js';
 import { expect, test } from 'vitest';
 import { simulate } from './raft/simulation.ts';
 
-const SEEDS = 200;
+const SEEDS = 1000;
+/** Seeds beyond those that found a bug once. 1001: a lease outlived the configuration that gave it. */
+const FOUND = [1001];
+/** Runs that are repeated: the same seed must give the same run. */
+const REPEATED = 100;
 
-test('no rule of raft is broken, and the group recovers', { timeout: 120_000 }, () => {
+test('no rule of raft is broken, and the group recovers', { timeout: 300_000 }, () => {
   const total = { leaders: 0, commits: 0, reads: 0, configs: 0, snapshots: 0 };
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  for (const seed of [...Array(SEEDS + 1).keys()].slice(1).concat(FOUND)) {
     const { counts } = run(seed);
     for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += counts[key];
   }
@@ -20,7 +24,7 @@ test('no rule of raft is broken, and the group recovers', { timeout: 120_000 }, 
 });
 
 test('the same seed gives the same run', () => {
-  for (const seed of [3, 14, 159]) expect(run(seed).digest).toBe(run(seed).digest);
+  for (let seed = 1; seed <= REPEATED; seed++) expect(run(seed).digest).toBe(run(seed).digest);
 });
 
 function run(seed: number): ReturnType<typeof simulate> {

@@ -1,4 +1,13 @@
-import type { ConfState, Entry, HardState, Index, Message, NodeId, Status } from 'raft-js';
+import type {
+  ConfState,
+  Entry,
+  HardState,
+  Index,
+  Message,
+  NodeId,
+  Snapshot,
+  Status,
+} from 'raft-js';
 import { type Disk, holds } from './disk.ts';
 
 /** Entries behind the commit index that are compared again each time. */
@@ -19,6 +28,7 @@ interface Observed {
 export class Checker {
   /** The highest index that any node knows to be committed. */
   committed: Index = 0;
+  readonly #disks: ReadonlyMap<NodeId, Disk>;
   readonly #committedTerm = new Map<Index, number>();
   /** The term in which an entry was first known to be committed, which may be later than the entry's own. */
   readonly #committedIn = new Map<Index, number>();
@@ -31,6 +41,10 @@ export class Checker {
   /** How often each thing happened, so that a run that tests nothing is noticed. */
   readonly counts = { leaders: 0, commits: 0, reads: 0, configs: 0, snapshots: 0 };
 
+  constructor(disks: ReadonlyMap<NodeId, Disk>) {
+    this.#disks = disks;
+  }
+
   /** A node starts, perhaps again: what it knew in memory is gone. */
   started(id: NodeId): void {
     this.#seen.delete(id);
@@ -39,7 +53,8 @@ export class Checker {
   /** Looks at a node after it did something. */
   observe(status: Status, disk: Disk): void {
     const before = this.#seen.get(status.id);
-    const { term, commit, raftState } = status;
+    const { term, commit, applied, raftState } = status;
+    this.#require(applied <= commit, `${status.id} applied ${applied}, committed is ${commit}`);
     this.#seen.set(status.id, { term, commit, raftState });
     if (before !== undefined) {
       this.#require(term >= before.term, `term of ${status.id} went back to ${term}`);
@@ -61,6 +76,25 @@ export class Checker {
       this.#require(term >= previous, `terms in the log go back at ${index}`);
       previous = term;
     }
+  }
+
+  /** A leader is about to write entries of its own term: they go behind everything it has. */
+  leaderAppends({ id, term }: Status, entries: readonly Entry[], disk: Disk): void {
+    const own = entries.find((entry) => entry.term === term);
+    if (own === undefined) return;
+    const before = entries.filter((entry) => entry.term !== term).length;
+    const end = disk.view.lastIndex() + before;
+    this.#require(own.index > end, `leader ${id} replaces entry ${own.index} of its log`);
+  }
+
+  /** A node is about to write its hard state: nothing of the one before is taken back. */
+  remembers(id: NodeId, { term, vote, commit }: HardState, disk: Disk): void {
+    const { hardState: before } = disk.view.initialState();
+    if (before === null) return;
+    this.#require(term >= before.term, `stored term of ${id} goes back to ${term}`);
+    this.#require(commit >= before.commit, `stored commit of ${id} goes back to ${commit}`);
+    const kept = term > before.term || before.vote === 0 || vote === before.vote;
+    this.#require(kept, `${id} voted for ${before.vote} in term ${term}, then for ${vote}`);
   }
 
   /** A leader wrote a configuration change: it must have applied the one before. */
@@ -89,11 +123,11 @@ export class Checker {
   }
 
   /** The leader advanced its commit index: a quorum must have an entry of its term there, safe from crashes. */
-  leaderCommits(leader: Status, disks: ReadonlyMap<NodeId, Disk>): void {
+  leaderCommits(leader: Status): void {
     const { id, term, commit } = leader;
     for (const half of [leader.config.voters, leader.config.votersOutgoing]) {
       const count = half.filter((voter) => {
-        const disk = disks.get(voter);
+        const disk = this.#disks.get(voter);
         return disk !== undefined && holds(disk.durable, commit, term);
       }).length;
       const enough = half.length === 0 || count > half.length / 2;
@@ -117,11 +151,22 @@ export class Checker {
       const durable = durableTerm > term || disk.durable.lastIndex() >= index;
       this.#require(durable, `${from} acknowledges ${index} before it is durable`);
     }
+    if (m.type === 'MsgHeartbeat') this.#sendsCommit(m);
+    if (m.type === 'MsgSnap' && m.snapshot != null) this.#sendsSnapshot(to, m.snapshot);
   }
 
   /** A node applied the entry at `index`. */
   applied(index: Index, state: number): void {
     this.#same(this.#stateAt, index, state, `state at ${index}`);
+  }
+
+  /** A node begins with a snapshot: its configuration is the one that the entries up to there made. */
+  restored({ index, confState }: Snapshot): void {
+    let at = 0;
+    for (const changed of this.#configAt.keys()) if (changed <= index && changed > at) at = changed;
+    const known = this.#configAt.get(at);
+    const same = known === undefined || known === JSON.stringify(confState);
+    this.#require(same, `snapshot at ${index} has not the configuration of ${at}`);
   }
 
   configured(index: Index, config: ConfState): void {
@@ -137,6 +182,22 @@ export class Checker {
       index >= floor,
       `stale read on ${id}: ${index}, but ${floor} was committed before`,
     );
+  }
+
+  /** A heartbeat tells a member only of commits that it has acknowledged. */
+  #sendsCommit({ from, to, commit = 0 }: Message): void {
+    const disk = this.#disks.get(to);
+    const term = this.#committedTerm.get(commit);
+    if (disk === undefined || term === undefined) return;
+    const has = holds(disk.durable, commit, term);
+    this.#require(has, `heartbeat of ${from} commits ${commit} on ${to}, which lacks it`);
+  }
+
+  #sendsSnapshot(to: NodeId, { index, term, confState }: Snapshot): void {
+    const { voters, votersOutgoing, learners } = confState;
+    const knows = [...voters, ...votersOutgoing, ...learners].includes(to);
+    this.#require(knows, `snapshot at ${index} is sent to ${to}, which it does not know`);
+    if (index > 1) this.#same(this.#committedTerm, index, term, `snapshot at ${index}`);
   }
 
   #leads(status: Status, disk: Disk): void {

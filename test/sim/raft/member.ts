@@ -8,7 +8,9 @@ import {
   type RawNode,
 } from 'raft-js';
 import type { Checker } from './checker.ts';
+import type { Answer, Clients } from './clients.ts';
 import { type Disk, DiskStorage } from './disk.ts';
+import { Machine } from './machine.ts';
 import type { Endpoint, Network } from './network.ts';
 import type { Plan } from './plan.ts';
 import { TICK } from './plan.ts';
@@ -21,8 +23,15 @@ export interface World {
   readonly schedule: Schedule;
   readonly network: Network;
   readonly checker: Checker;
-  readonly disks: ReadonlyMap<NodeId, Disk>;
+  readonly clients: Clients;
   readonly newNode: (id: NodeId, storage: Storage, applied: Index) => RawNode;
+}
+
+interface Read {
+  readonly name: string;
+  readonly answer: Answer;
+  /** What was committed somewhere when it began. */
+  readonly floor: Index;
 }
 
 /** Errors that a caller has to expect. */
@@ -34,18 +43,21 @@ export class Member implements Endpoint {
   readonly id: NodeId;
   readonly disk: Disk;
   node: RawNode | undefined;
-  /** The state machine: a running hash over what was applied. */
-  appliedIndex: Index = 0;
-  state = 0;
+  readonly machine = new Machine();
   confState: ConfState;
+  /** Clients that wait for what becomes of their proposal. */
+  readonly calls = new Map<number, Answer>();
   readonly #world: World;
   readonly #initial: Snapshot;
   #incarnation = 0;
   #pausedUntil = 0;
   #appendWork: Message[] = [];
   #applyWork: Message[] = [];
-  #reads = new Map<number, Index>();
+  readonly #reads = new Map<number, Read>();
+  /** Know the index that must be applied first. */
+  #confirmed: (Read & { readonly index: Index })[] = [];
   #readCount = 0;
+  readonly #clockRate: number;
   #commitSeen: Index = 0;
   readonly #storage: DiskStorage;
 
@@ -56,6 +68,7 @@ export class Member implements Endpoint {
     this.#storage = new DiskStorage(disk);
     this.confState = initial.confState;
     this.#world = world;
+    this.#clockRate = world.plan.steadyClocks ? 1 : world.random.between(0.8, 1.25);
     if (initial.confState.voters.includes(id)) {
       disk.write({ snapshot: initial, entries: [], hardState: null });
       disk.sync();
@@ -68,7 +81,6 @@ export class Member implements Endpoint {
     this.#incarnation++;
     this.#appendWork = [];
     this.#applyWork = [];
-    this.#reads = new Map();
     this.#pausedUntil = 0;
     this.#install(snapshot.index === 0 ? { ...this.#initial, ...EMPTY } : snapshot);
     this.#world.checker.started(this.id);
@@ -82,6 +94,9 @@ export class Member implements Endpoint {
     if (this.node === undefined) return;
     this.node = undefined;
     this.#incarnation++;
+    this.calls.clear();
+    this.#reads.clear();
+    this.#confirmed = [];
     this.disk.crash(this.#world.random);
   }
 
@@ -89,17 +104,23 @@ export class Member implements Endpoint {
     this.#pausedUntil = this.#world.schedule.now + duration;
   }
 
-  /** Calls the node and does the work that follows. Dropped proposals and messages of strangers are no failure. */
-  use(call: (node: RawNode) => void): void {
+  /**
+   * Calls the node and does the work that follows.
+   * @returns false when it did not take it: a dropped proposal or a message of a stranger, which is no failure
+   */
+  use(call: (node: RawNode) => void): boolean {
     const { node } = this;
-    if (node === undefined) return;
+    if (node === undefined) return false;
+    let taken = true;
     try {
       call(node);
     } catch (error) {
       if (!EXPECTED.some((code) => hasCode(error, code))) throw error;
+      taken = false;
     }
     this.#world.checker.observe(node.status(), this.disk);
     this.#work();
+    return taken;
   }
 
   receive(m: Message): void {
@@ -115,21 +136,21 @@ export class Member implements Endpoint {
     if (m.type === 'MsgSnap') this.use((node) => node.reportSnapshot(m.to, true));
   }
 
-  read(): void {
+  read(name: string, answer: Answer): void {
     const key = this.#readCount++;
-    this.#reads.set(key, this.#world.checker.committed);
+    this.#reads.set(key, { name, answer, floor: this.#world.checker.committed });
     const ctx = new Uint8Array([this.#incarnation & 255, key >> 8, key & 255]);
     this.use((node) => node.readIndex(ctx));
   }
 
   /** Takes a snapshot of the state machine and drops old entries. */
   takeSnapshot(): void {
-    const index = this.appliedIndex;
+    const { index } = this.machine;
     if (this.node === undefined || index <= this.disk.view.snapshot().index) return;
     const term = this.disk.view.term(index);
-    const { confState, state } = this;
+    const { confState } = this;
     this.#storage.snapshotWanted = false;
-    const data = new Uint8Array(new Uint32Array([state]).buffer);
+    const data = this.machine.encode();
     const compactTo = index - this.#world.random.below(KEPT_ENTRIES_MAX);
     this.disk.takeSnapshot({ index, term, confState, data }, compactTo);
     this.disk.sync();
@@ -174,18 +195,22 @@ export class Member implements Endpoint {
   }
 
   #write(work: Pick<Ready, 'snapshot' | 'entries' | 'hardState'>): void {
+    const { checker } = this.#world;
     const first = work.entries[0];
+    const status = this.node?.status();
     this.disk.write({ snapshot: work.snapshot, entries: [], hardState: null });
     if (first !== undefined) {
-      this.#world.checker.written(work.entries, this.disk.view.term(first.index - 1));
+      checker.written(work.entries, this.disk.view.term(first.index - 1));
+      if (status?.raftState === 'StateLeader')
+        checker.leaderAppends(status, work.entries, this.disk);
     }
+    if (work.hardState !== null) checker.remembers(this.id, work.hardState, this.disk);
     this.disk.write({ ...work, snapshot: null });
-    const status = this.node?.status();
     if (status?.raftState === 'StateLeader' && work.entries.some((e) => e.type !== 'EntryNormal')) {
-      this.#world.checker.proposedConfChange(status, this.disk);
+      checker.proposedConfChange(status, this.disk);
     }
     if (work.snapshot !== null) this.#install(work.snapshot);
-    if (work.hardState !== null) this.#world.checker.commits(work.hardState, this.disk);
+    if (work.hardState !== null) checker.commits(work.hardState, this.disk);
   }
 
   #checkCommit(node: RawNode): void {
@@ -193,26 +218,31 @@ export class Member implements Endpoint {
     if (status.commit <= this.#commitSeen) return;
     this.#commitSeen = status.commit;
     if (status.raftState !== 'StateLeader') return;
-    this.#world.checker.leaderCommits(status, this.#world.disks);
+    this.#world.checker.leaderCommits(status);
   }
 
   #install(snapshot: Snapshot): void {
-    this.appliedIndex = snapshot.index;
+    const { checker } = this.#world;
+    this.machine.restore(snapshot);
     this.confState = snapshot.confState;
-    this.state = snapshot.data.length === 0 ? 0 : readState(snapshot.data);
-    if (snapshot.index > 1) this.#world.checker.applied(snapshot.index, this.state);
+    if (snapshot.index > 1) {
+      checker.applied(snapshot.index, this.machine.hash);
+      checker.restored(snapshot);
+    }
+    this.#answerReads();
   }
 
   #apply(entries: readonly Entry[]): void {
     for (const entry of entries) {
       // A snapshot may have overtaken entries that wait to be applied.
-      if (entry.index <= this.appliedIndex) continue;
-      if (entry.index !== this.appliedIndex + 1) {
-        throw new RaftError('ErrInvariant', `applies ${entry.index} after ${this.appliedIndex}`);
+      const { index } = this.machine;
+      if (entry.index <= index) continue;
+      if (entry.index !== index + 1) {
+        throw new RaftError('ErrInvariant', `applies ${entry.index} after ${index}`);
       }
-      this.appliedIndex = entry.index;
-      this.state = mix(this.state, entry);
-      this.#world.checker.applied(entry.index, this.state);
+      this.#answerCall(entry);
+      this.#answerReads();
+      this.#world.checker.applied(entry.index, this.machine.hash);
       if (entry.type === 'EntryNormal') continue;
       const config = this.node?.applyConfChange(decodeConfChange(entry), entry.index) ?? null;
       if (config === null) continue;
@@ -226,11 +256,30 @@ export class Member implements Endpoint {
       const [incarnation, high, low] = requestCtx;
       if (incarnation !== (this.#incarnation & 255)) continue;
       const key = (high ?? 0) * 256 + (low ?? 0);
-      const floor = this.#reads.get(key);
-      if (floor === undefined) continue;
+      const read = this.#reads.get(key);
+      if (read === undefined) continue;
       this.#reads.delete(key);
-      this.#world.checker.reads(this.id, floor, index);
+      this.#world.checker.reads(this.id, read.floor, index);
+      this.#confirmed.push({ ...read, index });
     }
+    this.#answerReads();
+  }
+
+  #answerCall(entry: Entry): void {
+    const done = this.machine.apply(entry);
+    if (done === undefined) return;
+    this.#world.clients.applied(done.call, entry.index);
+    this.calls.get(done.call)?.(done.output, entry.index);
+    this.calls.delete(done.call);
+  }
+
+  #answerReads(): void {
+    if (this.#confirmed.length === 0) return;
+    const { index } = this.machine;
+    for (const read of this.#confirmed) {
+      if (read.index <= index) read.answer(this.machine.read(read.name), index);
+    }
+    this.#confirmed = this.#confirmed.filter((read) => read.index > index);
   }
 
   #queueAppend(m: Message): void {
@@ -299,8 +348,9 @@ export class Member implements Endpoint {
   }
 
   #tickLater(incarnation: number): void {
-    const { steadyClocks } = this.#world.plan;
-    const length = steadyClocks ? TICK : TICK * this.#world.random.between(0.8, 1.25);
+    const { plan, network, random } = this.#world;
+    const jitter = plan.steadyClocks ? 1 : random.between(0.9, 1.1);
+    const length = TICK * (network.healed ? 1 : this.#clockRate) * jitter;
     this.#world.schedule.after(length, () => {
       if (incarnation !== this.#incarnation) return;
       this.#whenAwake(() => {
@@ -319,14 +369,3 @@ export class Member implements Endpoint {
 }
 
 const EMPTY = { index: 0, term: 0, data: new Uint8Array(0) };
-
-function readState(data: Uint8Array): number {
-  return new DataView(data.buffer, data.byteOffset).getUint32(0, true);
-}
-
-/** FNV-1a over the entry, continuing from `state`. */
-function mix(state: number, entry: Entry): number {
-  let hash = (state ^ 0x811c9dc5 ^ entry.index ^ (entry.term << 16)) >>> 0;
-  for (const byte of entry.data ?? []) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return Math.imul(hash ^ entry.index, 0x01000193) >>> 0;
-}

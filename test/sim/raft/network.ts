@@ -20,6 +20,8 @@ export class Network {
   readonly endpoints = new Map<NodeId, Endpoint>();
   /** After the end of all faults. */
   healed = false;
+  /** Changes with every message that is sent. */
+  trace = 0;
   readonly #blocked = new Set<string>();
   readonly #plan: Plan;
   readonly #random: Random;
@@ -32,6 +34,7 @@ export class Network {
   }
 
   send(m: Message): void {
+    this.trace = mix(this.trace, m);
     const drop = !this.healed && this.#random.chance(this.#plan.dropRate);
     if (drop || this.#blocked.has(link(m.from, m.to))) {
       this.#lose(m);
@@ -88,4 +91,13 @@ export class Network {
 
 function link(from: NodeId, to: NodeId): string {
   return `${from}>${to}`;
+}
+
+function mix(hash: number, m: Message): number {
+  const { type, from, to, term = 0, index = 0, commit = 0, entries = [] } = m;
+  let mixed = hash;
+  for (const part of [type.length, from, to, term, index, commit, entries.length]) {
+    mixed = Math.imul(mixed ^ part, 0x01000193) >>> 0;
+  }
+  return mixed;
 }

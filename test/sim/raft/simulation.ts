@@ -1,5 +1,6 @@
 import type { ConfChange, ConfChangeSingle, ConfState, NodeId, RawNode, Snapshot } from 'raft-js';
 import { Checker, Violation } from './checker.ts';
+import { Clients } from './clients.ts';
 import { Disk } from './disk.ts';
 import { Member, type World } from './member.ts';
 import { Network } from './network.ts';
@@ -20,6 +21,8 @@ export interface Result {
 
 const FAULTY_TIME = 4000;
 const HEALING_ROUNDS = 60;
+/** Mostly to remove or demote itself: the change whose commit others may not hear of. */
+const LEADER_CHANGES_ITSELF = 0.15;
 
 /** One seed: a group under faults, then without; every rule is checked all the time. Throws what goes wrong. */
 export function simulate(seed: number, core: Core): Result {
@@ -33,23 +36,27 @@ class Simulation {
   readonly #plan: Plan;
   readonly #schedule = new Schedule();
   readonly #network: Network;
-  readonly #checker = new Checker();
+  readonly #checker: Checker;
+  readonly #clients: Clients;
   readonly #members: Member[] = [];
   #faulty = true;
-  #proposals = 0;
+  /** Whether a write that was made after all faults was answered. */
+  #writes: () => boolean = () => false;
 
   constructor(seed: number, core: Core) {
     this.#random = new Random(seed);
     this.#plan = drawPlan(seed, this.#random);
     this.#network = new Network(this.#plan, this.#random, this.#schedule);
     const disks = new Map<NodeId, Disk>();
+    this.#checker = new Checker(disks);
+    this.#clients = new Clients(this.#random, this.#schedule);
     const world: World = {
       plan: this.#plan,
       random: this.#random,
       schedule: this.#schedule,
       network: this.#network,
       checker: this.#checker,
-      disks,
+      clients: this.#clients,
       newNode: (id, storage, applied) =>
         new core.RawNode({
           ...this.#plan.config,
@@ -79,21 +86,23 @@ class Simulation {
       if (member.node === undefined) member.start();
     }
     this.#converge();
+    this.#clients.judge();
   }
 
   result(): Result {
     const ends = this.#members.map(
-      (m) => `${m.id}:${m.appliedIndex}:${m.state}:${m.node?.status().term}`,
+      ({ id, machine, node }) => `${id}:${machine.index}:${machine.hash}:${node?.status().term}`,
     );
     const { counts } = this.#checker;
-    return { plan: this.#plan, counts, digest: `${ends.join(' ')} ${JSON.stringify(counts)}` };
+    const digest = `${ends.join(' ')} ${this.#network.trace} ${JSON.stringify(counts)}`;
+    return { plan: this.#plan, counts, digest };
   }
 
   #planFaults(): void {
     const plan = this.#plan;
     const any = (): Member => this.#random.pick(this.#members);
-    this.#every(plan.proposeEvery, () => this.#propose(this.#chosen()));
-    this.#every(plan.readEvery, () => any().read());
+    this.#every(plan.proposeEvery, () => this.#clients.write(this.#chosen()));
+    this.#every(plan.readEvery, () => this.#clients.read(any()));
     this.#every(plan.snapshotEvery, () => any().takeSnapshot());
     this.#every(plan.confChangeEvery, () => this.#changeConfig(this.#chosen()));
     this.#every(plan.transferEvery, () => this.#disturb(any()));
@@ -118,18 +127,15 @@ class Simulation {
     return this.#random.pick(this.#members);
   }
 
-  #propose(member: Member): void {
-    const data = new TextEncoder().encode(`v${this.#proposals++}`);
-    member.use((node) => node.propose(data));
-  }
-
   #changeConfig(member: Member): void {
     const random = this.#random;
     const types = ['addNode', 'addNode', 'addLearner', 'removeNode', 'removeNode'] as const;
     const changes: ConfChangeSingle[] = [];
     const count = random.pick([0, 1, 1, 1, 2, 3]);
     for (let i = 0; i < count; i++) {
-      changes.push({ type: random.pick(types), nodeId: 1 + random.below(this.#plan.nodes) });
+      const any = 1 + random.below(this.#plan.nodes);
+      const nodeId = random.chance(LEADER_CHANGES_ITSELF) ? member.id : any;
+      changes.push({ type: random.pick(types), nodeId });
     }
     const v1 = count === 1 && random.chance(0.4);
     const change: ConfChange = v1
@@ -182,12 +188,12 @@ class Simulation {
       if (!config.autoLeave) leader.use((node) => node.proposeConfChange({ changes: [] }));
       return false;
     }
-    const end = leader.appliedIndex;
+    const { index, hash } = leader.machine;
     const settled = this.#members
       .filter((m) => isMember(config, m.id))
-      .every((m) => m.appliedIndex === end && m.state === leader.state);
-    if (settled && round > 4) return true;
-    if (round < HEALING_ROUNDS / 2) this.#propose(leader);
+      .every(({ machine }) => machine.index === index && machine.hash === hash);
+    if (settled && this.#writes()) return true;
+    if (round < HEALING_ROUNDS / 2) this.#writes = this.#clients.write(leader);
     return false;
   }
 

@@ -1,0 +1,82 @@
+/**
+ * Plants one bug after the other and simulates seeds 1, 2, 3 … until it is found:
+ * `npx tsx --conditions=source test/sim/mutate.ts raft|store [--seeds 400] [--only PART] [--easy]`.
+ * `--easy`: only those that few seeds must find, as a check that the simulation sees anything at all. Exit code 1 when
+ * one is not found.
+ */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { withPlanted } from './plant.ts';
+import { EASY as EASY_RAFT, MUTANTS as RAFT } from './raft/mutants.ts';
+import type * as RaftSimulation from './raft/simulation.ts';
+import { EASY as EASY_STORE, MUTANTS as STORE } from './store/mutants.ts';
+import type * as StoreSimulation from './store/simulation.ts';
+
+/** Plays one seed; throws what goes wrong. */
+type Play = (seed: number) => Promise<unknown>;
+
+const SUBJECTS = {
+  raft: { mutants: RAFT, easy: EASY_RAFT, folders: ['pkg/raft', 'test'], load: loadRaft },
+  store: { mutants: STORE, easy: EASY_STORE, folders: ['pkg', 'test'], load: loadStore },
+} as const;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seeds: { type: 'string', default: '400' },
+    only: { type: 'string', default: '' },
+    easy: { type: 'boolean', default: false },
+  },
+});
+const [name] = positionals;
+if (name !== 'raft' && name !== 'store') throw new Error('say which simulation: raft or store');
+const subject = SUBJECTS[name];
+const chosen = subject.mutants.filter(
+  (mutant) =>
+    mutant.name.includes(values.only) && (!values.easy || subject.easy.includes(mutant.name)),
+);
+let missed = 0;
+process.stdout.write('| planted bug | found by seed | how |\n|---|---|---|\n');
+for (const mutant of chosen) {
+  const finding = await withPlanted(mutant, subject.folders, async (root) =>
+    firstFinding(await subject.load(root), Number(values.seeds)),
+  );
+  if (finding === undefined) missed++;
+  const [seed, how] = finding ?? ['MISSED', ''];
+  process.stdout.write(`| ${mutant.name} | ${seed} | ${how} |\n`);
+}
+process.stdout.write(`${chosen.length - missed} of ${chosen.length} found\n`);
+process.exitCode = missed === 0 && chosen.length > 0 ? 0 : 1;
+
+async function loadRaft(root: string): Promise<Play> {
+  const core = await load<RaftSimulation.Core>(root, 'pkg/raft/index.ts');
+  const { simulate } = await import('./raft/simulation.ts');
+  return async (seed) => simulate(seed, core);
+}
+
+async function loadStore(root: string): Promise<Play> {
+  const { simulate } = await load<typeof StoreSimulation>(root, 'test/sim/store/simulation.ts');
+  return simulate;
+}
+
+async function load<T>(root: string, file: string): Promise<T> {
+  return (await import(pathToFileURL(join(root, file)).href)) as T;
+}
+
+async function firstFinding(play: Play, count: number): Promise<[number, string] | undefined> {
+  for (let seed = 1; seed <= count; seed++) {
+    try {
+      await play(seed);
+    } catch (error) {
+      return [seed, whatOf(error)];
+    }
+  }
+  return undefined;
+}
+
+function whatOf(error: unknown): string {
+  const lines = [];
+  for (let at = error; at instanceof Error; at = at.cause) lines.push(at.message.split('\n')[0]);
+  return lines.join(': ').replaceAll('|', '/').slice(0, 160);
+}
