@@ -188,6 +188,41 @@ test('a removed manager is told, and the rest goes on; one that the quorum needs
   await expect(refused).rejects.toThrow('may result in loss of quorum');
 });
 
+test('a removed manager goes only when the rest needs it no more, even after a power failure', async () => {
+  for (const size of [2, 2, 2, 4]) {
+    await using cluster = await TestCluster.of(size);
+    const leader = await cluster.leader();
+    const gone = await cluster.follower();
+    const rest = [...cluster.managers.keys()].filter((raftId) => raftId !== gone.member.raftId);
+    const killed = new Promise<void>((resolve, reject) => {
+      gone.onRemoved = (): void => {
+        Promise.all([...cluster.managers.keys()].map((raftId) => cluster.kill(raftId))).then(
+          () => resolve(),
+          reject,
+        );
+      };
+    });
+    leader.store.removeMember(gone.member.raftId).catch(() => undefined);
+    await killed;
+    // A minority of the rest never comes back.
+    for (const raftId of rest.slice(0, Math.floor(rest.length / 2) + 1))
+      await cluster.restart(raftId);
+    await write((await cluster.leader()).store, 'after');
+  }
+});
+
+test('a removal whose author dies half way is finished by the next leader', async () => {
+  await using cluster = await TestCluster.of(4);
+  const leader = await cluster.leader();
+  const gone = await cluster.follower();
+  const here = (): boolean =>
+    leader.store.members().some(({ raftId }) => raftId === gone.member.raftId);
+  leader.store.removeMember(gone.member.raftId).catch(() => undefined);
+  while (here()) await new Promise((resolve) => setImmediate(resolve));
+  await cluster.kill(leader.member.raftId);
+  await until(() => gone.removed);
+});
+
 test('a leader that is removed hands over first', async () => {
   await using cluster = await TestCluster.of(3);
   const leader = await cluster.leader();

@@ -25,15 +25,16 @@ export interface MembershipOptions {
 
 const TIMEOUT_MS = 20_000;
 const TRANSFER_MS = 5000;
-/** Between two promotions: a change that was dropped is asked for again. */
-const PROMOTION_TICKS = 10;
+/** Between two changes of the leader's own: one that was dropped is asked for again. */
+const CHANGE_TICKS = 5;
 /** A learner that lacks no more than this becomes a voter. */
 const CAUGHT_UP_ENTRIES = 64;
 
 /** The managers as members of the raft group: one change at a time, never to a group without a quorum. */
 export class Membership {
   readonly #options: MembershipOptions;
-  #promotingUntil = 0;
+  #changingUntil = 0;
+  #released = false;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -86,15 +87,38 @@ export class Membership {
     await this.#change('addLearner', member.raftId, request, options);
   }
 
+  /**
+   * Resolves when the member may go: the leader appends a second entry, which changes nothing more, after the removal took
+   * effect; with it a quorum of the rest has made durable that it did. Before that the vote of the member may be needed.
+   */
   async remove(raftId: number, options: CallOptions = {}): Promise<void> {
-    const { machine, leadership } = this.#options;
-    if (machine.removedMembers.has(raftId)) return;
-    if (!machine.members.has(raftId)) {
+    const { machine, leadership, self, clock, tuning } = this.#options;
+    if (!machine.members.has(raftId) && !machine.removedMembers.has(raftId)) {
       throw new ClusterError('not-found', `manager ${raftId} is not a member`);
     }
-    this.#checkQuorumWithout(raftId);
-    if (leadership.lead === raftId) await this.transfer(undefined, options);
-    await this.#change('removeNode', raftId, this.#options.newRequest(), options);
+    if (machine.members.has(raftId)) {
+      this.#checkQuorumWithout(raftId);
+      if (leadership.lead === raftId) await this.transfer(undefined, options);
+      const request = this.#options.newRequest();
+      const removal = this.#change('removeNode', raftId, request, options);
+      // When another one was faster, this member hears nothing any more of its own removal.
+      if (raftId === self.raftId) removal.catch(() => undefined);
+      else await removal;
+    }
+    const mayGo = (): boolean =>
+      raftId === self.raftId
+        ? this.#released
+        : machine.removedMembers.get(raftId)?.settled === true;
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? TIMEOUT_MS);
+    while (!mayGo()) {
+      if (clock.monotonicMs() >= deadline) throw this.noLeader();
+      await sleep(clock, tuning.tickMs / 4, options.signal);
+    }
+  }
+
+  /** This member was told that it is out and may go. */
+  released(): void {
+    this.#released = true;
   }
 
   /** Resolves when another member leads. @throws ClusterError when there is none to take over */
@@ -122,13 +146,26 @@ export class Membership {
     }
   }
 
-  /** To be called at short intervals: the leader makes voters of learners that have caught up. */
+  /** To be called at short intervals: the leader finishes what was begun with members. */
   tick(): void {
-    const { leadership, machine, clock, replica, newRequest, logger, tuning } = this.#options;
+    const { leadership, machine, clock, replica, tuning, self } = this.#options;
     const now = clock.monotonicMs();
-    if (!leadership.leading || now < this.#promotingUntil) return;
+    if (!leadership.elected || now < this.#changingUntil) return;
+    if (machine.removedMembers.has(self.raftId)) {
+      // As leader of a group that it is not in it can change nothing any more.
+      const target = this.#mostAdvanced(self.raftId);
+      if (target !== undefined) replica().transferLeader(target);
+    } else if (!leadership.leading || !(this.#settle() || this.#promote())) {
+      return;
+    }
+    this.#changingUntil = now + CHANGE_TICKS * tuning.tickMs;
+  }
+
+  /** A learner that has caught up becomes a voter. */
+  #promote(): boolean {
+    const { machine, replica, newRequest, logger } = this.#options;
     const candidates = [...machine.members.values()].filter((member) => member.promote);
-    if (candidates.length === 0) return;
+    if (candidates.length === 0) return false;
     const { progress, commit } = replica().status();
     for (const { raftId, nodeId, address } of candidates) {
       const view = progress.get(raftId);
@@ -138,9 +175,19 @@ export class Membership {
       const changes = [{ type: 'addNode', nodeId: raftId }] as const;
       replica().proposeConfChange({ changes, context: encodeMemberCommand(command) });
       logger.info('manager caught up and becomes a voter', { member: raftId });
-      this.#promotingUntil = now + PROMOTION_TICKS * tuning.tickMs;
-      return;
+      return true;
     }
+    return false;
+  }
+
+  /** The second half of a removal. */
+  #settle(): boolean {
+    const { machine, replica, newRequest } = this.#options;
+    const open = [...machine.removedMembers.values()].find((member) => member.settled !== true);
+    if (open === undefined) return false;
+    const changes = [{ type: 'removeNode', nodeId: open.raftId }] as const;
+    replica().proposeConfChange({ changes, context: encodeMemberCommand(newRequest()) });
+    return true;
   }
 
   async #change(
@@ -158,6 +205,7 @@ export class Membership {
       },
       timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
       signal: options.signal,
+      mayBePassedOver: true,
     });
     if (outcome.refusal) {
       throw new ClusterError(

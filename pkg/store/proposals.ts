@@ -25,6 +25,8 @@ export interface Attempt {
   readonly send: (onDropped: () => void) => void;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** A leader may pass over it without a word (a configuration change while another one is under way). */
+  readonly mayBePassedOver?: boolean | undefined;
 }
 
 interface Pending extends Attempt {
@@ -41,6 +43,7 @@ interface Pending extends Attempt {
 }
 
 const RETRY_FIRST_MS = 500;
+const RETRY_PASSED_OVER_MS = 100;
 const RETRY_MAX_MS = 4000;
 const RETRY_UNSENT_MS = 50;
 /** Without a leader in reach nothing is sent; waiting for an election is worth this long. */
@@ -76,7 +79,8 @@ export class Proposals {
         else resolve(result);
       };
       const now = this.#options.clock.monotonicMs();
-      const times = { startedAt: now, retryAt: now, retryMs: RETRY_FIRST_MS, takerAt: now };
+      const retryMs = attempt.mayBePassedOver ? RETRY_PASSED_OVER_MS : RETRY_FIRST_MS;
+      const times = { startedAt: now, retryAt: now, retryMs, takerAt: now };
       const pending: Pending = { ...attempt, ...times, sent: false, ownTerm: 0, settle };
       this.#pending.set(attempt.id, pending);
       if (signal?.aborted) {
@@ -128,7 +132,7 @@ export class Proposals {
   #send(pending: Pending, now: number): void {
     const { elected, term } = this.#options.leadership;
     // It is in the own log and will be committed, unless this member loses the term.
-    if (elected && pending.ownTerm === term) return;
+    if (elected && pending.ownTerm === term && !pending.mayBePassedOver) return;
     if (!this.#options.hasTaker()) {
       pending.retryAt = now + RETRY_UNSENT_MS;
       return;

@@ -26,6 +26,14 @@ export interface MemberRecord extends Member {
   readonly promote: boolean;
 }
 
+export interface RemovedRecord extends MemberRecord {
+  /**
+   * A quorum without it has written down that it is out. Until then its answer may be needed to elect somebody, so it
+   * is not told and goes on.
+   */
+  readonly settled?: boolean | undefined;
+}
+
 /** What applying one entry did: who waits for it, and what changed. */
 export interface Applied {
   readonly id: RequestId;
@@ -37,7 +45,7 @@ interface Head {
   readonly index: Version;
   readonly now: InstantMs;
   readonly members: readonly MemberRecord[];
-  readonly removed: readonly MemberRecord[];
+  readonly removed: readonly RemovedRecord[];
   readonly requestFloor: Version;
 }
 
@@ -60,7 +68,7 @@ export class StateMachine {
   #requests: RequestTable;
   #members = new Map<number, MemberRecord>();
   /** Ids are never reused, so a late copy of an addition must not bring one back. */
-  #removed = new Map<number, MemberRecord>();
+  #removed = new Map<number, RemovedRecord>();
   #now = 0 as InstantMs;
 
   constructor(requestsMax: number) {
@@ -77,7 +85,7 @@ export class StateMachine {
     return this.#members;
   }
 
-  get removedMembers(): ReadonlyMap<number, MemberRecord> {
+  get removedMembers(): ReadonlyMap<number, RemovedRecord> {
     return this.#removed;
   }
 
@@ -131,7 +139,8 @@ export class StateMachine {
 
   /** All other members are given up: `self` is the only one, known under a new id, from `index` on. */
   continueAlone(self: Member, index: Version): void {
-    for (const raftId of [...this.#members.keys()]) this.#forget(raftId);
+    for (const member of this.#members.values()) this.#addRemoved({ ...member, settled: true });
+    this.#members.clear();
     this.#members.set(self.raftId, { ...self, promote: false });
     this.advance(index);
   }
@@ -207,7 +216,7 @@ export class StateMachine {
     const { member } = command;
     for (const { type, nodeId } of change.changes) {
       if (type === 'removeNode') {
-        this.#forget(nodeId);
+        this.#removeMember(nodeId);
       } else if (member?.raftId === nodeId) {
         const promote = type === 'addLearner' && command.promote === true;
         this.#members.set(nodeId, { ...member, promote } as MemberRecord);
@@ -215,10 +224,17 @@ export class StateMachine {
     }
   }
 
-  #forget(raftId: number): void {
+  /** The second removal of a member can only be appended after the first took effect on the leader: it settles it. */
+  #removeMember(raftId: number): void {
     const member = this.#members.get(raftId);
+    const removed = this.#removed.get(raftId);
     this.#members.delete(raftId);
-    if (member) this.#removed.set(raftId, member);
+    if (member) this.#addRemoved(member);
+    else if (removed) this.#addRemoved({ ...removed, settled: true });
+  }
+
+  #addRemoved(record: RemovedRecord): void {
+    this.#removed.set(record.raftId, record);
     for (const oldest of this.#removed.keys()) {
       if (this.#removed.size <= REMOVED_MAX) break;
       this.#removed.delete(oldest);

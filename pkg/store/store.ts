@@ -314,7 +314,10 @@ class LocalStore implements Store {
         replica.reportUnreachable(raftId);
       },
       isRemoved: (raftId): boolean => this.#machine.removedMembers.has(raftId),
-      tellRemoved: (raftId): void => outbox.send(raftId, { kind: 'removed' }),
+      tellRemoved: (raftId): void => {
+        const settled = this.#machine.removedMembers.get(raftId)?.settled === true;
+        if (settled) outbox.send(raftId, { kind: 'removed' });
+      },
       removed: (): void => this.#tellRemoved(),
     });
     return { replica, outbox, inbox, snapshotter, lock, timer: undefined, listening: undefined };
@@ -350,7 +353,9 @@ class LocalStore implements Store {
     this.#proposals.tick();
     this.#reads.tick();
     this.#membership.tick();
-    if (this.#ticks++ % HELLO_TICKS !== 0) return;
+    // One that was removed waits for the word of the others that it may go.
+    const leaving = this.#machine.removedMembers.has(this.#options.self.raftId);
+    if (this.#ticks++ % HELLO_TICKS !== 0 && !leaving) return;
     running.replica.writer.settle();
     const { self } = this.#options;
     for (const { raftId } of this.#peers.all()) {
@@ -361,7 +366,7 @@ class LocalStore implements Store {
   #checkRemoved(): void {
     const { self, transport, clock } = this.#options;
     const removed = this.#machine.removedMembers;
-    if (removed.has(self.raftId)) this.#tellRemoved();
+    if (removed.get(self.raftId)?.settled === true) this.#tellRemoved();
     for (const raftId of removed.keys()) {
       if (this.#forgotten.has(raftId)) continue;
       this.#forgotten.add(raftId);
@@ -374,6 +379,7 @@ class LocalStore implements Store {
     if (this.#removedTold) return;
     this.#removedTold = true;
     this.#options.logger.warn('this manager was removed from the group');
+    this.#membership.released();
     this.#options.onRemoved?.();
   }
 

@@ -18,6 +18,8 @@ export interface Manager {
   readonly disk: CrashDisk;
   readonly fatal: Error[];
   removed: boolean;
+  /** Called in the instant in which it is told that it was removed. */
+  onRemoved: () => void;
   /** Its time stands still from now on. */
   readonly stopClock: () => void;
 }
@@ -79,12 +81,22 @@ export class TestCluster implements AsyncDisposable {
       onFatal: (error) => fatal.push(error),
       onRemoved: () => {
         manager.removed = true;
+        manager.onRemoved();
       },
       disk,
       codec: this.#codecs(raftId),
       tuning: this.#tuning,
     });
-    const manager: Manager = { member, store, directory, disk, fatal, removed: false, stopClock };
+    const manager: Manager = {
+      member,
+      store,
+      directory,
+      disk,
+      fatal,
+      removed: false,
+      onRemoved: () => undefined,
+      stopClock,
+    };
     this.managers.set(raftId, manager);
     this.network.heal(raftId);
     await store.start();
