@@ -135,9 +135,9 @@ export class Member implements NodeControl {
     writeNodeRecord(this.#options.dataDir, this.#record);
   }
 
-  /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. */
+  /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. Replaces an earlier wish. */
   wantRole(role: NodeRole): void {
-    if (this.#credentials && this.#mustChange(role)) this.#roles.want(role);
+    if (this.#credentials) this.#roles.want(role);
   }
 
   /** The agent itself ends: nothing is renewed any more. */
@@ -283,24 +283,18 @@ export class Member implements NodeControl {
     await this.#options.work.start(this.#credentials, record);
   }
 
-  /** Promotion: a certificate as manager, then a replica that joins. Demotion: the other way round. */
+  /** A certificate in the role; then a replica that joins, or the end of the one that was let go. */
   async #become(role: NodeRole): Promise<void> {
     const { log, supervisor } = this.#options;
     const [credentials, record] = [this.#credentials, this.#record];
     if (!credentials || !record || this.#pending || !this.#mustChange(role)) return;
-    if (role === 'worker') {
-      await supervisor.stop();
-      rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
-    }
     const others = record.managers.filter((address) => address !== addressOf(record));
     const identity = await nextCertificate(others, credentials);
     if (identity.role !== role)
       throw new ClusterError('conflict', `the cluster wants this node as ${identity.role}`);
-    if (role === 'manager') {
-      await supervisor.stop();
-      rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
-      this.#writeBegin(record, { kind: 'join', remotes: others });
-    }
+    await supervisor.stop();
+    rmSync(join(this.#options.dataDir, 'manager'), { recursive: true, force: true });
+    if (role === 'manager') this.#writeBegin(record, { kind: 'join', remotes: others });
     await saveIdentity(this.#identityDir, identity);
     // The session begins anew with it.
     credentials.replace(identity);
@@ -354,10 +348,11 @@ export class Member implements NodeControl {
     };
   }
 
-  /** It has another role, or was a manager before it is to be one again. */
+  /** It has another role; or it is to be a manager (again) and its replica was removed, or an attempt broke off without one. */
   #mustChange(role: NodeRole): boolean {
-    const again = role === 'manager' && this.#options.supervisor.obstacle === 'removed';
-    return again || this.#credentials?.identity.role !== role;
+    const { supervisor, dataDir } = this.#options;
+    const hasReplica = supervisor.obstacle !== 'removed' && readBegin(dataDir) !== undefined;
+    return (role === 'manager' && !hasReplica) || this.#credentials?.identity.role !== role;
   }
 
   #writeBegin(record: NodeRecord, how: BeginFile['how']): void {

@@ -1,10 +1,11 @@
 import type { ClusterApi, ClusterLogRequest } from '../../pkg/api/index.ts';
 import { createJoinToken } from '../../pkg/ca/index.ts';
 import type { Dispatcher } from '../../pkg/dispatcher/index.ts';
-import { newObjectId, type Random } from '../../pkg/io/index.ts';
-import { type NodeId, type ServiceId, updateObject } from '../../pkg/model/index.ts';
+import { type Clock, newObjectId, type Random } from '../../pkg/io/index.ts';
+import type { NodeId, ServiceId } from '../../pkg/model/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
 import { explainService, explainTask } from './explain.ts';
+import { demoted } from './membership.ts';
 import { planChange } from './plan.ts';
 
 /** What the API's cluster routes work with, made of the parts of this manager. */
@@ -13,20 +14,13 @@ export function clusterApi(parts: {
   readonly dispatcher: Dispatcher;
   readonly nodeId: NodeId;
   readonly random: Random;
+  readonly clock: Clock;
 }): ClusterApi {
-  const { store, dispatcher, nodeId, random } = parts;
+  const { store, dispatcher, nodeId, random, clock } = parts;
   return {
     store,
     nodeId,
-    demote: async (id): Promise<void> => {
-      const member = store.members().find((candidate) => candidate.nodeId === id);
-      if (!member) return;
-      await store.removeMember(member.raftId);
-      await store.update((draft) => {
-        const node = draft.get('node', id);
-        if (node?.manager) draft.add(updateObject('node', { ...node, manager: undefined }));
-      });
-    },
+    demote: (id) => demoted(store, clock, { id, self: nodeId }),
     explainTask: (view, id) => explainTask(view, id, store.now()),
     explainService: (view, id) => explainService(view, id, store.now()),
     plan: (view, changes, serviceId) => planChange(view, changes, { serviceId, now: store.now() }),

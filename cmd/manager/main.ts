@@ -13,7 +13,7 @@ import {
   systemRandom,
   writeFileAtomic,
 } from '../../pkg/io/index.ts';
-import { ClusterError, errorMessage, type NodeId } from '../../pkg/model/index.ts';
+import { ClusterError, errorMessage, type NodeId, type NodeRole } from '../../pkg/model/index.ts';
 import {
   Credentials,
   caService,
@@ -35,7 +35,7 @@ import { HELP, type ManagerConfig, managerConfig } from './config.ts';
 import { addFirstObjects } from './first-objects.ts';
 import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_LOOPS } from './leader.ts';
-import { membership } from './membership.ts';
+import { keepMembers, membership } from './membership.ts';
 
 const VERSION = '0.1.0';
 const JOIN_PAUSE_MS = 250;
@@ -101,7 +101,7 @@ async function serve(base: Base): Promise<void> {
     },
   });
   const api = await createApiServer({
-    cluster: clusterApi({ store, dispatcher, nodeId, random }),
+    cluster: clusterApi({ store, dispatcher, nodeId, random, clock }),
     log,
     version: VERSION,
   });
@@ -116,7 +116,7 @@ async function serve(base: Base): Promise<void> {
   for (const service of [
     transport.service(),
     caService(authority(store, credentials)),
-    controlService(membership(store)),
+    controlService(membership(store, clock, nodeId)),
     ...dispatcher.services,
   ]) {
     server.add(service);
@@ -134,6 +134,7 @@ async function serve(base: Base): Promise<void> {
       logger: log,
       signal: abort.signal,
     }),
+    keepMembers({ store, clock, log, signal: abort.signal }),
   ];
   await firstObjects(base, store);
   begun(config['data-dir'], begin);
@@ -221,7 +222,11 @@ function authority(store: Store, credentials: Credentials): CertificateAuthority
       const cluster = store.view.cluster;
       return cluster && { clusterId, root: cluster.ca, joinTokens: cluster.joinTokens };
     },
-    roleOf: (nodeId) => store.view.get('node', nodeId)?.spec.Role,
+    roleOf: (nodeId): NodeRole | undefined => {
+      const node = store.view.get('node', nodeId);
+      // One that is demoted needs its certificate until the group has let it go.
+      return node?.manager ? 'manager' : node?.spec.Role;
+    },
     admit: async (nodeId, role): Promise<void> => {
       await store.update((draft) => recordNewNode(draft, { nodeId, role, now: store.now() }));
     },

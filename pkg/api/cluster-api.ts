@@ -33,8 +33,8 @@ export interface ClusterApi {
   /** The node this manager runs on. */
   readonly nodeId: NodeId;
   /**
-   * Called after a manager's wanted role became worker: take it out of the raft group, itself included. The API has
-   * checked that the remaining managers keep a quorum.
+   * Called after a manager's wanted role became worker: resolves when the leader has taken it out of the raft group. The
+   * API has checked that the remaining managers keep a quorum.
    */
   demote(nodeId: NodeId): Promise<void>;
   /** Log records of tasks wherever they run, each task's in order. Ends at the end of the logs unless `follow`. */

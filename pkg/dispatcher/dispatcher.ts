@@ -238,7 +238,7 @@ export class Dispatcher {
     });
     session.tellManagers(this.#managerAddresses());
     const node = this.#options.store.view.get('node', nodeId);
-    if (node) session.tellRole(node.spec.Role);
+    if (node) this.#tellRole(session, node);
     this.#assigner.begin(session);
     this.#logs.noteSessionBegin(nodeId);
     return session;
@@ -315,7 +315,16 @@ export class Dispatcher {
   #noteNode(before: Node | undefined, after: Node | undefined): void {
     if (before && !after) this.#removed(before.id);
     if (after && !before) this.#heartbeats.beat(after.id);
-    if (after) this.#sessions.get(after.id)?.tellRole(after.spec.Role);
+    const session = after && this.#sessions.get(after.id);
+    if (session) this.#tellRole(session, after);
+  }
+
+  /** A manager that is demoted hears of it when the group has let it go: until then the others may need it. */
+  #tellRole(session: Session, node: Node): void {
+    const { manager, spec } = node;
+    const isMember = this.#options.store.members().some(({ nodeId }) => nodeId === node.id);
+    if (spec.Role === 'worker' && (manager !== undefined || isMember)) return;
+    session.tellRole(spec.Role);
   }
 
   #removed(nodeId: NodeId): void {
