@@ -1,6 +1,6 @@
 /**
- * Managers are killed while clients write and read through all of them; then one single copy must explain all that the
- * clients were told. `ROUNDS=50 npm test -- --project cluster test/cluster/linearizable.test.ts` is the long run.
+ * Managers are killed, halted or cut off while clients write and read through all of them; then one single copy must
+ * explain all that the clients were told. `ROUNDS=50 npm test -- --project cluster test/cluster/linearizable.test.ts` is the long run.
  */
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -19,13 +19,26 @@ import { Random } from '../sim/raft/random.ts';
 import { eventually } from './cluster.ts';
 import { kernelState } from './kernel-state.ts';
 import { ConfigClient, type ConfigJson, type Counts } from './linearizable-load.ts';
+import { leadingHost } from './role.ts';
 
 const NAME = 'linear';
-const ROUNDS = Number(process.env['ROUNDS'] ?? 4);
+const ROUNDS = Number(process.env['ROUNDS'] ?? 7);
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 6;
 const ROUND_MS = 60_000;
-const FAULTS = ['leader', 'everyManager', 'anyManager', 'everyHost'] as const;
+const FAULTS = [
+  'leader',
+  'everyManager',
+  'haltedLeader',
+  'everyHost',
+  'cutOffLeader',
+  'anyManager',
+  'cutPath',
+] as const;
+/** How long a manager is halted or cut off: shorter and longer than the others need to elect another one. */
+const [OUTAGE_MIN_MS, OUTAGE_MAX_MS] = [300, 4000];
+/** `FAULT=everyManager`: this one only. */
+const ONLY = FAULTS.find((fault) => fault === process.env['FAULT']);
 
 let lab: Lab;
 
@@ -39,13 +52,13 @@ afterAll(async () => {
   expect(kernelState(NAME).filter((line) => line.includes(`mu-${NAME}`))).toEqual([]);
 });
 
-test(`what ${ROUNDS} rounds of killed managers left is what the clients were told (seed ${SEED})`, {
+test(`what ${ROUNDS} rounds of lost managers left is what the clients were told (seed ${SEED})`, {
   timeout: 120_000 + ROUNDS * ROUND_MS,
 }, async () => {
   const random = new Random(SEED);
   const total: Counts = { done: 0, refused: 0, unknown: 0, reads: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    const fault = FAULTS[round % FAULTS.length] ?? 'leader';
+    const fault = ONLY ?? FAULTS[round % FAULTS.length] ?? 'leader';
     const { operations, counts } = await playRound(`${round}`, fault, random);
     for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += counts[key];
     judge(operations, `round ${round}, ${fault}, seed ${SEED}`);
@@ -98,6 +111,7 @@ async function strike(fault: (typeof FAULTS)[number], random: Random): Promise<v
   const end = async (host: Host): Promise<void> => {
     if (host.managerPid !== undefined) await host.kill('manager');
   };
+  const outage = (): Promise<void> => pause(OUTAGE_MIN_MS + random.below(OUTAGE_MAX_MS));
   switch (fault) {
     case 'leader':
       return await end(await leader());
@@ -109,22 +123,43 @@ async function strike(fault: (typeof FAULTS)[number], random: Random): Promise<v
     case 'everyHost':
       await Promise.all(lab.hosts.map((host) => host.kill('all')));
       await Promise.all(lab.hosts.map((host) => host.start()));
+      return;
+    case 'haltedLeader': {
+      const host = await leader();
+      host.freeze('manager', 'SIGSTOP');
+      return await outage().finally(() => host.freeze('manager', 'SIGCONT'));
+    }
+    case 'cutOffLeader': {
+      const host = await leader();
+      return await cut(
+        lab.hosts.filter((other) => other !== host).map((other) => [host, other]),
+        outage,
+      );
+    }
+    case 'cutPath': {
+      const host = random.pick(lab.hosts);
+      const other = random.pick(lab.hosts.filter((each) => each !== host));
+      return await cut([[host, other]], outage);
+    }
   }
 }
 
-async function leader(): Promise<Host> {
-  let found: Host | undefined;
-  await eventually('a leader', async () => {
-    const nodes = (await call(lab.hosts[0]?.socket ?? '', 'GET', '/nodes')) as {
-      readonly Description: { readonly Hostname: string };
-      readonly ManagerStatus?: { readonly Leader?: boolean };
-    }[];
-    const name = nodes.find((node) => node.ManagerStatus?.Leader)?.Description.Hostname;
-    found = lab.hosts.find((host) => host.name === name);
-    return found !== undefined;
-  });
-  if (found === undefined) throw new Error('no leader');
-  return found;
+async function cut(
+  paths: readonly (readonly [Host, Host])[],
+  outage: () => Promise<void>,
+): Promise<void> {
+  for (const [host, other] of paths) lab.setPath(host, other, 'cut');
+  try {
+    await outage();
+  } finally {
+    for (const [host, other] of paths) lab.setPath(host, other, 'healed');
+  }
+}
+
+function leader(): Promise<Host> {
+  const [ask] = lab.hosts;
+  if (ask === undefined) throw new Error('the lab has no hosts');
+  return leadingHost(ask, lab.hosts);
 }
 
 /** Everything of the round, through each manager, as reads that come after all else. */

@@ -32,7 +32,13 @@ export class ApiClient {
   }
 
   /** The parsed answer; throws for every status from 400 up, and after `timeoutMs`. */
-  call(method: string, path: string, body?: unknown, timeoutMs = WAIT_MS): Promise<unknown> {
+  async call(method: string, path: string, body?: unknown, timeoutMs = WAIT_MS): Promise<unknown> {
+    const text = await this.text(method, path, body, timeoutMs);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** As `call`, without the time that parsing takes. */
+  text(method: string, path: string, body?: unknown, timeoutMs = WAIT_MS): Promise<string> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = payload && {
       'content-type': 'application/json',
@@ -42,15 +48,13 @@ export class ApiClient {
     return new Promise((resolve, reject) => {
       const signal = AbortSignal.timeout(timeoutMs);
       const sent = request({ ...target, headers: headers ?? {}, signal }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          text += chunk;
-        });
+        const parts: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => parts.push(chunk));
         answer.on('error', reject);
         answer.on('end', () => {
+          const text = Buffer.concat(parts).toString();
           if ((answer.statusCode ?? 500) >= 400) reject(new Error(`${answer.statusCode} ${text}`));
-          else resolve(text === '' ? undefined : JSON.parse(text));
+          else resolve(text);
         });
       });
       sent.on('error', reject);
