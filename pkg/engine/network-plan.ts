@@ -28,10 +28,11 @@ export function networkPlan(record: ContainerRecord): NetworkPlan {
 /** The ports a container publishes on this host. @throws ClusterError `invalid` */
 export function hostPorts(record: ContainerRecord): readonly HostPort[] {
   if (record.task) {
-    return record.task.hostPorts.map(({ protocol, targetPort, publishedPort }) => ({
+    return record.task.hostPorts.map(({ protocol, targetPort, publishedPort, listenOn }) => ({
       protocol: supported(protocol),
       targetPort,
       publishedPort,
+      listenOn,
     }));
   }
   const bindings = record.hostConfig.PortBindings ?? {};

@@ -1,5 +1,5 @@
-import type { PortStatus } from '../model/index.ts';
 import type { ContainerConfig, EndpointConfig, HostConfig } from './docker-shape.ts';
+import type { TaskHostPort } from './task-engine.ts';
 
 /** A mount after every default was decided; the container sees exactly these. */
 export type ResolvedMount =
@@ -49,7 +49,7 @@ export interface TaskRecord {
     readonly address: string;
     readonly aliases: readonly string[];
   }[];
-  readonly hostPorts: readonly PortStatus[];
+  readonly hostPorts: readonly TaskHostPort[];
   readonly files: readonly MountedFile[];
   readonly stopGraceMs: number;
 }

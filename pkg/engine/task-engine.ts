@@ -23,12 +23,17 @@ export interface TaskContainerSpec {
   /** The allocator's choice. The tables of these networks must have been applied before `startTask`. */
   readonly networks: readonly TaskNetwork[];
   /** Ports published with mode=host; 0 takes a free one. */
-  readonly hostPorts: readonly PortStatus[];
+  readonly hostPorts: readonly TaskHostPort[];
   /** Values by secret id, for every secret that `container.Secrets` names. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly configs: ReadonlyMap<string, Uint8Array>;
   /** Ids of secrets and configs in which placeholders are filled in. */
   readonly templated?: ReadonlySet<string> | undefined;
+}
+
+export interface TaskHostPort extends PortStatus {
+  /** Open on these addresses, prefixes and links of the host alone. */
+  readonly listenOn?: readonly string[] | undefined;
 }
 
 export interface TaskNetwork {

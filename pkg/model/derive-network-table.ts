@@ -91,6 +91,7 @@ function servicesOf(view: View, network: Network): readonly Service[] {
 
 function networkService(service: Service, network: Network): NetworkService {
   const target = networkTargets(service.spec).find((entry) => entry.target === network.id);
+  const wishes = networkWishes(service.spec);
   const vips = service.endpoint.virtualIps.filter((vip) => vip.networkId === network.id);
   const ports = service.endpoint.ports.filter((port) => port.publishMode === 'ingress');
   return {
@@ -98,8 +99,9 @@ function networkService(service: Service, network: Network): NetworkService {
     vips: endpointMode(service.spec) === 'vip' ? vips.map((vip) => withoutPrefix(vip.address)) : [],
     name: service.spec.Name ?? '',
     aliases: target?.aliases ?? [],
-    ...networkWishes(service.spec),
+    affinity: wishes.affinity,
     ports: network.spec.Ingress ? ports : [],
+    mesh: network.spec.Ingress ? wishes.mesh : undefined,
   };
 }
 

@@ -25,6 +25,16 @@ export interface NetworkEndpoint {
   readonly weight?: number | undefined;
 }
 
+/** How the mesh serves a service's published ports, where it is not as usual. */
+export interface MeshWishes {
+  /** Backends see the entry node instead of the client. */
+  readonly masquerade?: boolean | undefined;
+  /** A node with tasks of the service of its own uses only those. */
+  readonly preferLocal?: boolean | undefined;
+  /** Open on these addresses, prefixes and links of each node alone. */
+  readonly listenOn?: readonly string[] | undefined;
+}
+
 /** How clients of the network reach a service. */
 export interface NetworkService {
   readonly serviceId: ServiceId;
@@ -36,6 +46,7 @@ export interface NetworkService {
   readonly affinity?: 'client' | undefined;
   /** Ports the mesh publishes; only filled in the ingress network's table. */
   readonly ports: readonly PublishedPort[];
+  readonly mesh?: MeshWishes | undefined;
 }
 
 export interface NetworkPeer {

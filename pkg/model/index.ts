@@ -17,6 +17,7 @@ export type { Decider, DeciderInput, Decision, Dirty } from './decider.ts';
 export { deriveNetworkTable } from './derive-network-table.ts';
 export type {
   EndpointState,
+  MeshWishes,
   NetworkEndpoint,
   NetworkPeer,
   NetworkService,
@@ -53,6 +54,7 @@ export {
   type NetworkSpec,
   type Subnet,
 } from './network.ts';
+export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,
   isSchedulable,

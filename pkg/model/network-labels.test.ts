@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { networkWishes, taskWeight, validateNetworkLabels } from './network-labels.ts';
 import type { ServiceSpec } from './service-spec.ts';
+import { validateServiceSpec } from './validate-service.ts';
 
 const service = (
   labels: Record<string, string>,
@@ -17,11 +18,27 @@ test('labels say how a service is reached', () => {
   expect(networkWishes(spec)).toEqual({ affinity: 'client' });
   expect(taskWeight(spec)).toBe(3);
   expect(networkWishes(service({ other: 'client' }))).toEqual({});
+  const mesh = service({
+    'muster.network.mesh-source': 'masquerade',
+    'muster.network.mesh-prefer': 'local',
+    'muster.network.publish-on': '127.0.0.1, 10.0.0.0/8,eth1',
+  });
+  expect(() => validateNetworkLabels(mesh)).not.toThrow();
+  expect(networkWishes(mesh)).toEqual({
+    mesh: { masquerade: true, preferLocal: true, listenOn: ['127.0.0.1', '10.0.0.0/8', 'eth1'] },
+  });
+  // The labels of placement share the longer prefix only in part.
+  expect(() => validateServiceSpec(mesh)).not.toThrow();
   expect(taskWeight(service({}))).toBeUndefined();
 });
 
 test.each([
-  [service({ 'muster.network.afinity': 'client' }), 'unknown label muster.network.afinity'],
+  [service({ 'muster.network.afinity': 'client' }), 'label muster.network.afinity is not known'],
+  [service({ 'muster.network.mesh-source': 'x' }), 'must be client or masquerade, not "x"'],
+  [service({ 'muster.network.mesh-prefer': '' }), 'must be local or any, not ""'],
+  [service({ 'muster.network.publish-on': '10.0.0.256' }), 'not "10.0.0.256"'],
+  [service({ 'muster.network.publish-on': '10.0.0.0/33,eth0' }), 'IPv4 addresses, prefixes or'],
+  [service({ 'muster.network.publish-on': '' }), 'IPv4 addresses, prefixes or link names'],
   [service({ 'muster.network.affinity': 'ip' }), 'must be client or none, not "ip"'],
   [service({ 'muster.network.weight': '3' }), 'belongs to the container'],
   [service({}, { 'muster.network.weight': '0' }), 'a whole number from 1 to 100'],

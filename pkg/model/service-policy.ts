@@ -1,3 +1,4 @@
+import { NETWORK_LABEL_PREFIX } from './network-labels.ts';
 import { type PlacementConstraint, parseExpression } from './placement-constraint.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { refuse } from './validate-refuse.ts';
@@ -108,7 +109,7 @@ export function minAvailableOf({ minAvailable }: ServicePolicy, wanted: number):
 function readPolicy({ Labels: labels }: ServiceSpec): ServicePolicy {
   let policy = DEFAULTS;
   for (const [key, value] of Object.entries(labels ?? {})) {
-    if (!key.startsWith(POLICY_PREFIX)) continue;
+    if (!key.startsWith(POLICY_PREFIX) || key.startsWith(NETWORK_LABEL_PREFIX)) continue;
     const known = LABELS.get(key.slice(POLICY_PREFIX.length));
     if (!known) refuse(unknownLabel(key));
     policy = { ...policy, ...known.read(value, key) };

@@ -6,6 +6,7 @@ import {
   type RuleExpression,
   type SetElement,
 } from 'vxlan-netlink';
+import { isAddressOrPrefix } from '../model/index.ts';
 
 /*
  * The handful of nf_tables phrases that our rules are made of. Register 1 is 16 bytes; 9 is its second quarter.
@@ -15,6 +16,8 @@ const INTERFACE_NAME_LENGTH = 16;
 const SOURCE_ADDRESS_OFFSET = 12;
 const DESTINATION_ADDRESS_OFFSET = 16;
 const DESTINATION_PORT_OFFSET = 2;
+const TCP_FLAGS_OFFSET = 13;
+const TCP_FLAG_SYN = 2;
 const FIB_TYPE_LOCAL = 2;
 
 export type Protocol = keyof typeof PROTOCOL_NUMBER;
@@ -48,12 +51,34 @@ export function matchDestination(address: string): readonly RuleExpression[] {
   return [loadDestination, equals(encodeIpv4(address))];
 }
 
-/** `ip saddr prefix`, or its negation. */
+/** `ip saddr prefix` */
 export function matchSource(prefix: string): readonly RuleExpression[] {
+  return [loadSource(1), ...matchLoadedPrefix(prefix)];
+}
+
+/**
+ * One match for each address, prefix or link at which a published port is open. Elsewhere the host answers as if nothing
+ * were published. Absent: everywhere.
+ */
+export function matchPlaces(
+  places: readonly string[] | undefined,
+): readonly (readonly RuleExpression[])[] {
+  if (places === undefined) return [[]];
+  return places.map((place) => {
+    if (!isAddressOrPrefix(place)) return matchLink('iifname', 'eq', place);
+    return matchDestinationPrefix(place.includes('/') ? place : `${place}/32`);
+  });
+}
+
+/** `ip daddr prefix` */
+function matchDestinationPrefix(prefix: string): readonly RuleExpression[] {
+  return [loadDestination, ...matchLoadedPrefix(prefix)];
+}
+
+function matchLoadedPrefix(prefix: string): readonly RuleExpression[] {
   const { address, prefixLength } = parseCidr(prefix);
   const mask = prefixMask(prefixLength);
   return [
-    loadSource(1),
     { kind: 'bitwise', source: 1, target: 1, mask, xor: Buffer.alloc(4) },
     equals(Buffer.from(encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0)))),
   ];
@@ -78,6 +103,23 @@ export function matchProtocol(protocol: Protocol): readonly RuleExpression[] {
     equals(Buffer.from([PROTOCOL_NUMBER[protocol]])),
   ];
 }
+
+/** `tcp flags syn tcp option maxseg size set rt mtu`: no segment needs to be broken up behind this host. */
+export const clampSegments: readonly RuleExpression[] = [
+  ...matchProtocol('tcp'),
+  { kind: 'payload', base: 'transport', offset: TCP_FLAGS_OFFSET, length: 1, target: 1 },
+  {
+    kind: 'bitwise',
+    source: 1,
+    target: 1,
+    mask: Buffer.from([TCP_FLAG_SYN]),
+    xor: Buffer.from([0]),
+  },
+  { kind: 'cmp', source: 1, operator: 'neq', value: Buffer.from([0]) },
+  { kind: 'route-tcp-mss', target: 1 },
+  { kind: 'to-network-order', source: 1, target: 1 },
+  { kind: 'tcp-mss-set', source: 1 },
+];
 
 export function matchPort(port: number): readonly RuleExpression[] {
   return [
@@ -133,14 +175,21 @@ export function dispatchOnPort(set: string): readonly RuleExpression[] {
   ];
 }
 
-/** `dnat to` one of the addresses, each new connection the next; with a port when given. */
-export function balance(addresses: readonly string[], port?: number): readonly RuleExpression[] {
-  const elements: readonly SetElement[] = addresses.map((address, slot) => ({
+/** `dnat to` the address of a slot: each new connection the next, or one by the client's address. */
+export function balance(
+  slots: readonly string[],
+  options: { readonly port?: number | undefined; readonly byClient?: boolean | undefined },
+): readonly RuleExpression[] {
+  const modulus = slots.length;
+  const elements: readonly SetElement[] = slots.map((address, slot) => ({
     key: hostOrder(slot),
     value: encodeIpv4(address),
   }));
+  const pick: readonly RuleExpression[] = options.byClient
+    ? [loadSource(2), { kind: 'jhash', source: 2, length: 4, modulus, seed: 0, target: 1 }]
+    : [{ kind: 'numgen', mode: 'increment', modulus, target: 1 }];
   return [
-    { kind: 'numgen', mode: 'increment', modulus: addresses.length, target: 1 },
+    ...pick,
     {
       kind: 'anonymous-lookup',
       shape: { key: ['integer'], value: ['ipv4'] },
@@ -148,7 +197,7 @@ export function balance(addresses: readonly string[], port?: number): readonly R
       source: 1,
       target: 1,
     },
-    ...translateLoaded(port),
+    ...translateLoaded(options.port),
   ];
 }
 

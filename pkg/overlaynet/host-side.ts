@@ -149,7 +149,7 @@ export class HostSide {
     else this.#removeTable(`${TABLE_PREFIX}host`);
     if (state.ingress !== undefined && mesh) {
       const localSubnets = bridges.map(({ subnet }) => subnet);
-      const options = { mode: this.#ingressMode, localSubnets };
+      const options = { mode: this.#ingressMode, localSubnets, nodeId: this.nodeId };
       this.#applyTable(ingressHostRuleset(state.ingress.table, options));
     } else {
       this.#removeTable(`${TABLE_PREFIX}ingress`);

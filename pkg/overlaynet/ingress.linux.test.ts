@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { NetworkTable } from '../model/index.ts';
+import type { MeshWishes, NetworkTable } from '../model/index.ts';
 import type { HostNetwork, SandboxSpec } from './network.ts';
 import { NetworkLab } from './testing/lab.ts';
 import { networkTable, type TestEndpoint } from './testing/table.ts';
@@ -15,7 +15,7 @@ const BACKENDS: readonly TestEndpoint[] = [
   { address: '10.0.0.14', node: 2 },
 ];
 
-const table = (endpoints: readonly TestEndpoint[]): NetworkTable =>
+const table = (endpoints: readonly TestEndpoint[], mesh?: MeshWishes): NetworkTable =>
   networkTable({
     name: 'ingress',
     ingress: true,
@@ -25,6 +25,7 @@ const table = (endpoints: readonly TestEndpoint[]): NetworkTable =>
       {
         name: 'web',
         vip: '10.0.0.2',
+        mesh,
         ports: [
           { protocol: 'tcp', publishMode: 'ingress', publishedPort: 8080, targetPort: 80 },
           { protocol: 'udp', publishMode: 'ingress', publishedPort: 5353, targetPort: 80 },
@@ -99,6 +100,48 @@ test('masquerade mode shows the entry node instead', async () => {
     const target = { host: `192.168.50.${number}`, port: 8080 };
     expect(await lab.ask('outside', target, 8)).toEqual(seen(`10.0.0.20${number}`, 2));
   }
+});
+
+test('a service chooses: entry node as source, own backends first, where its ports are open', async () => {
+  await start('preserve');
+  const wish = (mesh: MeshWishes | undefined): void => {
+    for (const host of hosts) host.applyTables([table(BACKENDS, mesh)]);
+  };
+  const at = (number: number): { readonly host: string; readonly port: number } => ({
+    host: `192.168.50.${number}`,
+    port: 8080,
+  });
+  wish({ masquerade: true });
+  expect(await lab.ask('outside', at(3), 8)).toEqual(seen('10.0.0.203', 2));
+  wish({ preferLocal: true });
+  const own = { 'c1 192.168.50.100': 4, 'c2 192.168.50.100': 4 };
+  expect(await lab.ask('outside', at(1), 8)).toEqual(own);
+  expect(await lab.ask('outside', at(3), 8)).toEqual(seen('192.168.50.100', 2));
+  for (const place of ['192.168.50.2', '192.168.50.2/31', 'eth0']) {
+    wish({ listenOn: [place] });
+    const open = place === 'eth0' || place.endsWith('/31') ? [1, 2, 3] : [2];
+    for (const number of [2, 3]) {
+      const answers = Object.keys(await lab.ask('outside', at(number)));
+      if (open.includes(number)) expect(answers[0]).toMatch(/^c\d 192.168.50.100$/);
+      else expect(answers).toEqual(['ECONNREFUSED']);
+    }
+  }
+  wish({ listenOn: ['127.0.0.1'] });
+  expect(await lab.ask('outside', at(1))).toEqual({ ECONNREFUSED: 1 });
+  const local = await lab.ask('h1', { host: '127.0.0.1', port: 8080 }, 4);
+  expect(Object.keys(local)).toHaveLength(4);
+  expect(Object.keys(local).join()).not.toContain('ECONN');
+});
+
+test('segments fit the narrowest link that the mesh knows of', async () => {
+  await start('preserve');
+  const narrow = ['route', 'add', '192.168.50.100/32', 'dev', 'eth0', 'mtu', '1200'];
+  await lab.run('h1', 'ip', ...narrow);
+  const held = lab.hold('outside', { host: '192.168.50.1', port: 8080 });
+  expect(await held.next()).toMatch(/^c/);
+  const sockets = await lab.run('outside', 'ss', '-tin', 'dport', '=', ':8080');
+  const [, segment] = /\bmss:(\d+)/.exec(sockets) ?? [];
+  expect(Number(segment)).toBeLessThanOrEqual(1200 - 40);
 });
 
 test('only published ports are open, and a port without backends refuses', async () => {

@@ -4,13 +4,16 @@ import {
   type MarkRule,
   parseCidr,
   type RuleExpression,
+  type SetElement,
 } from 'vxlan-netlink';
-import { must, type NetworkTable } from '../model/index.ts';
-import { backendsByService } from './backends.ts';
+import { must, type NetworkService, type NetworkTable } from '../model/index.ts';
+import { backendsByService, stickySlots } from './backends.ts';
 import {
   balance,
+  clampSegments,
   dispatchOnPort,
   hostOrder,
+  loadDestination,
   macElement,
   macOf,
   matchCtBits,
@@ -18,6 +21,7 @@ import {
   matchLink,
   matchLocalDestination,
   matchNewConnection,
+  matchPlaces,
   matchProtocol,
   matchSource,
   portElement,
@@ -39,6 +43,8 @@ export interface IngressOptions {
   readonly mode: 'preserve' | 'masquerade';
   /** Subnets of this host's own bridges: their addresses mean nothing on other hosts. */
   readonly localSubnets: readonly string[];
+  /** This host: services may want its own backends first. */
+  readonly nodeId: string;
 }
 
 /**
@@ -46,16 +52,22 @@ export interface IngressOptions {
  * service's backends on all nodes. Nothing else is opened.
  */
 export function ingressHostRuleset(table: NetworkTable, options: IngressOptions): Ruleset {
-  const backends = backendsByService(table);
-  const elements = [];
+  const elements: SetElement[] = [];
   const chains: Chain[] = [];
-  for (const service of table.services) {
-    const addresses = backends.get(service.serviceId) ?? [];
-    if (addresses.length === 0) continue;
+  const masked: SetElement[] = [];
+  for (const { service, slots } of meshBackends(table, options.nodeId)) {
+    if (service.mesh?.masquerade) {
+      masked.push(...[...new Set(slots)].map((address) => ({ key: encodeIpv4(address) })));
+    }
     for (const port of service.ports) {
       if (port.publishMode !== 'ingress' || port.publishedPort === 0) continue;
       const name = `${port.protocol}-${port.publishedPort}`;
-      chains.push({ name, rules: [balance(addresses, port.targetPort)] });
+      const byClient = service.affinity === 'client';
+      const way = balance(slots, { port: port.targetPort, byClient });
+      chains.push({
+        name,
+        rules: matchPlaces(service.mesh?.listenOn).map((at) => [...at, ...way]),
+      });
       elements.push(portElement(port.protocol, port.publishedPort, name));
     }
   }
@@ -67,9 +79,28 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
   });
   return {
     table: `${TABLE_PREFIX}ingress`,
-    sets: [{ name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements }],
+    sets: [
+      { name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements },
+      { name: 'masked', shape: { key: ['ipv4'] }, elements: masked },
+    ],
     chains: [hook('prerouting'), hook('output'), postrouting(options), FORWARD, ...chains],
   };
+}
+
+/** Services of the mesh with the slots that this host chooses from; those without any are left out. */
+function meshBackends(
+  table: NetworkTable,
+  nodeId: string,
+): readonly { readonly service: NetworkService; readonly slots: readonly string[] }[] {
+  const everywhere = backendsByService(table);
+  const endpoints = table.endpoints.filter((endpoint) => endpoint.nodeId === nodeId);
+  const here = backendsByService({ ...table, endpoints });
+  return table.services.flatMap((service) => {
+    const own = service.mesh?.preferLocal ? here.get(service.serviceId) : undefined;
+    const slots = own?.length ? own : (everywhere.get(service.serviceId) ?? []);
+    if (slots.length === 0) return [];
+    return [{ service, slots: service.affinity === 'client' ? stickySlots(slots) : slots }];
+  });
 }
 
 /** The network behind the mesh is no place to route to: only translated connections pass, in either direction. */
@@ -77,6 +108,8 @@ const FORWARD: Chain = {
   name: 'forward',
   hook: { type: 'filter', hook: 'forward', priority: 0 },
   rules: [
+    [...matchLink('oifname', 'eq', INGRESS_LINK), ...clampSegments],
+    [...matchLink('iifname', 'eq', INGRESS_LINK), ...clampSegments],
     [...matchCtBits('status', CT_STATUS_DNAT), { kind: 'verdict', verdict: { verdict: 'accept' } }],
     [
       ...matchLink('oifname', 'eq', INGRESS_LINK),
@@ -100,10 +133,16 @@ function postrouting(options: IngressOptions): Chain {
           ...matchSource(subnet),
           masquerade,
         ]);
+  const masked: readonly RuleExpression[] = [
+    ...leaves,
+    loadDestination,
+    { kind: 'lookup', set: 'masked', source: 1 },
+    masquerade,
+  ];
   return {
     name: 'postrouting',
     hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_SNAT },
-    rules,
+    rules: [...rules, masked],
   };
 }
 

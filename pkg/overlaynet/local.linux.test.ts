@@ -115,12 +115,13 @@ test('host ports lead to one container, from outside, the host, localhost and th
     { protocol: 'tcp', targetPort: 80, publishedPort: 8080 },
     { protocol: 'udp', targetPort: 80, publishedPort: 0 },
     { protocol: 'tcp', targetPort: 80, publishedPort: 9090, hostIp: '127.0.0.1' },
+    { protocol: 'tcp', targetPort: 80, publishedPort: 7070, listenOn: ['192.168.50.0/25'] },
   ] as const;
   const a = await host.attach(
     spec('a', { localNetworks: [{ networkId: 'n0' }], hostPorts: ports }),
   );
   await lab.serve('a', 'a', 80);
-  expect(a.hostPorts.map(({ publishedPort }) => publishedPort)).toEqual([8080, 32768, 9090]);
+  expect(a.hostPorts.map(({ publishedPort }) => publishedPort)).toEqual([8080, 32768, 9090, 7070]);
   const target = { host: '192.168.50.1', port: 8080 };
   expect(await lab.ask('outside', target, 1)).toEqual({ 'a 192.168.50.100': 1 });
   expect(await lab.ask('h1', target, 1)).toEqual({ 'a 192.168.50.1': 1 });
@@ -132,6 +133,9 @@ test('host ports lead to one container, from outside, the host, localhost and th
   expect(await lab.ask('outside', { host: '192.168.50.1', port: 9090 }, 1)).toEqual({
     ECONNREFUSED: 1,
   });
+
+  expect(await lab.ask('outside', { ...target, port: 7070 })).toEqual({ 'a 192.168.50.100': 1 });
+  expect(await lab.ask('h1', { host: '127.0.0.1', port: 7070 })).toEqual({ ECONNREFUSED: 1 });
 
   const clash = spec('b', { localNetworks: [{ networkId: 'n0' }], hostPorts: ports.slice(0, 1) });
   await expect(host.attach(clash)).rejects.toThrow(

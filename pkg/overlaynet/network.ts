@@ -76,6 +76,8 @@ export interface HostPort {
   readonly publishedPort: number;
   /** Only on this address of the host. */
   readonly hostIp?: string | undefined;
+  /** Only on these addresses, prefixes and links of the host. */
+  readonly listenOn?: readonly string[] | undefined;
 }
 
 /** What `attach` needs to know of a container; its network namespace exists and is otherwise empty. */

@@ -2,9 +2,9 @@ import { CT_STATUS_DNAT, type RuleExpression } from 'vxlan-netlink';
 import {
   dispatchOnPort,
   matchCtBits,
-  matchDestination,
   matchLink,
   matchLocalDestination,
+  matchPlaces,
   matchSource,
   portElement,
   translateTo,
@@ -30,6 +30,7 @@ export interface PublishedHostPort {
   readonly protocol: 'tcp' | 'udp';
   readonly publishedPort: number;
   readonly hostIp?: string | undefined;
+  readonly listenOn?: readonly string[] | undefined;
   readonly targetAddress: string;
   readonly targetPort: number;
 }
@@ -79,10 +80,12 @@ function portChains(
   return [...groups].flatMap(([name, group]) => {
     const [first] = group;
     if (first === undefined) return [];
-    const rules = group.map((port) => [
-      ...(isAnyAddress(port.hostIp) ? [] : matchDestination(port.hostIp)),
-      ...translateTo(port.targetAddress, port.targetPort),
-    ]);
+    const rules = group.flatMap((port) =>
+      matchPlaces(isAnyAddress(port.hostIp) ? port.listenOn : [port.hostIp]).map((place) => [
+        ...place,
+        ...translateTo(port.targetAddress, port.targetPort),
+      ]),
+    );
     return [{ name, rules, protocol: first.protocol, port: first.publishedPort }];
   });
 }

@@ -128,7 +128,7 @@ test('the mesh opens published ports with backends and nothing else', () => {
       { name: 'idle', ports: [{ ...port, publishMode: 'ingress', publishedPort: 7070 }] },
     ],
   });
-  const ruleset = ingressHostRuleset(table, { mode: 'preserve', localSubnets: [] });
+  const ruleset = ingressHostRuleset(table, { mode: 'preserve', localSubnets: [], nodeId: '' });
   expect(ruleset.sets[0]?.elements.map(({ verdict }) => verdict)).toEqual([
     { verdict: 'goto', chain: 'tcp-8080' },
   ]);

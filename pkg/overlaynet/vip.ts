@@ -1,7 +1,7 @@
 import type { RuleExpression, SetElement } from 'vxlan-netlink';
 import { encodeIpv4 } from 'vxlan-netlink';
 import type { NetworkService, NetworkTable } from '../model/index.ts';
-import type { Backends } from './backends.ts';
+import { type Backends, stickySlots } from './backends.ts';
 import {
   hostOrder,
   loadDestination,
@@ -210,36 +210,6 @@ const TRANSLATE_SLOT: readonly RuleExpression[] = [
   { kind: 'lookup', set: 'slots', source: 1, target: 1 },
   { kind: 'dnat', address: 1 },
 ];
-
-/**
- * Slots by rendezvous hashing: when a backend comes or goes only the clients of its slots move. Sixteen for each
- * backend, rounded up so that their number seldom changes.
- */
-function stickySlots(backends: readonly string[]): readonly string[] {
-  const count = 2 ** Math.ceil(Math.log2(backends.length * 16));
-  const seeds = backends.map((address, at) => {
-    const before = backends.slice(0, at).filter((other) => other === address).length;
-    return { address, seed: hashOf(`${address} ${before}`) };
-  });
-  return Array.from({ length: count }, (_, slot) => {
-    const ranked = seeds.map(({ address, seed }) => ({ address, rank: mix(seed ^ mix(slot)) }));
-    return ranked.reduce((best, one) => (one.rank > best.rank ? one : best)).address;
-  });
-}
-
-/** FNV-1a. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
-
-/** Finalizer of MurmurHash3. */
-function mix(value: number): number {
-  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
-}
 
 function setsOf(parts: readonly ServicePart[]): Ruleset['sets'] {
   return [

@@ -6,6 +6,7 @@ import {
   type NetworkTable,
   NODE_LOCAL_NETWORKS,
   networkTargets,
+  networkWishes,
   portsAsked,
   type ServiceSpec,
   taskName,
@@ -65,7 +66,10 @@ export function taskContainerSpec(
     networks: taskNetworks({ task, spec }, surroundings.tables),
     hostPorts: portsAsked(spec)
       .filter(({ publishMode }) => publishMode === 'host')
-      .map(({ protocol, targetPort, publishedPort }) => ({ protocol, targetPort, publishedPort })),
+      .map(({ protocol, targetPort, publishedPort }) => {
+        const { listenOn } = networkWishes(spec).mesh ?? {};
+        return { protocol, targetPort, publishedPort, listenOn };
+      }),
     secrets: picked(secrets, surroundings.secrets),
     configs: picked(configs, surroundings.configs),
     templated: new Set([...secrets, ...configs].filter((id) => surroundings.templated.has(id))),

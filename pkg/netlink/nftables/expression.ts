@@ -20,6 +20,12 @@ const FIB_FLAG_DESTINATION = 2;
 const REJECT_ICMP = 0;
 const REJECT_TCP_RESET = 1;
 const ICMP_PORT_UNREACHABLE = 3;
+const ROUTE_KEY_TCP_MSS = 3;
+const BYTEORDER_TO_NETWORK = 1;
+const EXTHDR_TCP_OPTION = 1;
+/** RFC 9293 section 3.2: kind 2, length 4, then the value. */
+const TCP_OPTION_MSS = 2;
+const TCP_OPTION_MSS_VALUE = 2;
 
 /** Bits of `ct state`. */
 export const CtState = { established: 2, related: 4, new: 8 } as const;
@@ -89,6 +95,12 @@ export type Expression =
     }
   | { readonly kind: 'dnat' | 'snat'; readonly address: number; readonly port?: number | undefined }
   | { readonly kind: 'redirect'; readonly port: number }
+  /** Largest TCP segment that the packet's route takes, 2 bytes in host order. */
+  | { readonly kind: 'route-tcp-mss'; readonly target: number }
+  /** Turns 2 bytes from host to network order. */
+  | { readonly kind: 'to-network-order'; readonly source: number; readonly target: number }
+  /** Writes the MSS option of a TCP handshake, which the kernel only ever lowers; 2 bytes in network order. */
+  | { readonly kind: 'tcp-mss-set'; readonly source: number }
   | { readonly kind: 'masquerade' }
   | { readonly kind: 'reject'; readonly reply: 'tcp-reset' | 'port-unreachable' }
   /** Type of the destination address, compare with `FIB_TYPE_LOCAL`. */
@@ -132,6 +144,12 @@ function expressionName(expression: Expression): string {
       return 'redir';
     case 'masquerade':
       return 'masq';
+    case 'route-tcp-mss':
+      return 'rt';
+    case 'to-network-order':
+      return 'byteorder';
+    case 'tcp-mss-set':
+      return 'exthdr';
     case 'fib-destination-type':
       return 'fib';
     default:
@@ -198,6 +216,17 @@ const FIELDS: FieldWriters = {
   snat: (writer, { address, port }) => writeNat(writer, { source: true, address, port }),
   redirect: (writer, { port }) => {
     writer.attributeBe32(1, port);
+  },
+  'route-tcp-mss': (writer, { target }) => {
+    writer.attributeBe32(1, target).attributeBe32(2, ROUTE_KEY_TCP_MSS);
+  },
+  'to-network-order': (writer, { source, target }) => {
+    writer.attributeBe32(1, source).attributeBe32(2, target);
+    writer.attributeBe32(3, BYTEORDER_TO_NETWORK).attributeBe32(4, 2).attributeBe32(5, 2);
+  },
+  'tcp-mss-set': (writer, { source }) => {
+    writer.attributeU8(2, TCP_OPTION_MSS).attributeBe32(3, TCP_OPTION_MSS_VALUE);
+    writer.attributeBe32(4, 2).attributeBe32(6, EXTHDR_TCP_OPTION).attributeBe32(7, source);
   },
   masquerade: () => undefined,
   reject: (writer, { reply }) => {

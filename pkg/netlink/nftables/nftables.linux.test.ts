@@ -214,6 +214,12 @@ function balancingRules(): readonly Command[] {
       { kind: 'immediate', target: 1, value: Buffer.from([0x30, 0x39]) },
       { kind: 'redirect', port: 1 },
     ),
+    rule(
+      'p',
+      { kind: 'route-tcp-mss', target: 1 },
+      { kind: 'to-network-order', source: 1, target: 1 },
+      { kind: 'tcp-mss-set', source: 1 },
+    ),
     rule('d', { kind: 'verdict', verdict: { verdict: 'drop' } }),
   ];
 }
@@ -233,6 +239,7 @@ test('every expression is what nft calls it', () => {
     'jhash ip saddr mod 2 seed 0x7',
     '0 : 10.0.0.1 . 80',
     'meta l4proto 17 redirect to :12345',
+    'tcp option maxseg size set rt mtu',
     'drop',
   ]) {
     expect.soft(text).toMatch(line);

@@ -1,4 +1,5 @@
 import type {
+  MeshWishes,
   NetworkEndpoint,
   NetworkId,
   NetworkTable,
@@ -33,6 +34,7 @@ export function networkTable(options: {
     readonly ports?: readonly PublishedPort[] | undefined;
     readonly aliases?: readonly string[] | undefined;
     readonly affinity?: 'client' | undefined;
+    readonly mesh?: MeshWishes | undefined;
   }[];
   readonly revision?: number | undefined;
 }): NetworkTable {
@@ -58,6 +60,7 @@ export function networkTable(options: {
       vips: service.vip === undefined ? [] : [service.vip],
       aliases: service.aliases ?? [],
       affinity: service.affinity,
+      mesh: service.mesh,
       ports: service.ports ?? [],
     })),
     gateways: ingress
