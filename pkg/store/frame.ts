@@ -30,6 +30,8 @@ const TYPE_NAMES = new Map(
 const END_MARK = 0x5a;
 const ALIGNMENT = 8;
 const SECTOR_BYTES = 512;
+/** What a disk or a file system writes, and loses, as a whole. */
+const PAGE_BYTES = 4096;
 const CHECK_BITS = 0xffffff;
 const ZEROS = new Uint8Array(64 * 1024);
 
@@ -96,6 +98,19 @@ export function decodeFrame(file: Uint8Array, offset: number): Frame | undefined
     crc,
     end: offset + header.totalBytes,
   };
+}
+
+/** The first page boundary at or behind `offset`. */
+export function nextPage(offset: number): number {
+  return Math.ceil(offset / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** Where the frame is that follows `offset` directly or, after zeros, in a page of its own. */
+export function frameAfter(file: Uint8Array, offset: number): number {
+  const page = nextPage(offset);
+  return page + FRAME_HEADER_BYTES < file.length && isZero(file.subarray(offset, page))
+    ? page
+    : offset;
 }
 
 /** What is at `offset`, where no sound frame is: nothing, the remains of an unfinished write, or damage. */

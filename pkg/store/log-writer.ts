@@ -17,6 +17,8 @@ type Job =
   | {
       readonly kind: 'own';
       readonly ref: SnapshotRef | undefined;
+      /** Nothing new is promised by it: it stands apart, and protects what is before. */
+      readonly apart: boolean;
       readonly done: () => void;
       readonly failed: (error: unknown) => void;
     };
@@ -34,6 +36,8 @@ export class LogWriter {
   #hardState: HardState;
   /** The hard state on disk. A newer commit index alone waits for the next write: it can be learnt again. */
   #durable: HardState;
+  /** The log ends in something that was promised: damage to it could be taken for an unfinished write. */
+  #exposed = true;
 
   constructor(options: LogWriterOptions) {
     this.#options = options;
@@ -50,26 +54,31 @@ export class LogWriter {
   flush(ref?: SnapshotRef): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closed) reject(new ClusterError('unavailable', 'the log is closed'));
-      else this.#push({ kind: 'own', ref, done: resolve, failed: reject });
+      else this.#push({ kind: 'own', ref, apart: false, done: resolve, failed: reject });
     });
   }
 
-  /** Make a commit index durable that waits for a write that does not come: to be called now and then. */
+  /**
+   * Make a commit index durable that waits for a write that does not come, and what was written last recognisable: to
+   * be called now and then.
+   */
   settle(): void {
     if (this.#closed || this.#jobs.length > 0 || this.#running !== undefined) return;
-    if (this.#hardState.commit > this.#durable.commit) {
-      this.#push({ kind: 'own', ref: undefined, done: () => undefined, failed: () => undefined });
-    }
+    if (!this.#exposed && this.#hardState.commit === this.#durable.commit) return;
+    const ignore = (): void => undefined;
+    this.#push({ kind: 'own', ref: undefined, apart: true, done: ignore, failed: ignore });
   }
 
   /** Finish what was taken, and close the log. After an error there is nothing left to finish. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    const { wal } = this.#options.recovered;
+    await wal.giveUpWaiting();
     const flushed = this.flush();
     this.#closed = true;
     await flushed.catch(() => undefined);
     await this.#running;
-    if (!this.#failed) await this.#options.recovered.wal.close();
+    if (!this.#failed) await wal.close();
   }
 
   #push(job: Job): void {
@@ -116,8 +125,10 @@ export class LogWriter {
     const { term, vote } = this.#hardState;
     const voted = term !== this.#durable.term || vote !== this.#durable.vote;
     if (records.length > 0 || voted || own) {
-      await wal.commit([...records, { kind: 'hardState', hardState: this.#hardState }]);
+      const apart = jobs.every((job) => job.kind === 'own' && job.apart);
+      await wal.commit([...records, { kind: 'hardState', hardState: this.#hardState }], apart);
       this.#durable = this.#hardState;
+      this.#exposed = !apart;
     }
     for (const record of records) {
       if (record.kind === 'entries') storage.append(record.entries);
@@ -153,6 +164,7 @@ export class LogWriter {
     this.#raiseCommit(index);
     await wal.commit([...records, { kind: 'hardState', hardState: this.#hardState }]);
     this.#durable = this.#hardState;
+    this.#exposed = true;
     storage.install({ index, term, confState });
     storage.append(message.entries ?? []);
     storage.setHardState(this.#hardState);

@@ -121,6 +121,11 @@ export class Membership {
     this.#released = true;
   }
 
+  /** Another voter is there that could lead. */
+  canHandOver(): boolean {
+    return this.#mostAdvanced(this.#options.leadership.lead) !== undefined;
+  }
+
   /** Resolves when another member leads. @throws ClusterError when there is none to take over */
   async transfer(to: number | undefined, options: CallOptions = {}): Promise<void> {
     const { leadership, clock, replica, tuning } = this.#options;

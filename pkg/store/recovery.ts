@@ -1,6 +1,6 @@
 import { type ConfState, encodeConfChange, type HardState } from 'raft-js';
 import type { Disk, Logger, Random } from '../io/index.ts';
-import { errorMessage, type InstantMs, VERSION_NONE } from '../model/index.ts';
+import { ClusterError, type InstantMs, VERSION_NONE } from '../model/index.ts';
 import { encodeMemberCommand } from './command.ts';
 import type { Member, StoreOptions, Tuning } from './contract.ts';
 import { LogStorage } from './log-storage.ts';
@@ -32,6 +32,8 @@ export interface RecoveryOptions {
   /** An empty one, to be filled. */
   readonly machine: StateMachine;
   readonly onSnapshotWanted: () => void;
+  /** The disk has no room for more log; undefined when it has again. */
+  readonly onFull?: ((problem: ClusterError | undefined) => void) | undefined;
 }
 
 const NO_CONFIG: ConfState = {
@@ -60,7 +62,9 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     folder,
     identity,
     segmentBytes,
+    clock: store.clock,
     logger,
+    onFull: options.onFull,
     codec: store.codec,
   });
   const began = await begin(wal, records, store, snapshots);
@@ -83,7 +87,9 @@ async function begin(
 ): Promise<readonly WalRecord[]> {
   const empty = records.every(
     (record) =>
-      record.kind === 'identity' || (record.kind === 'hardState' && record.hardState.term === 0),
+      record.kind === 'identity' ||
+      record.kind === 'size' ||
+      (record.kind === 'hardState' && record.hardState.term === 0),
   );
   if (empty && (await snapshots.count()) > 0) {
     throw damaged(`${store.directory}/wal`, 0, 'there are snapshots, but the log is empty');
@@ -119,7 +125,7 @@ async function restoreNewest(from: {
   readonly logger: Logger;
   readonly folder: string;
 }): Promise<Base> {
-  let problem = 'entries are missing';
+  let problem: ClusterError | undefined;
   for (const ref of [...snapshotRefs(from.records), NO_SNAPSHOT]) {
     const log = replayLog(from.records, ref.index);
     if (log === undefined) continue;
@@ -130,9 +136,19 @@ async function restoreNewest(from: {
       restore.finish();
       return { ref, confState, log };
     } catch (error) {
-      problem = errorMessage(error);
       from.logger.warn('log snapshot cannot be used', { index: ref.index, error });
+      problem ??= error instanceof ClusterError ? error : undefined;
     }
   }
-  throw damaged(from.folder, 0, problem);
+  throw problem
+    ? unusable(problem)
+    : damaged(from.folder, 0, 'entries after the newest snapshot are missing');
+}
+
+function unusable(cause: ClusterError): ClusterError {
+  return new ClusterError(
+    'system',
+    `${cause.message}; the log alone is not enough, nothing was changed. Remove this manager from the cluster, empty its data directory and join again`,
+    { code: 'ERR_LOG_DAMAGED', cause },
+  );
 }

@@ -1,6 +1,6 @@
 import type { ConfState } from 'raft-js';
 import type { Disk, DiskFile } from '../io/index.ts';
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, errorMessage } from '../model/index.ts';
 import { decodeFrame, decodeHeader, encodeFrame, FRAME_HEADER_BYTES, type Frame } from './frame.ts';
 import { type FrameCodec, plainCodec } from './frame-codec.ts';
 import { hex16 } from './wal-read.ts';
@@ -70,10 +70,8 @@ export class SnapshotFolder {
   ): Promise<void> {
     await this.#create(expected, async (file) => {
       const put = frameWriter(file, this.#codec);
-      const found = await readFrames(inMemory(content), plainCodec, put);
-      const same = found.index === expected.index && found.term === expected.term;
-      if (!same || found.clusterId !== this.#identity.clusterId)
-        throw broken('received', 'it is another one');
+      const head = await readFrames('received', inMemory(content), plainCodec, put);
+      this.#check('received', head, expected);
     });
   }
 
@@ -87,11 +85,11 @@ export class SnapshotFolder {
   ): Promise<SnapshotHead> {
     const file = await this.#openFile(ref);
     try {
-      const head = await readFrames(file, this.#codec, (type, payload) => {
+      const path = this.#path(ref);
+      const head = await readFrames(path, file, this.#codec, (type, payload) => {
         if (type === 'snapshotChunk') onChunk(payload);
       });
-      if (head.clusterId !== this.#identity.clusterId)
-        throw broken(fileName(ref), 'of another cluster');
+      this.#check(path, head, ref);
       return head;
     } finally {
       await file.close();
@@ -104,7 +102,7 @@ export class SnapshotFolder {
     try {
       const parts: Uint8Array[] = [];
       let crc = 0;
-      await readFrames(file, this.#codec, (type, payload) => {
+      await readFrames(this.#path(ref), file, this.#codec, (type, payload) => {
         const frame = encodeFrame(type, payload, crc);
         parts.push(frame.bytes);
         crc = frame.crc;
@@ -135,26 +133,40 @@ export class SnapshotFolder {
     ref: { readonly index: number; readonly term: number },
     fill: (file: DiskFile) => Promise<void>,
   ): Promise<void> {
-    const path = `${this.#folder}/${fileName(ref)}`;
+    const path = this.#path(ref);
     const temporary = `${path}.tmp`;
     await this.#disk.unlink(temporary).catch(() => undefined);
     const file = await this.#disk.open(temporary, 'create');
     try {
       await fill(file);
       await file.fdatasync();
-    } finally {
+    } catch (error) {
       await file.close();
+      // On a full disk the part that was written may be all the room there is.
+      await this.#disk.unlink(temporary);
+      throw error;
     }
+    await file.close();
     await this.#disk.rename(temporary, path);
     await this.#disk.fsyncDir(this.#folder);
   }
 
   async #openFile(ref: { readonly index: number; readonly term: number }): Promise<DiskFile> {
     try {
-      return await this.#disk.open(`${this.#folder}/${fileName(ref)}`, 'read');
+      return await this.#disk.open(this.#path(ref), 'read');
     } catch (cause) {
-      throw broken(fileName(ref), 'it cannot be opened', cause);
+      throw broken(this.#path(ref), 'it cannot be opened', cause);
     }
+  }
+
+  #path(ref: { readonly index: number; readonly term: number }): string {
+    return `${this.#folder}/${fileName(ref)}`;
+  }
+
+  #check(path: string, head: SnapshotHead, ref: { index: number; term: number }): void {
+    if (head.clusterId !== this.#identity.clusterId) throw broken(path, 'it is of another cluster');
+    if (head.index === ref.index && head.term === ref.term) return;
+    throw broken(path, `it is of entry ${head.index} in term ${head.term}`);
   }
 }
 
@@ -179,6 +191,7 @@ function inMemory(content: Uint8Array): FrameSource {
 }
 
 async function readFrames(
+  path: string,
   file: FrameSource,
   codec: FrameCodec,
   onFrame: (type: Frame['type'], payload: Uint8Array) => Promise<void> | void,
@@ -188,10 +201,10 @@ async function readFrames(
   for (;;) {
     const frame = await readFrame(file, at);
     if (frame === undefined || frame.previous !== previous)
-      throw broken('file', `damaged at offset ${at}`);
+      throw broken(path, `it is damaged at offset ${at}`);
+    const payload = decoded(codec, frame, path, at);
     at += frame.end;
     previous = frame.crc;
-    const payload = codec.decode(frame.payload);
     await onFrame(frame.type, payload);
     if (frame.type === 'snapshotHead') {
       head = JSON.parse(Buffer.from(payload).toString()) as SnapshotHead;
@@ -199,9 +212,18 @@ async function readFrames(
       chunks++;
     } else {
       const foot = JSON.parse(Buffer.from(payload).toString()) as Foot;
-      if (head === undefined || foot.chunks !== chunks) throw broken('file', 'chunks are missing');
+      if (head === undefined || foot.chunks !== chunks)
+        throw broken(path, `it is damaged at offset ${at}: chunks are missing`);
       return head;
     }
+  }
+}
+
+function decoded(codec: FrameCodec, frame: Frame, path: string, at: number): Uint8Array {
+  try {
+    return codec.decode(frame.payload);
+  } catch (cause) {
+    throw broken(path, `it does not decode at offset ${at}: ${errorMessage(cause)}`, cause);
   }
 }
 
@@ -223,5 +245,5 @@ function parseName(file: string): { readonly index: number; readonly term: numbe
 
 function broken(what: string, why: string, cause?: unknown): ClusterError {
   const options = { code: 'ERR_SNAPSHOT_DAMAGED', cause };
-  return new ClusterError('system', `cannot use snapshot ${what}: ${why}`, options);
+  return new ClusterError('system', `cannot use log snapshot ${what}: ${why}`, options);
 }

@@ -11,6 +11,8 @@ export interface SnapshotterOptions {
   readonly logger: Logger;
 }
 
+const PAUSE_SHARE = 20;
+
 /** Takes a snapshot of this member's own state when the log grew enough, and lets go of what it covers. */
 export class Snapshotter {
   readonly #options: SnapshotterOptions;
@@ -19,6 +21,8 @@ export class Snapshotter {
   #previousIndex = 0;
   #bytes: number;
   #running: Promise<void> | undefined;
+  /** One failed: the next attempt only behind this entry. */
+  #pausedTo = 0;
 
   constructor(options: SnapshotterOptions) {
     this.#options = options;
@@ -30,7 +34,9 @@ export class Snapshotter {
   applied(bytes: number): void {
     this.#bytes += bytes;
     const { tuning, recovered } = this.#options;
-    const entries = recovered.machine.view.index - this.#index;
+    const { index } = recovered.machine.view;
+    if (index < this.#pausedTo) return;
+    const entries = index - this.#index;
     if (entries >= tuning.snapshotEntries || this.#bytes >= tuning.snapshotBytes) this.take();
   }
 
@@ -44,7 +50,9 @@ export class Snapshotter {
     this.#running ??= this.#take()
       .catch((error: unknown) => {
         // The log still has everything: not having the snapshot costs time at the next start, nothing else.
-        this.#options.logger.error('cannot take a log snapshot', { error });
+        const { logger, recovered, tuning } = this.#options;
+        this.#pausedTo = recovered.machine.view.index + tuning.snapshotEntries / PAUSE_SHARE;
+        logger.error('cannot take a log snapshot', { error });
       })
       .finally(() => {
         this.#running = undefined;

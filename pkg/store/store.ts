@@ -20,6 +20,7 @@ import type {
   UpdateOptions,
 } from './contract.ts';
 import { lockDirectory } from './directory-lock.ts';
+import { FullDisk } from './full-disk.ts';
 import { History } from './history.ts';
 import { Inbox } from './inbox.ts';
 import { Leadership } from './leadership.ts';
@@ -57,6 +58,7 @@ class LocalStore implements Store {
   readonly #reads: Reads;
   readonly #membership: Membership;
   readonly #suspicion: Suspicion;
+  readonly #fullDisk: FullDisk;
   readonly #watchers = new Set<(batch: Batch) => void>();
   readonly #history: History;
   readonly #forgotten = new Set<number>();
@@ -111,6 +113,13 @@ class LocalStore implements Store {
       clock,
     };
     this.#suspicion = new Suspicion({ ...shared, random });
+    this.#fullDisk = new FullDisk({
+      leadership: this.#leadership,
+      membership: (): Membership => this.#membership,
+      isStuck: (): boolean => this.#running?.recovered.wal.isStuck === true,
+      clock,
+      logger,
+    });
     this.#membership = new Membership({
       ...shared,
       self,
@@ -145,6 +154,7 @@ class LocalStore implements Store {
         tuning: this.#tuning,
         machine: this.#machine,
         onSnapshotWanted: (): void => this.#running?.snapshotter.take(),
+        onFull: (problem): void => this.#fullDisk.changed(problem),
       });
       this.#history.forget(this.view.index);
       this.#running = this.#assemble(recovered, lock);
@@ -201,12 +211,12 @@ class LocalStore implements Store {
     options: UpdateOptions = {},
   ): Promise<Committed<T>> {
     if (options.linearizable === true) await this.barrier({ signal: options.signal });
-    this.#mustRun();
+    this.#mustWrite();
     return this.#writes.update(work, options);
   }
 
   async propose(changes: readonly Change[], options: CallOptions = {}): Promise<Committed<void>> {
-    this.#mustRun();
+    this.#mustWrite();
     return this.#writes.propose(changes, options);
   }
 
@@ -249,6 +259,11 @@ class LocalStore implements Store {
   async transferLeadership(to?: number, options?: CallOptions): Promise<void> {
     this.#mustRun();
     await this.#membership.transfer(to, options);
+  }
+
+  #mustWrite(): void {
+    this.#mustRun();
+    this.#fullDisk.check();
   }
 
   get #replica(): Replica {
@@ -320,7 +335,8 @@ class LocalStore implements Store {
       },
       removed: (): void => this.#tellRemoved(),
     });
-    return { replica, outbox, inbox, snapshotter, lock, timer: undefined, listening: undefined };
+    const parts = { recovered, replica, outbox, inbox, snapshotter, lock };
+    return { ...parts, timer: undefined, listening: undefined };
   }
 
   #applied(entry: Entry, applied: Applied | undefined): void {
@@ -350,6 +366,7 @@ class LocalStore implements Store {
     if (running === undefined) return;
     running.replica.tick();
     this.#suspicion.tick();
+    this.#fullDisk.tick();
     this.#proposals.tick();
     this.#reads.tick();
     this.#membership.tick();
@@ -404,6 +421,7 @@ class LocalStore implements Store {
 }
 
 interface Running {
+  readonly recovered: Recovered;
   readonly replica: Replica;
   readonly outbox: Outbox;
   readonly inbox: Inbox;

@@ -114,9 +114,15 @@ async function build(options: SurvivorOptions, disk: Disk, folder: string): Prom
   await snapshots.open();
   const point = { index, term: term + 1 };
   await snapshots.write({ ...point, confState: aloneWith(self) }, machine.snapshot());
-  const { segmentBytes } = tuning;
-  const walFolder = `${folder}/wal`;
-  const fresh = await Wal.open({ disk, folder: walFolder, identity, segmentBytes, logger, codec });
+  const fresh = await Wal.open({
+    disk,
+    folder: `${folder}/wal`,
+    identity,
+    segmentBytes: tuning.segmentBytes,
+    clock: options.clock,
+    logger,
+    codec,
+  });
   await fresh.wal.commit([
     { kind: 'snapshot', ref: { ...point, installed: true } },
     { kind: 'hardState', hardState: { term: point.term, vote: 0, commit: index } },

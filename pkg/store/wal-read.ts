@@ -1,6 +1,6 @@
 import type { Disk } from '../io/index.ts';
 import { ClusterError, errorMessage } from '../model/index.ts';
-import { classifyRemains, decodeFrame } from './frame.ts';
+import { classifyRemains, decodeFrame, type Frame, frameAfter } from './frame.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { decodeRecords, type WalRecord } from './wal-record.ts';
 
@@ -17,6 +17,8 @@ export interface SegmentContent {
   readonly end: number;
   readonly size: number;
   readonly lastCrc: number;
+  /** Where the last frame begins. */
+  readonly lastFrame: number;
   /** There is an unfinished write at `end` that must be erased before the next one. */
   readonly torn: boolean;
 }
@@ -99,24 +101,49 @@ function parseSegment(raw: RawSegment): SegmentContent {
   const records: WalRecord[] = [];
   let previous = raw.previous;
   let at = 0;
+  let lastFrame = 0;
   for (;;) {
-    const frame = decodeFrame(file, at);
-    if (frame === undefined) break;
+    const found = findFrame(file, at, previous);
+    if (found === undefined) break;
+    const { frame, from } = found;
     if (previous !== undefined && frame.previous !== previous) {
-      throw damaged(path, at, 'it does not follow what was written before it');
+      throw damaged(path, from, 'it does not follow what was written before it');
     }
-    if (frame.type === 'commit') records.push(...decodeCommit(codec, frame.payload, path, at));
+    if (frame.type === 'commit') records.push(...decodeCommit(codec, frame.payload, path, from));
     previous = frame.crc;
+    lastFrame = from;
     at = frame.end;
   }
-  // The first frame was durable before the file got its name.
+  // The first frame was durable before the file got its name, and so was the size.
   if (at === 0) throw damaged(path, 0, 'its head is unreadable');
+  checkSize(records, file, path);
   const remains = classifyRemains(file, at);
   if (remains === 'damaged' || (remains === 'torn' && !raw.last)) {
     throw damaged(path, at, 'a frame fails its checksum');
   }
   const torn = remains === 'torn';
-  return { name, records, end: at, size: file.length, lastCrc: previous ?? 0, torn };
+  const lastCrc = previous ?? 0;
+  return { name, records, end: at, size: file.length, lastCrc, lastFrame, torn };
+}
+
+/** The frame at `at`, or in the next page when it follows the one before and there are only zeros between. */
+function findFrame(
+  file: Uint8Array,
+  at: number,
+  previous: number | undefined,
+): { readonly frame: Frame; readonly from: number } | undefined {
+  const frame = decodeFrame(file, at);
+  if (frame !== undefined) return { frame, from: at };
+  const from = frameAfter(file, at);
+  const apart = at === 0 || from === at ? undefined : decodeFrame(file, from);
+  return apart !== undefined && apart.previous === previous ? { frame: apart, from } : undefined;
+}
+
+function checkSize(records: readonly WalRecord[], file: Uint8Array, path: string): void {
+  for (const record of records) {
+    if (record.kind !== 'size' || record.bytes <= file.length) continue;
+    throw damaged(path, file.length, `it ends here instead of at ${record.bytes}`);
+  }
 }
 
 function decodeCommit(

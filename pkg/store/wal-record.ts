@@ -19,9 +19,11 @@ export type WalRecord =
   | { readonly kind: 'identity'; readonly identity: Identity }
   | { readonly kind: 'entries'; readonly entries: readonly Entry[] }
   | { readonly kind: 'hardState'; readonly hardState: HardState }
-  | { readonly kind: 'snapshot'; readonly ref: SnapshotRef };
+  | { readonly kind: 'snapshot'; readonly ref: SnapshotRef }
+  /** First in a segment: bytes of its file. */
+  | { readonly kind: 'size'; readonly bytes: number };
 
-const KINDS = ['identity', 'entries', 'hardState', 'snapshot'] as const;
+const KINDS = ['identity', 'entries', 'hardState', 'snapshot', 'size'] as const;
 const ENTRY_TYPES: readonly EntryType[] = ['EntryNormal', 'EntryConfChange', 'EntryConfChangeV2'];
 const FORMAT_VERSION = 1;
 
@@ -84,6 +86,9 @@ function encodeRecord(writer: ByteWriter, record: WalRecord): void {
         .u8(installed ? 1 : 0);
       break;
     }
+    case 'size':
+      writer.uint(record.bytes);
+      break;
   }
 }
 
@@ -102,6 +107,8 @@ function decodeRecord(reader: ByteReader): WalRecord {
       const [index, term, installed] = [reader.uint(), reader.uint(), reader.u8() === 1];
       return { kind, ref: { index, term, installed } };
     }
+    case 'size':
+      return { kind, bytes: reader.uint() };
     default:
       throw new RangeError('unknown kind of log record');
   }

@@ -1,8 +1,10 @@
+import { dirname } from 'node:path';
 import type { HardState } from 'raft-js';
-import type { Disk, DiskFile, Logger } from '../io/index.ts';
-import { ClusterError, must } from '../model/index.ts';
-import { encodeFrame } from './frame.ts';
+import type { Clock, Disk, DiskFile, Logger } from '../io/index.ts';
+import { ClusterError, errorMessage, must } from '../model/index.ts';
+import { encodeFrame, nextPage } from './frame.ts';
 import { type FrameCodec, plainCodec } from './frame-codec.ts';
+import { isFull, SegmentSupply } from './segment-supply.ts';
 import { readSegments, type SegmentContent, segmentFile } from './wal-read.ts';
 import { encodeRecords, type Identity, type SnapshotRef, type WalRecord } from './wal-record.ts';
 
@@ -11,7 +13,10 @@ export interface WalOptions {
   readonly folder: string;
   readonly identity: Identity;
   readonly segmentBytes: number;
+  readonly clock: Clock;
   readonly logger: Logger;
+  /** The disk has no room for more log; undefined when it has again. */
+  readonly onFull?: ((problem: ClusterError | undefined) => void) | undefined;
   readonly codec?: FrameCodec | undefined;
 }
 
@@ -22,15 +27,17 @@ interface Segment {
   lastIndex: number;
 }
 
-const PREPARED = 'next.tmp';
+/** A larger file is a longer number in its head. */
+const HEAD_SLACK_BYTES = 16;
 
 /**
  * The write-ahead log: what `commit` resolved for survives a crash, in order, completely. Not reentrant: one commit at
- * a time. After any error the log must not be used again; recover by opening it anew.
+ * a time. After any error the log must not be used again; recover by opening it anew. On a full disk a commit waits.
  */
 export class Wal {
   readonly #options: WalOptions;
   readonly #codec: FrameCodec;
+  readonly #supply: SegmentSupply;
   readonly #segments: Segment[] = [];
   #file: DiskFile | undefined;
   #size = 0;
@@ -38,12 +45,11 @@ export class Wal {
   #crc = 0;
   #hardState: HardState = { term: 0, vote: 0, commit: 0 };
   #refs: readonly SnapshotRef[] = [];
-  /** The next segment, being preallocated; undefined when that failed or was used. */
-  #prepared: Promise<DiskFile | undefined> | undefined;
 
   private constructor(options: WalOptions) {
     this.#options = options;
     this.#codec = options.codec ?? plainCodec;
+    this.#supply = new SegmentSupply(options);
   }
 
   /**
@@ -55,23 +61,26 @@ export class Wal {
   ): Promise<{ readonly wal: Wal; readonly records: readonly WalRecord[] }> {
     const { disk, folder } = options;
     await disk.mkdir(folder);
-    for (const file of await disk.readdir(folder)) {
-      if (file.endsWith('.tmp')) await disk.unlink(`${folder}/${file}`);
-    }
+    await disk.fsyncDir(dirname(folder));
     const wal = new Wal(options);
+    await wal.#supply.open();
     const segments = await readSegments(disk, folder, wal.#codec);
     const records = segments.flatMap((segment) => segment.records);
     checkIdentity(options.identity, records);
     if (segments.length > 0) await wal.#continue(segments);
-    else await wal.#cut(1);
-    wal.#prepareNext();
+    else await wal.#cut(1, 0, false);
+    wal.#supply.prepare();
     return { wal, records };
   }
 
-  /** Append `records` as one unit: one write, one fdatasync, durable when this resolves. */
-  async commit(records: readonly WalRecord[]): Promise<void> {
+  /**
+   * Append `records` as one unit: one write, one fdatasync, durable when this resolves. `apart` puts them into a page of
+   * their own: behind it, damage to what is before can no longer be taken for an unfinished write.
+   */
+  async commit(records: readonly WalRecord[], apart = false): Promise<void> {
     const payload = this.#codec.encode(encodeRecords(records));
     let frame = encodeFrame('commit', payload, this.#crc);
+    if (apart) this.#end = nextPage(this.#end);
     if (this.#end + frame.bytes.length > this.#size) {
       await this.#cut(firstIndexOf(records) ?? this.#lastIndex + 1, frame.bytes.length);
       frame = encodeFrame('commit', payload, this.#crc);
@@ -91,21 +100,42 @@ export class Wal {
       const [oldest, next] = this.#segments;
       if (oldest === undefined || next === undefined || oldest.lastIndex > index) return;
       await disk.unlink(`${folder}/${oldest.file}`);
+      // One by one: after a crash there must be no gap.
+      await disk.fsyncDir(folder);
       this.#segments.shift();
     }
   }
 
+  /** A commit waits until the disk has room. */
+  get isStuck(): boolean {
+    return this.#supply.isStuck;
+  }
+
+  /** From now on nothing waits for room on a full disk: it fails. */
+  async giveUpWaiting(): Promise<void> {
+    await this.#supply.close();
+  }
+
   /** Write the seal, so that the next start can tell damage at the end from an unfinished write. */
   async close(): Promise<void> {
-    const file = this.#file;
+    await this.#supply.close();
+    try {
+      await this.#seal();
+    } catch (error) {
+      // What was committed is there without it.
+      this.#options.logger.warn('log closed without a seal', { error });
+    }
+    await this.#file?.close();
     this.#file = undefined;
-    const prepared = await this.#prepared;
-    await prepared?.close();
-    if (file === undefined) return;
-    const seal = encodeFrame('seal', new Uint8Array(0), this.#crc);
-    if (this.#end + seal.bytes.length <= this.#size) await file.pwrite(this.#end, seal.bytes);
-    await file.fdatasync();
-    await file.close();
+  }
+
+  async #seal(): Promise<void> {
+    const { bytes } = encodeFrame('seal', new Uint8Array(0), this.#crc);
+    const at = nextPage(this.#end);
+    // The head of another segment seals as well.
+    if (at + bytes.length > this.#size) return this.#cut(this.#lastIndex + 1, 0, false);
+    await this.#file?.pwrite(at, bytes);
+    await this.#file?.fdatasync();
   }
 
   get #lastIndex(): number {
@@ -119,40 +149,55 @@ export class Wal {
     }
     const last = must(contents.at(-1), 'a segment');
     const file = await this.#options.disk.open(this.#path(last.name.file), 'write');
-    if (last.torn || last.size < this.#options.segmentBytes) await this.#repair(file, last);
+    if (last.torn) await this.#repair(file, last);
+    // If its fdatasync failed, the kernel may show what the disk never got: write it again before it is built upon.
+    await file.pwrite(last.lastFrame, await file.pread(last.lastFrame, last.end - last.lastFrame));
+    await file.fdatasync();
     this.#file = file;
     this.#end = last.end;
-    this.#size = Math.max(last.size, this.#options.segmentBytes);
+    this.#size = last.size;
     this.#crc = last.lastCrc;
   }
 
   /** Erase an unfinished write, so that nothing of it can ever be read; what it was is kept beside it. */
-  async #repair(file: DiskFile, content: SegmentContent): Promise<void> {
-    if (content.torn) {
-      const path = this.#path(content.name.file);
-      this.#options.logger.warn('log ended in an unfinished write', { path, offset: content.end });
-      const copy = await this.#options.disk.open(`${path}.broken.tmp`, 'create');
-      await copy.pwrite(0, await file.pread(content.end, content.size - content.end));
-      await copy.close();
-      await this.#options.disk.rename(`${path}.broken.tmp`, `${path}.broken`);
-    }
-    await file.truncate(content.end);
-    await file.allocate(Math.max(content.size, this.#options.segmentBytes));
+  async #repair(file: DiskFile, { name, end, size }: SegmentContent): Promise<void> {
+    const path = this.#path(name.file);
+    const { logger } = this.#options;
+    logger.warn('log ended in an unfinished write', { path, offset: end });
+    const remains = withoutZeros(await file.pread(end, size - end));
+    await this.#keep(`${path}.broken`, remains).catch((error: unknown) => {
+      if (!isFull(error)) throw error;
+      logger.warn('cannot keep what was unfinished', { path, error: errorMessage(error) });
+    });
+    await file.pwrite(end, new Uint8Array(remains.length));
     await file.fdatasync();
   }
 
+  async #keep(path: string, content: Uint8Array): Promise<void> {
+    const { disk } = this.#options;
+    const copy = await disk.open(`${path}.tmp`, 'create');
+    try {
+      await copy.pwrite(0, content);
+    } finally {
+      await copy.close();
+    }
+    await disk.rename(`${path}.tmp`, path);
+  }
+
   /** Begin a new segment, which repeats everything that is needed without the older ones. */
-  async #cut(firstIndex: number, room = 0): Promise<void> {
-    const { disk, folder, segmentBytes } = this.#options;
-    const head = encodeFrame('commit', this.#codec.encode(encodeRecords(this.#head())), this.#crc);
-    const size = Math.max(segmentBytes, head.bytes.length + room);
-    const file = (await this.#takePrepared()) ?? (await this.#prepare());
-    if (size > segmentBytes) await file.allocate(size);
+  async #cut(firstIndex: number, room = 0, wait = true): Promise<void> {
+    const { disk, folder } = this.#options;
+    const blank = await this.#supply.take(
+      this.#headFrame(this.#options.segmentBytes).bytes.length + HEAD_SLACK_BYTES + room,
+      wait,
+    );
+    const { file, path, size } = blank;
+    const head = this.#headFrame(size);
     await file.pwrite(0, head.bytes);
     await file.fdatasync();
     const sequence = (this.#segments.at(-1)?.sequence ?? 0) + 1;
     const name = segmentFile(sequence, firstIndex);
-    await disk.rename(`${folder}/${PREPARED}`, `${folder}/${name}`);
+    await disk.rename(path, `${folder}/${name}`);
     await disk.fsyncDir(folder);
     await this.#file?.close();
     this.#segments.push({ sequence, file: name, lastIndex: 0 });
@@ -160,11 +205,17 @@ export class Wal {
     this.#size = size;
     this.#end = head.bytes.length;
     this.#crc = head.crc;
-    if (sequence > 1) this.#prepareNext();
+    if (sequence > 1) this.#supply.prepare();
   }
 
-  #head(): readonly WalRecord[] {
+  #headFrame(bytes: number): ReturnType<typeof encodeFrame> {
+    const payload = this.#codec.encode(encodeRecords(this.#head(bytes)));
+    return encodeFrame('commit', payload, this.#crc);
+  }
+
+  #head(bytes: number): readonly WalRecord[] {
     return [
+      { kind: 'size', bytes },
       { kind: 'identity', identity: this.#options.identity },
       { kind: 'hardState', hardState: this.#hardState },
       // Not as installed: what that one voided is in older segments, this one's log is not to be voided again.
@@ -184,29 +235,6 @@ export class Wal {
     }
   }
 
-  #prepareNext(): void {
-    this.#prepared = this.#prepare().catch((error: unknown) => {
-      this.#options.logger.warn('cannot preallocate the next log segment', { error });
-      return undefined;
-    });
-  }
-
-  async #takePrepared(): Promise<DiskFile | undefined> {
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    return await prepared;
-  }
-
-  async #prepare(): Promise<DiskFile> {
-    const { disk, segmentBytes } = this.#options;
-    const path = this.#path(PREPARED);
-    await disk.unlink(path).catch(() => undefined);
-    const file = await disk.open(path, 'create');
-    await file.allocate(segmentBytes);
-    await file.fdatasync();
-    return file;
-  }
-
   #path(file: string): string {
     return `${this.#options.folder}/${file}`;
   }
@@ -217,6 +245,10 @@ function firstIndexOf(records: readonly WalRecord[]): number | undefined {
     if (record.kind === 'entries') return record.entries[0]?.index;
   }
   return undefined;
+}
+
+function withoutZeros(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(0, bytes.findLastIndex((byte) => byte !== 0) + 1);
 }
 
 function checkIdentity(own: Identity, records: readonly WalRecord[]): void {

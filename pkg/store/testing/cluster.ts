@@ -59,7 +59,7 @@ export class TestCluster implements AsyncDisposable {
 
   async start(raftId: number, begin: StoreOptions['begin']): Promise<Manager> {
     const member: Member = { raftId, nodeId: `node${raftId}` as NodeId, address: `m${raftId}:1` };
-    const directory = join(this.#root, String(raftId));
+    const directory = this.directory(raftId);
     const disk = new CrashDisk();
     const fatal: Error[] = [];
     let alive = true;
@@ -131,8 +131,13 @@ export class TestCluster implements AsyncDisposable {
     return this.start(raftId, { kind: 'join', members: [] });
   }
 
+  /** Where its files are, whether or not it runs. */
+  directory(raftId: number): string {
+    return join(this.#root, String(raftId));
+  }
+
   wipe(raftId: number): void {
-    rmSync(join(this.#root, String(raftId)), { recursive: true, force: true });
+    rmSync(this.directory(raftId), { recursive: true, force: true });
   }
 
   get(raftId: number): Manager {
