@@ -1,7 +1,6 @@
 import { warmThreadPool } from 'vxlan-netlink';
 import { ClusterError, must, type NetworkTable } from '../model/index.ts';
-import { directoriesOf } from './container-names.ts';
-import type { Directory } from './directory.ts';
+import { dnsSources } from './container-names.ts';
 import { DnsForwarder } from './dns-forward.ts';
 import { forgetConnections } from './forget-connections.ts';
 import { HostSide } from './host-side.ts';
@@ -104,6 +103,7 @@ class KernelHostNetwork implements HostNetwork {
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
     this.#wanted = new Set(tables.map((table) => table.networkId));
     this.#removeUnwanted();
+    this.#guard(tables);
     let failure: unknown;
     for (const table of tables) {
       try {
@@ -262,6 +262,12 @@ class KernelHostNetwork implements HostNetwork {
     removePins(this.#options.runDir);
   }
 
+  /** Before the ways to new peers, which answer at once. */
+  #guard(tables: readonly NetworkTable[]): void {
+    const left = [...this.#overlays.values()].map(({ table }) => table);
+    this.#host.guard([...tables, ...left.filter(({ networkId }) => !this.#wanted.has(networkId))]);
+  }
+
   #applyTable(table: NetworkTable): void {
     const known = this.#overlays.get(table.networkId);
     const change = known === undefined ? NEW_TABLE : known.update(table);
@@ -365,24 +371,15 @@ class KernelHostNetwork implements HostNetwork {
     return operations;
   }
 
-  async #serveDns(sandbox: Sandbox): Promise<void> {
-    const sources = {
-      directories: (): readonly Directory[] =>
-        directoriesOf(sandbox.attachments, {
-          overlays: this.#overlays,
-          locals: this.#locals,
-          records: [...this.#sandboxes.values()].map(({ record }) => record),
-        }),
-      resolvers: (): readonly string[] => this.#resolversOf(sandbox),
-    };
-    await sandbox.serveDns(sources, this.#forwarder);
-  }
-
-  /** A container without a way out asks nobody outside. */
-  #resolversOf(sandbox: Sandbox): readonly string[] {
-    if (defaultGatewayOf(sandbox.attachments, this.#description()) === undefined) return [];
-    const own = sandbox.record.spec.dns?.servers ?? [];
-    return own.length > 0 ? own : this.#options.resolvers;
+  #serveDns(sandbox: Sandbox): Promise<void> {
+    const sources = dnsSources(() => sandbox.record, {
+      overlays: this.#overlays,
+      locals: this.#locals,
+      records: () => [...this.#sandboxes.values()].map(({ record }) => record),
+      gatewaySubnet: this.#gatewaySubnet,
+      resolvers: this.#options.resolvers,
+    });
+    return sandbox.serveDns(sources, this.#forwarder);
   }
 
   /** Overlays that no table names and no container uses, and pins of a previous agent's. */

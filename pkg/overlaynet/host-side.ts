@@ -2,6 +2,7 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { guardRuleset } from './guard.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
@@ -96,6 +97,12 @@ export class HostSide {
     this.#settleSysctls(bridges, foot !== undefined);
     this.#settleTables(state, bridges, foot !== undefined);
     return operations;
+  }
+
+  /** Takes frames of these networks from their peers alone. */
+  guard(tables: readonly NetworkTable[]): void {
+    if (tables.length > 0) this.#applyTable(guardRuleset(tables));
+    else this.#removeTable(`${TABLE_PREFIX}guard`);
   }
 
   deleteLink(name: string): void {

@@ -136,6 +136,41 @@ test('connections drain while their backend stops, and end at once when its addr
   await expect.poll(() => tcp.next()).toBe('ECONNRESET');
 });
 
+test('frames are taken from peers alone', async () => {
+  lab.machine('intruder', 66);
+  const link = ['vx', 'type', 'vxlan', 'id', '4097', 'dstport', '4789', 'remote', '192.168.50.1'];
+  await lab.run('intruder', 'ip', 'link', 'add', ...link, 'local', '192.168.50.66');
+  await lab.run('intruder', 'ip', 'address', 'add', '10.0.1.13/24', 'dev', 'vx');
+  await lab.run('intruder', 'ip', 'link', 'set', 'vx', 'address', '02:42:0a:00:01:0d', 'up');
+  await lab.run(
+    'intruder',
+    'ip',
+    'neigh',
+    'add',
+    '10.0.1.11',
+    'lladdr',
+    '02:42:0a:00:01:0b',
+    'dev',
+    'vx',
+  );
+  /** Datagrams that came to a closed port of c1. */
+  const arrived = async (): Promise<number> => {
+    const [, numbers = ''] = (await lab.run('c1', 'grep', '^Udp:', '/proc/net/snmp')).split('\n');
+    return Number(numbers.split(' ')[2]);
+  };
+  const send = (): Promise<unknown> =>
+    lab.ask('intruder', { host: '10.0.1.11', port: 9, udp: true });
+  await send();
+  expect(await arrived()).toBe(0);
+  await lab.run('h1', 'nft', 'delete', 'table', 'ip', 'muster-guard');
+  await send();
+  await expect.poll(arrived).toBe(1);
+  expect(one.repair().findings).toEqual(['host tables: 1']);
+  await send();
+  expect(await arrived()).toBe(1);
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
+});
+
 test('repair puts back what was deleted behind our back, and is silent otherwise', async () => {
   expect([one.repair().findings, two.repair().findings]).toEqual([[], []]);
   const hub = `--net=${lab.runDir('h1')}/netns/app-id`;

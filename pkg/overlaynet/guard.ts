@@ -1,0 +1,71 @@
+import { encodeIpv4, type RuleExpression } from 'vxlan-netlink';
+import { compareText, type NetworkTable } from '../model/index.ts';
+import { loadSource, matchPort, matchProtocol } from './expression.ts';
+import { TABLE_PREFIX } from './name.ts';
+import type { Ruleset } from './ruleset.ts';
+
+/** Before any filter of the host's own. */
+const PRIORITY_GUARD = -10;
+/** UDP header, VXLAN flags and reserved bytes come before the network's number (RFC 7348 section 5). */
+const VNI_OFFSET = 12;
+/** The byte after it is ignored on receipt, so it must not matter here. */
+const VNI_MASK = Buffer.from([0xff, 0xff, 0xff, 0]);
+
+/**
+ * Frames of our overlays are taken from nodes of the cluster alone: whoever else can send datagrams to this host would
+ * otherwise be on all of its networks. Other tunnels on the same port are not ours to judge.
+ */
+export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
+  const peers = tables.flatMap((table) => table.peers.map(({ address }) => address));
+  const ports = [...new Set(tables.map(({ dataPathPort }) => dataPathPort))];
+  const drop: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
+  const accept: RuleExpression = { kind: 'verdict', verdict: { verdict: 'accept' } };
+  return {
+    table: `${TABLE_PREFIX}guard`,
+    sets: [
+      {
+        name: 'peers',
+        shape: { key: ['ipv4'] },
+        elements: distinct(peers).map((peer) => ({ key: encodeIpv4(peer) })),
+      },
+      {
+        name: 'networks',
+        shape: { key: ['mark'] },
+        elements: tables.map(({ vni }) => ({ key: vniKey(vni) })),
+      },
+    ],
+    chains: [
+      {
+        name: 'input',
+        hook: { type: 'filter', hook: 'input', priority: PRIORITY_GUARD },
+        rules: ports.flatMap((port) => [
+          [
+            ...matchProtocol('udp'),
+            ...matchPort(port),
+            loadSource(1),
+            { kind: 'lookup', set: 'peers', source: 1 },
+            accept,
+          ],
+          [
+            ...matchProtocol('udp'),
+            ...matchPort(port),
+            { kind: 'payload', base: 'transport', offset: VNI_OFFSET, length: 4, target: 1 },
+            { kind: 'bitwise', source: 1, target: 1, mask: VNI_MASK, xor: Buffer.alloc(4) },
+            { kind: 'lookup', set: 'networks', source: 1 },
+            drop,
+          ],
+        ]),
+      },
+    ],
+  };
+}
+
+function vniKey(vni: number): Buffer {
+  const key = Buffer.alloc(4);
+  key.writeUInt32BE(vni << 8);
+  return key;
+}
+
+function distinct(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].toSorted(compareText);
+}
