@@ -37,6 +37,7 @@ test('a task that was restarted and is held', () => {
     slot: '1',
     task: 't2',
     attempts: 1,
+    failures: 0,
     policy: { condition: 'any', maxAttempts: 3 },
     gaveUp: false,
     startAt: 30_000,

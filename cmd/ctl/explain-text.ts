@@ -25,6 +25,7 @@ interface Slot {
   readonly slot: string;
   readonly task: string;
   readonly attempts: number;
+  readonly failures: number;
   readonly policy: { readonly condition: string; readonly maxAttempts: number };
   readonly gaveUp: boolean;
   readonly startAt?: number;
@@ -164,6 +165,8 @@ function slotText(slot: Slot, now: number): readonly string[] {
   const { condition, maxAttempts } = slot.policy;
   const limit = maxAttempts === 0 ? 'no limit' : `at most ${maxAttempts}`;
   if (maxAttempts > 0) lines.push(`  restarts: ${slot.attempts} (${limit})`);
+  if (slot.failures > 1)
+    lines.push(`  ${slot.failures} failures in a row: the restart delay grows`);
   if (slot.gaveUp) lines.push(`  gave up: restart condition ${condition}, ${limit}`);
   if (slot.startAt !== undefined && slot.startAt > now) {
     lines.push(`  starts in ${duration(slot.startAt - now).toLowerCase()}`);

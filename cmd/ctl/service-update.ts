@@ -235,7 +235,8 @@ export function addScaleAndRollback(service: Command, context: () => Context): v
     });
   service
     .command('rollback <service>')
-    .description('Go back to the previous spec of a service')
+    .description('Go back to the previous spec of a service, or to any of the last 20')
+    .option('--to <revision>', 'number that ctl service history shows')
     .option('-d, --detach', 'return at once')
     .option('-q, --quiet', 'show no progress')
     .action(async (name: string, options: Options) => {
@@ -262,7 +263,9 @@ async function scale(context: Context, wish: string, options: Options): Promise<
 async function rollback(context: Context, found: ServiceObject, options: Options): Promise<void> {
   const { client, output } = context;
   const path = `/services/${found.ID}/update`;
-  const query = { version: found.Version.Index, rollback: 'previous' };
+  const target =
+    options['to'] === undefined ? { rollback: 'previous' } : { rollbackTo: String(options['to']) };
+  const query = { version: found.Version.Index, ...target };
   if (options['dryRun']) {
     await printPlan(context, { path, spec: found.Spec, query, options });
     return;

@@ -90,6 +90,7 @@ export {
   networkTargets,
   type PublishedPort,
   portsAsked,
+  REVISIONS_MAX,
   type RegistryCredentials,
   type RestartPolicy,
   type Revision,
@@ -111,6 +112,8 @@ export {
   createService,
   newServiceRevision,
   rollbackService,
+  rollbackToRevision,
+  type ServiceChange,
 } from './service-change.ts';
 export {
   minAvailableOf,

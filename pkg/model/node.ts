@@ -53,6 +53,8 @@ export interface Node {
   readonly spec: NodeSpec;
   /** Version that the writer of the present spec had seen: whoever read a later one knows this spec. */
   readonly specSeen?: Version | undefined;
+  /** Since when the node is being drained: what replaces its tasks first has a deadline. */
+  readonly drainingSince?: InstantMs | undefined;
   readonly description?: NodeDescription | undefined;
   readonly status: NodeStatus;
   readonly manager?: ManagerMember | undefined;

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { InstantMs, ServiceId } from './id.ts';
-import { applyServiceUpdate, createService, rollbackService } from './service-change.ts';
+import {
+  applyServiceUpdate,
+  createService,
+  rollbackService,
+  rollbackToRevision,
+} from './service-change.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
 
@@ -34,6 +39,29 @@ test('an update is a version further and remembers the spec before it', () => {
     previousSpecVersion: 1,
   });
   expect(next.changes.map(({ kind }) => kind)).toEqual(['service', 'revision']);
+});
+
+test('a rollback to any revision is a version of its own with the same spec, byte for byte', () => {
+  const first = createService('s1' as ServiceId, spec, NOW);
+  const third = applyServiceUpdate(
+    applyServiceUpdate(first.service, image('nginx:2'), NOW).service,
+    image('nginx:3'),
+    NOW,
+  ).service;
+  const [, change] = first.changes;
+  if (change?.action !== 'create' || change.kind !== 'revision') throw new Error('no revision');
+  const { service } = rollbackToRevision(third, change.object, NOW);
+  expect(service).toMatchObject({
+    specVersion: 4,
+    previousSpecVersion: 3,
+    updateStatus: {
+      state: 'rollback_started',
+      message: 'manually requested rollback to revision 1',
+    },
+  });
+  expect(service.spec).toBe(spec);
+  const now = { ...change.object, specVersion: 3 };
+  expect(() => rollbackToRevision(third, now, NOW)).toThrow('is at revision 3 already');
 });
 
 test('a spec that means the same changes nothing', () => {

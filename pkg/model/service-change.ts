@@ -80,21 +80,51 @@ export function rollbackService(service: Service, now: InstantMs): ServiceChange
     const text = `rpc error: code = FailedPrecondition desc = service ${service.id} does not have a previous spec`;
     throw new ClusterError('invalid', text);
   }
+  return rollbackTo(service, service.previousSpec, now, 'manually requested rollback');
+}
+
+/**
+ * The service with the spec of an earlier revision of it, byte for byte. Throws `ClusterError` when that is the
+ * present one.
+ */
+export function rollbackToRevision(
+  service: Service,
+  revision: Revision,
+  now: InstantMs,
+): ServiceChange {
+  const { specVersion } = revision;
+  if (specVersion === service.specVersion) {
+    throw new ClusterError(
+      'invalid',
+      `service ${service.spec.Name} is at revision ${specVersion} already`,
+    );
+  }
+  refuseKindChange(service.spec, revision.spec);
+  const message = `manually requested rollback to revision ${specVersion}`;
+  return rollbackTo(service, revision.spec, now, message);
+}
+
+function rollbackTo(
+  service: Service,
+  spec: ServiceSpec,
+  now: InstantMs,
+  message: string,
+): ServiceChange {
   const next: Service = {
     ...service,
-    spec: service.previousSpec,
+    spec,
     specVersion: service.specVersion + 1,
     previousSpec: service.spec,
     previousSpecVersion: service.specVersion,
     updateStatus: {
       state: 'rollback_started',
       startedAt: now,
-      message: 'manually requested rollback',
+      message,
       slotsTotal: 0,
       failures: 0,
       active: [],
     },
-    jobIteration: nextIteration(service, service.previousSpec),
+    jobIteration: nextIteration(service, spec),
   };
   return written(next, now);
 }

@@ -6,6 +6,10 @@ import { refuse } from './validate-refuse.ts';
 /** Service labels with this prefix are wishes that the Engine API has no field for; an unknown one is an error. */
 export const POLICY_PREFIX = 'muster.';
 
+export const PROGRESS_DEADLINE_DEFAULT_MS = 600_000;
+export const DRAIN_DEADLINE_DEFAULT_MS = 600_000;
+export const RESTART_DELAY_MAX_DEFAULT_MS = 60_000;
+
 /** A soft wish about nodes: `node.labels.disk==ssd`, or `service==cache` for nodes where that service runs. */
 export interface PlacementWish extends PlacementConstraint {
   readonly text: string;
@@ -20,8 +24,14 @@ export interface ServicePolicy {
   readonly priority: number;
   /** May tasks of services of clearly lower priority be stopped to make room? */
   readonly preempt: boolean;
-  /** Running tasks that preemption may not go below: a number, or a share of the wanted ones. */
+  /** Running tasks that no voluntary operation may go below: a number, or a share of the wanted ones. */
   readonly minAvailable: { readonly tasks: number } | { readonly percent: number };
+  /** A drained node's tasks are stopped after this long even if their replacements do not run. */
+  readonly drainDeadlineMs: number;
+  /** An update in which nothing came up for this long ends; 0: never. */
+  readonly progressDeadlineMs: number;
+  /** Cap of the growing restart delay. */
+  readonly restartMaxDelayMs: number;
 }
 
 /** One label: what may stand in it, in words and for the command line. */
@@ -68,8 +78,26 @@ export const POLICY_LABELS: readonly PolicyLabel[] = [
   {
     name: 'min-available',
     value: 'count|percent',
-    text: 'running tasks that preemption leaves, 2 or 50%',
+    text: 'running tasks that drain, update and preemption leave, 2 or 50%',
     read: (value, label) => ({ minAvailable: amount(value, label) }),
+  },
+  {
+    name: 'drain-deadline',
+    value: 'duration',
+    text: 'tasks on a drained node are stopped after this long in any case',
+    read: (value, label) => ({ drainDeadlineMs: milliseconds(value, label) }),
+  },
+  {
+    name: 'progress-deadline',
+    value: 'duration',
+    text: 'an update in which nothing comes up for so long ends, 0: never',
+    read: (value, label) => ({ progressDeadlineMs: milliseconds(value, label) }),
+  },
+  {
+    name: 'restart-max-delay',
+    value: 'duration',
+    text: 'the restart delay doubles with each failure up to this',
+    read: (value, label) => ({ restartMaxDelayMs: milliseconds(value, label) }),
   },
 ];
 
@@ -84,6 +112,9 @@ const DEFAULTS: ServicePolicy = {
   priority: 0,
   preempt: false,
   minAvailable: { tasks: 0 },
+  drainDeadlineMs: DRAIN_DEADLINE_DEFAULT_MS,
+  progressDeadlineMs: PROGRESS_DEADLINE_DEFAULT_MS,
+  restartMaxDelayMs: RESTART_DELAY_MAX_DEFAULT_MS,
 };
 
 /** Throws `ClusterError` (400) for a label with the reserved prefix that is unknown or holds nonsense. */
@@ -136,6 +167,21 @@ function wholeNumber(value: string, label: string, max: number): number {
 function amount(value: string, label: string): ServicePolicy['minAvailable'] {
   if (value.endsWith('%')) return { percent: wholeNumber(value.slice(0, -1), label, 100) };
   return { tasks: wholeNumber(value, label, Number.MAX_SAFE_INTEGER) };
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+function milliseconds(value: string, label: string): number {
+  if (value === '0') return 0;
+  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== value) {
+    refuse(`label ${label}: "${value}" is not a duration such as 500ms, 10s or 1m30s`);
+  }
+  const sum = parts.reduce(
+    (total, [, number, unit]) => total + Number(number) * (UNITS_MS[unit ?? ''] ?? 0),
+    0,
+  );
+  return Math.round(sum);
 }
 
 function wishes(value: string, label: string): readonly PlacementWish[] {

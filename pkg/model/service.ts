@@ -25,6 +25,10 @@ export interface UpdateStatus {
   readonly failures: number;
   /** The next batch of slots may be taken from this instant on (`delay`). */
   readonly nextAt?: InstantMs | undefined;
+  /** When a replacement last came up or stood its monitor period; the progress deadline counts from here. */
+  readonly progressAt?: InstantMs | undefined;
+  /** Ended because nothing came up in time, not because of failures. */
+  readonly overdue?: boolean | undefined;
   /** Slot keys being replaced now, and when each replacement was seen running. */
   readonly active: readonly {
     readonly slot: string;
@@ -86,7 +90,7 @@ export interface RegistryCredentials {
   readonly serveraddress?: string | undefined;
 }
 
-/** One accepted spec of a service; tasks refer to it by (serviceId, specVersion). Kept while a task refers to it. */
+/** One accepted spec of a service; tasks refer to it by (serviceId, specVersion). The last 20 are kept, and those that tasks refer to. */
 export interface Revision {
   readonly id: RevisionId;
   readonly version: Version;
@@ -126,6 +130,8 @@ export interface RestartPolicy {
   readonly windowMs: number;
 }
 
+/** How many accepted specs of a service are kept, the present one among them. */
+export const REVISIONS_MAX = 20;
 export const REPLICAS_DEFAULT = 1;
 export const UPDATE_MONITOR_DEFAULT_MS = 5_000;
 export const RESTART_DELAY_DEFAULT_MS = 5_000;

@@ -86,6 +86,8 @@ export interface Task {
   readonly startAfter?: InstantMs | undefined;
   /** Restarts of this slot so far, and when each happened, newest last; bounded by the restart policy's window. */
   readonly restarts?: readonly InstantMs[] | undefined;
+  /** Failures of this slot in a row before this task; the restart delay doubles with each. */
+  readonly failures?: number | undefined;
   /** Service job iteration the task belongs to. */
   readonly jobIteration?: number | undefined;
   /** Every living node with one of its networks holds the table in which it is in service. Only told of updates. */

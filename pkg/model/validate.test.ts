@@ -80,7 +80,7 @@ test.each([
   ],
   ["value '' is invalid", template({ Placement: { Constraints: ['node.role=='] } })],
   [
-    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available',
+    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available, drain-deadline, progress-deadline, restart-max-delay',
     { ...good, Labels: { 'muster.prioritty': '10' } },
   ],
   [
@@ -94,6 +94,10 @@ test.each([
   [
     'label muster.prefer: key \'nodes.labels.x\' is not known in "nodes.labels.x==1"',
     { ...good, Labels: { 'muster.prefer': 'nodes.labels.x==1' } },
+  ],
+  [
+    'label muster.drain-deadline: "soon" is not a duration such as 500ms, 10s or 1m30s',
+    { ...good, Labels: { 'muster.drain-deadline': 'soon' } },
   ],
   [
     'TaskSpec: invalid generic resource gpu=0',

@@ -39,6 +39,8 @@ export interface SlotExplanation {
   readonly policy: RestartPolicy;
   /** Restarts that count against `policy.maxAttempts`. */
   readonly attempts: number;
+  /** Failures in a row: each doubles the restart delay. */
+  readonly failures: number;
   /** The slot's last task is over and its policy wants no other. */
   readonly gaveUp: boolean;
   /** A held task: when it may start, and what it waits for. */
@@ -72,6 +74,7 @@ function slotExplanation(work: Workload, slot: SlotKey, task: Task): SlotExplana
       .map((other) => earlierTask(work, other, task)),
     policy: restartPolicy(spec),
     attempts: task.restarts?.length ?? 0,
+    failures: task.failures ?? 0,
     gaveUp: last && !mayRestart(work, task),
     startAt: held ? task.startAfter : undefined,
     waitsFor: held ? heldBy(task, stopping) : undefined,

@@ -15,6 +15,7 @@ export interface NewTask {
   readonly hold: boolean;
   readonly startAfter?: InstantMs | undefined;
   readonly restarts?: readonly InstantMs[] | undefined;
+  readonly failures?: number | undefined;
   /** Not the service's present spec but this older one. */
   readonly specVersion?: number | undefined;
 }
@@ -40,6 +41,7 @@ export function addTask(work: Workload, wish: NewTask): Task {
     networks: [],
     startAfter: wish.startAfter,
     restarts: wish.restarts,
+    failures: wish.failures,
     jobIteration: job ? (service.jobIteration ?? 0) : undefined,
   };
   work.add(task);

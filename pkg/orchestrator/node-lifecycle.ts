@@ -13,26 +13,45 @@ import {
   updateObject,
   type View,
 } from '../model/index.ts';
+import { staysUntil } from './drain.ts';
 
 /** A node that stays down this long has lost its tasks for good (SwarmKit: 24 h). */
 const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /**
  * What a lost node means for its tasks: on a node that is down or drained they are no longer wanted (and told so when
- * it is heard again); on one that is gone, or down for a day, they are over.
+ * it is heard again), except that some stay on a drained one until their replacement runs; on one that is gone, or down
+ * for a day, they are over.
  */
 export function decideNodes({ view, dirty, now }: DeciderInput): Decision {
   const lost = lostNodes(view);
-  const changes: Change[] = [];
+  const changes: Change[] = [...drainMarks(view, now)];
+  let wakeAt = nextOrphaning(view, lost, now);
   for (const task of stirredTasks(view, dirty, lost)) {
     if (task.nodeId === undefined || isTerminal(task.status.state)) continue;
     const node = lost.get(task.nodeId);
     const gone = node === undefined && view.get('node', task.nodeId) === undefined;
     if (!node && !gone) continue;
+    const until = node && staysUntil(view, task, node, now);
+    if (until !== undefined) {
+      wakeAt = Math.min(until, wakeAt ?? until) as InstantMs;
+      continue;
+    }
     const next = afterLoss(task, node, now);
     if (next !== task) changes.push(updateObject('task', next));
   }
-  return { changes, wakeAt: nextOrphaning(view, lost, now) };
+  return { changes, wakeAt };
+}
+
+/** When each drain began, for its deadline; the mark goes with the drain. */
+function drainMarks(view: View, now: InstantMs): readonly Change[] {
+  const changes: Change[] = [];
+  for (const node of view.list('node')) {
+    const drained = node.spec.Availability === 'drain';
+    if (drained === (node.drainingSince !== undefined)) continue;
+    changes.push(updateObject('node', { ...node, drainingSince: drained ? now : undefined }));
+  }
+  return changes;
 }
 
 /** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */

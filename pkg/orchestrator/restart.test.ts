@@ -178,3 +178,53 @@ test('history is cut to the limit and the last word of a slot stays', () => {
   }
   expect(setup.cluster.tasks(setup.web).length).toBe(5);
 });
+
+/** How long the slot waits after its running task failed. */
+function delayAfterFailure(setup: Setup): number {
+  const { cluster, web } = setup;
+  end(setup, 'failed');
+  cluster.converge();
+  const begun = cluster.now;
+  for (let waited = 0; cluster.running(web).length === 0; waited++) {
+    if (waited > 1000) throw new Error('never restarted');
+    cluster.advance(1000);
+    cluster.converge();
+  }
+  return (cluster.now - begun) / 1000;
+}
+
+test('the delay doubles with each failure in a row up to a minute, also on a new leader', () => {
+  const setup = running();
+  const delays = Array.from({ length: 6 }, () => {
+    setup.cluster.elect();
+    return delayAfterFailure(setup);
+  });
+  expect(delays).toEqual([5, 10, 20, 40, 60, 60]);
+});
+
+test('a task that ran longer than the longest delay begins anew, and so does a new version', () => {
+  const setup = running();
+  const { cluster, web } = setup;
+  expect([delayAfterFailure(setup), delayAfterFailure(setup)]).toEqual([5, 10]);
+  cluster.advance(61_000);
+  expect([delayAfterFailure(setup), delayAfterFailure(setup)]).toEqual([5, 10]);
+  cluster.updateService(web, (spec) => ({
+    ...spec,
+    TaskTemplate: { ...spec.TaskTemplate, ContainerSpec: { Image: 'nginx:2' } },
+  }));
+  cluster.converge();
+  cluster.advance(6_000);
+  cluster.converge();
+  expect(delayAfterFailure(setup)).toBe(5);
+});
+
+test('the longest delay can be set, and limited attempts wait as long as was asked', () => {
+  const setup = running();
+  setup.cluster.updateService(setup.web, (spec) => ({
+    ...spec,
+    Labels: { 'muster.restart-max-delay': '12s' },
+  }));
+  expect(Array.from({ length: 4 }, () => delayAfterFailure(setup))).toEqual([5, 10, 12, 12]);
+  const limited = running({ MaxAttempts: 5, Delay: 2 * SECOND_NS });
+  expect(Array.from({ length: 4 }, () => delayAfterFailure(limited))).toEqual([2, 2, 2, 2]);
+});

@@ -3,6 +3,7 @@ import {
   isTerminal,
   type RestartPolicy,
   restartPolicy,
+  servicePolicy,
   stopGraceMs,
   type Task,
   type TaskId,
@@ -71,20 +72,45 @@ function attemptsAt(last: Task, policy: RestartPolicy): number {
 function replaceTask(work: Workload, slot: SlotKey, last: Task, id: TaskId): void {
   const policy = restartPolicy(work.specOf(last));
   const lost = isNodeLost(work, last);
-  const delayed = !wasForced(last) && !lost && policy.delayMs > 0;
+  const failures = failuresInRow(work, last, policy);
+  const delayMs = restartDelayMs(work, policy, failures);
+  const delayed = !wasForced(last) && !lost && delayMs > 0;
   const overlap = updatePolicy(work.spec.UpdateConfig).order === 'start-first';
   const specVersion = versionToRestart(work, last);
+  const fresh = work.isDirty(last) && specVersion !== last.specVersion;
   addTask(work, {
     id,
     slot,
     hold: delayed || (!overlap && isStopping(work, last)),
-    startAfter: delayed ? ((work.now + policy.delayMs) as InstantMs) : undefined,
-    restarts:
-      work.isDirty(last) && specVersion !== last.specVersion
-        ? undefined
-        : history(work, last, policy),
+    startAfter: delayed ? ((work.now + delayMs) as InstantMs) : undefined,
+    restarts: fresh ? undefined : history(work, last, policy),
+    failures: fresh || failures === 0 ? undefined : failures,
     specVersion,
   });
+}
+
+/** Failures without a long run between them, `last` included. A task that was told to stop changes nothing. */
+function failuresInRow(work: Workload, last: Task, policy: RestartPolicy): number {
+  const before = last.failures ?? 0;
+  if (wasForced(last)) return before;
+  if (last.status.state === 'complete') return 0;
+  const held = before === 0 ? 0 : restartDelayMs(work, policy, before);
+  const ranMs = last.status.at - last.createdAt - held;
+  return (ranMs >= restartMaxDelay(work, policy) ? 0 : before) + 1;
+}
+
+/**
+ * The delay before the next try: it doubles with each failure in a row. A policy that limits the attempts has an end
+ * of its own, and its window is measured with the delay as given.
+ */
+function restartDelayMs(work: Workload, policy: RestartPolicy, failures: number): number {
+  const { delayMs, maxAttempts } = policy;
+  if (failures < 2 || maxAttempts > 0) return delayMs;
+  return Math.min(delayMs * 2 ** Math.min(failures - 1, 30), restartMaxDelay(work, policy));
+}
+
+function restartMaxDelay(work: Workload, { delayMs }: RestartPolicy): number {
+  return Math.max(delayMs, servicePolicy(work.spec).restartMaxDelayMs);
 }
 
 /** Restarts still worth remembering; one that was forced from outside (drain, lost node) is no attempt. */
@@ -100,7 +126,7 @@ function history(
 }
 
 /** While an update is under way or paused, a slot it has not reached yet keeps the version it has. */
-function versionToRestart(work: Workload, last: Task): number {
+export function versionToRestart(work: Workload, last: Task): number {
   const state = work.service.updateStatus?.state;
   const halfway =
     state === 'updating' ||

@@ -4,6 +4,7 @@ import {
   type Decision,
   type Dirty,
   type InstantMs,
+  isRunnable,
   type Service,
   type ServiceId,
   serviceMode,
@@ -11,6 +12,7 @@ import {
   updateObject,
   type View,
 } from '../model/index.ts';
+import { replaceDrained } from './drain.ts';
 import { spreadGlobal } from './global.ts';
 import { advanceJob } from './job.ts';
 import { scaleReplicated } from './replicated.ts';
@@ -48,6 +50,7 @@ function reconcile(work: Workload, input: DeciderInput): void {
       ? spreadGlobal(work, input.newTaskId)
       : scaleReplicated(work, input.newTaskId);
   advanceUpdate(work, slots, input.newTaskId);
+  if (kind === 'replicated') replaceDrained(work, slots, input.newTaskId);
   restartTasks(work, slots, input.newTaskId);
   releaseTasks(work, slots);
 }
@@ -63,6 +66,8 @@ function surveyTasks({ view, dirty, now }: DeciderInput): Survey {
   const stirred = new Set<ServiceId>(dirty.services);
   for (const task of touchedTasks(view, dirty)) stirred.add(task.serviceId);
   if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
+  // Replacements of what runs on a drained node may have become reachable.
+  for (const task of drainedTasks(view)) stirred.add(task.serviceId);
   let wakeAt: InstantMs | undefined;
   for (const task of view.waitingTasks()) {
     const due = dueAt(task, now);
@@ -71,6 +76,13 @@ function surveyTasks({ view, dirty, now }: DeciderInput): Survey {
     else if (!stirred.has(task.serviceId)) wakeAt = earlier(wakeAt, due);
   }
   return { stirred, orphans: orphans(view, stirred), wakeAt };
+}
+
+function* drainedTasks(view: View): Iterable<Task> {
+  for (const { id, spec } of view.list('node')) {
+    if (spec.Availability !== 'drain') continue;
+    for (const task of view.tasksOfNode(id)) if (isRunnable(task)) yield task;
+  }
 }
 
 function* touchedTasks(view: View, dirty: Dirty): Iterable<Task> {

@@ -21,6 +21,12 @@ export function isNodeLost(work: Workload, task: Task): boolean {
   return !node || node.status.state === 'down' || node.spec.Availability === 'drain';
 }
 
+/** Its node is being emptied, but can be heard. */
+export function isDraining(work: Workload, task: Task): boolean {
+  const node = work.nodeOf(task);
+  return node?.spec.Availability === 'drain' && node.status.state !== 'down';
+}
+
 /** Does the task still hold its place on a machine that would tell us when it is over? */
 export function isStopping(work: Workload, task: Task): boolean {
   const { state } = task.status;

@@ -50,21 +50,31 @@ test('a network on its way out goes with its last task', () => {
   expect(cluster.tables.get('network', network.id)).toBeUndefined();
 });
 
-test('revisions that no task, present or previous spec needs are dropped', () => {
+test('the last twenty revisions are kept, and older ones that tasks were made from', () => {
   const cluster = new DecideCluster({
     nodes: 1,
     cluster: { spec: { Orchestration: { TaskHistoryRetentionLimit: 1 } } },
   });
   const web = cluster.createService(webSpec({ replicas: 1 }));
-  for (const image of ['nginx:2', 'nginx:3', 'nginx:4']) {
-    cluster.converge();
-    cluster.updateService(web, (spec) => withImage(spec, image));
-    cluster.converge();
-    cluster.advance(10_000);
-  }
+  const versions = (): readonly number[] =>
+    [...cluster.tables.list('revision')].map(({ specVersion }) => specVersion);
+  const label = (round: number): void =>
+    cluster.updateService(web, (spec) => ({ ...spec, Labels: { round: String(round) } }));
   cluster.converge();
-  const versions = [...cluster.tables.list('revision')].map(({ specVersion }) => specVersion);
-  expect(versions).toEqual([3, 4]);
+  for (let round = 2; round <= 30; round++) {
+    label(round);
+    cluster.settle();
+  }
+  // The task was made from the first: labels replace nothing.
+  expect(versions()).toEqual([1, ...Array.from({ length: 20 }, (_, at) => 11 + at)]);
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.converge();
+  cluster.advance(10_000);
+  cluster.converge();
+  expect(versions()).toEqual(Array.from({ length: 20 }, (_, at) => 12 + at));
+  cluster.removeService(web);
+  cluster.converge();
+  expect(versions()).toEqual([]);
 });
 
 test('a history limit of 0 keeps the task that says a slot gave up', () => {

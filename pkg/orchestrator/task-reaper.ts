@@ -7,6 +7,8 @@ import {
   isTerminal,
   type NodeId,
   networkTargets,
+  REVISIONS_MAX,
+  type Revision,
   removeObject,
   type ServiceId,
   serviceMode,
@@ -18,17 +20,20 @@ import {
 
 /**
  * Delete what nobody needs any more: tasks that were removed and have stopped, tasks that never reached a node, old
- * tries of a slot beyond the history limit, revisions without tasks, and networks being removed that are empty.
+ * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
 export function decideReaping({ view, dirty }: DeciderInput): Decision {
-  const dead = new Set<TaskId>();
-  for (const id of stirredServices(view, dirty)) collectDead(view, id, dead);
-  const changes: Change[] = [];
-  for (const id of dead) {
-    const task = view.get('task', id);
-    if (task) changes.push(removeObject('task', task));
-  }
-  return { changes: [...changes, ...idleRevisions(view, dead), ...emptyNetworks(view, dead)] };
+  const services = stirredServices(view, dirty);
+  const ids = new Set<TaskId>();
+  for (const id of services) collectDead(view, id, ids);
+  const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
+  return {
+    changes: [
+      ...dead.map((task) => removeObject('task', task)),
+      ...idleRevisions(view, { all: dirty.cluster, services, dead }),
+      ...emptyNetworks(view, ids),
+    ],
+  };
 }
 
 /** Services whose tasks may have come to their end: they, their tasks or the nodes of those changed. */
@@ -88,19 +93,48 @@ function isHistory(task: Task): boolean {
   return isTerminal(task.status.state) && task.desiredState !== 'running';
 }
 
-function idleRevisions(view: View, dead: ReadonlySet<TaskId>): readonly Change[] {
+/** Revisions that no task was made from and that are beyond the history of their service, or whose service is gone. */
+function idleRevisions(
+  view: View,
+  {
+    all,
+    services,
+    dead,
+  }: { all: boolean; services: ReadonlySet<ServiceId>; dead: readonly Task[] },
+): readonly Change[] {
+  const gone = [...services].some((id) => view.get('service', id) === undefined);
+  const candidates = all || gone ? view.list('revision') : oldRevisions(view, services, dead);
+  const ids = new Set(dead.map(({ id }) => id));
   const changes: Change[] = [];
-  for (const revision of view.list('revision')) {
-    const service = view.get('service', revision.serviceId);
-    const { specVersion } = revision;
-    const held =
-      service?.specVersion === specVersion || service?.previousSpecVersion === specVersion;
-    if (held) continue;
-    const tasks = [...view.tasksOfService(revision.serviceId)];
-    const used = tasks.some((task) => task.specVersion === specVersion && !dead.has(task.id));
+  for (const revision of candidates) {
+    const { serviceId, specVersion } = revision;
+    const service = view.get('service', serviceId);
+    if (service && specVersion > service.specVersion - REVISIONS_MAX) continue;
+    const tasks = [...view.tasksOfService(serviceId)];
+    const used = tasks.some((task) => task.specVersion === specVersion && !ids.has(task.id));
     if (!used) changes.push(removeObject('revision', revision));
   }
   return changes;
+}
+
+/** The newest beyond the history and those before it without a gap, and what dead tasks were made from. */
+function oldRevisions(
+  view: View,
+  services: ReadonlySet<ServiceId>,
+  dead: readonly Task[],
+): ReadonlySet<Revision> {
+  const found = new Set<Revision>();
+  for (const id of services) {
+    let version = (view.get('service', id)?.specVersion ?? 0) - REVISIONS_MAX;
+    for (let old = view.revision(id, version); old; old = view.revision(id, --version)) {
+      found.add(old);
+    }
+  }
+  for (const { serviceId, specVersion } of dead) {
+    const revision = view.revision(serviceId, specVersion);
+    if (revision) found.add(revision);
+  }
+  return found;
 }
 
 function emptyNetworks(view: View, dead: ReadonlySet<TaskId>): readonly Change[] {

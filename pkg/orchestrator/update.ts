@@ -5,16 +5,18 @@ import {
   restartPolicy,
   type Service,
   serviceAwaitedUntil,
+  servicePolicy,
   type Task,
   type TaskId,
   type UpdatePolicy,
   type UpdateStatus,
   updatePolicy,
 } from '../model/index.ts';
+import { Spare } from './min-available.ts';
 import { addTask } from './new-task.ts';
 import { mayRestart, wasForced } from './restart.ts';
 import { rollBack } from './rollback.ts';
-import { isDirtySlot, isRunning, newest, runnable } from './slot.ts';
+import { isDirtySlot, isDraining, isRunning, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 type Active = UpdateStatus['active'][number];
@@ -31,6 +33,7 @@ export function advanceUpdate(
   if (!inProgress(work.service)) return;
   takeSlots(work, slots, newTaskId);
   complete(work, slots);
+  endIfOverdue(work, slots);
 }
 
 /**
@@ -41,7 +44,10 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
   for (const slot of slots) {
     const alive = runnable(work.tasks(slot));
     if (alive.length < 2) continue;
-    const serves = (task: Task): boolean => isRunning(task) && isReachable(work, task);
+    // Whoever takes over without an update or a drain has nobody's connections to take over.
+    const awaited = inProgress(work.service) || alive.some((task) => isDraining(work, task));
+    const serves = (task: Task): boolean =>
+      isRunning(task) && (!awaited || isReachable(work, task));
     const matching = alive.findLastIndex((task) => serves(task) && !work.isDirty(task));
     const serving = matching >= 0 ? matching : alive.findLastIndex(serves);
     for (const [at, task] of alive.entries()) {
@@ -87,10 +93,11 @@ function begin(work: Workload, slots: readonly SlotKey[]): void {
   if (!settled && !uncounted) return;
   const slotsTotal = slots.filter((slot) => isDirtySlot(work, slot)).length;
   if (slotsTotal === 0) return;
-  if (uncounted) setStatus(work, { slotsTotal });
+  if (uncounted) setStatus(work, { slotsTotal, progressAt: work.now });
   else {
     const fresh = { state: 'updating', message: 'update in progress' } as const;
-    const counters = { startedAt: work.now, slotsTotal, failures: 0, active: [] };
+    const { now } = work;
+    const counters = { startedAt: now, progressAt: now, slotsTotal, failures: 0, active: [] };
     work.setService({ updateStatus: { ...fresh, ...counters } });
   }
 }
@@ -107,7 +114,11 @@ function watchReplacements(work: Workload, slots: readonly SlotKey[]): void {
   const paced = seen.some((verdict) => verdict.paced);
   if (paced || active.length !== status.active.length || moved(active, status.active)) {
     const nextAt = paced ? pace(work, policy, status, failed) : status.nextAt;
-    setStatus(work, { active, failures: status.failures + failed.length, nextAt });
+    const better = seen.some(
+      ({ kind, paced: came }) => kind === 'over' || (kind === 'watch' && came),
+    );
+    const progressAt = better ? work.now : status.progressAt;
+    setStatus(work, { active, failures: status.failures + failed.length, nextAt, progressAt });
   }
   const [first] = failed;
   if (first) onFailure(work, policy, first);
@@ -195,6 +206,40 @@ function pause(work: Workload, message: string): void {
   setStatus(work, { state, message, active: [], nextAt: undefined });
 }
 
+/** An update in which nothing comes up (no image, no room, never healthy) does not go on for ever. */
+function endIfOverdue(work: Workload, slots: readonly SlotKey[]): void {
+  const status = work.service.updateStatus;
+  const { progressDeadlineMs } = servicePolicy(work.spec);
+  if (!status || !inProgress(work.service) || progressDeadlineMs === 0) return;
+  const { active } = status;
+  // Everything that was replaced runs: the monitor periods end by themselves.
+  if (active.length > 0 && active.every(({ runningSince }) => runningSince !== undefined)) return;
+  // The delay between slots is no lack of progress; that after a failure is.
+  const since = (status.progressAt ?? status.startedAt) + policyOf(work.service).delayMs;
+  const due = (since + progressDeadlineMs) as InstantMs;
+  if (work.now < due) {
+    work.wake(due);
+    return;
+  }
+  const cause = `because nothing came up in ${progressDeadlineMs / 1000} s${obstacle(work, slots)}`;
+  if (isRollback(work.service)) pause(work, `rollback paused ${cause}`);
+  else if (policyOf(work.service).failureAction === 'rollback' && work.service.previousSpec) {
+    rollBack(work, `update rolled back ${cause}`);
+  } else pause(work, `update paused ${cause}`);
+  setStatus(work, { overdue: true });
+}
+
+/** What the first slot that does not run says of itself. */
+function obstacle(work: Workload, slots: readonly SlotKey[]): string {
+  for (const slot of slots) {
+    const last = newest(work.tasks(slot));
+    if (!last || isRunning(last)) continue;
+    const { state, error } = last.status;
+    return `: task ${last.id} is ${state}${error ? ` (${error})` : ''}`;
+  }
+  return '';
+}
+
 function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => TaskId): void {
   const status = work.service.updateStatus;
   if (!status) return;
@@ -209,8 +254,10 @@ function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => T
     return;
   }
   const taken = idleFirst(work, waiting).slice(0, room);
+  const spare = new Spare(work, slots);
   const added = taken.map((slot): Active => {
-    const task = replaceSlot(work, policy, slot, newTaskId());
+    const overlap = policy.order === 'start-first' || !spare.give(slot);
+    const task = replaceSlot(work, overlap, slot, newTaskId());
     return { slot, taskId: task.id };
   });
   setStatus(work, { active: [...status.active, ...added] });
@@ -222,8 +269,7 @@ function idleFirst(work: Workload, slots: readonly SlotKey[]): readonly SlotKey[
   return [...slots.filter((slot) => !runs(slot)), ...slots.filter(runs)];
 }
 
-function replaceSlot(work: Workload, policy: UpdatePolicy, slot: SlotKey, id: TaskId): Task {
-  const keepsServing = policy.order === 'start-first';
+function replaceSlot(work: Workload, keepsServing: boolean, slot: SlotKey, id: TaskId): Task {
   for (const task of runnable(work.tasks(slot))) {
     if (keepsServing && isRunning(task)) continue;
     work.set(task, { desiredState: 'shutdown' });

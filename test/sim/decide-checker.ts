@@ -3,11 +3,13 @@ import {
   compareTaskState,
   isRunnable,
   isTerminal,
+  minAvailableOf,
   type Network,
   revisionId,
   type Service,
   type ServiceSpec,
   serviceMode,
+  servicePolicy,
   type Tables,
   type Task,
   type UpdatePolicy,
@@ -135,7 +137,7 @@ export function checkFailureRatio(view: View, applied: Applied): readonly string
     const was = before?.updateStatus;
     const is = after.updateStatus;
     const sameUpdate = was && was.startedAt === is?.startedAt;
-    if (sameUpdate && was.state === 'updating' && is?.state === 'rollback_started') {
+    if (sameUpdate && was.state === 'updating' && is?.state === 'rollback_started' && !is.overdue) {
       const over = was.active.filter(({ taskId }) => {
         const task = view.get('task', taskId);
         return task !== undefined && isTerminal(task.status.state);
@@ -154,7 +156,9 @@ export function checkFailureRatio(view: View, applied: Applied): readonly string
 function fitsRatio(spec: ServiceSpec, status: UpdateStatus): boolean {
   const policy = policyOf(spec, status.state);
   const exceeded = status.failures > policy.maxFailureRatio * status.slotsTotal;
-  if (status.state === 'paused' || status.state === 'rollback_paused') return exceeded;
+  if (status.state === 'paused' || status.state === 'rollback_paused') {
+    return exceeded || status.overdue === true;
+  }
   return policy.failureAction === 'continue' || !exceeded;
 }
 
@@ -184,7 +188,10 @@ function mayStop(view: View, task: Task): string | undefined {
   const node = task.nodeId && view.get('node', task.nodeId);
   if (!service || !node) return undefined;
   const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
-  if (lost || task.status.error === 'assigned node no longer meets constraints') return undefined;
+  const error = task.status.error ?? '';
+  if (lost || /^(assigned node no longer meets constraints|preempted by )/.test(error)) {
+    return undefined;
+  }
   if (serviceMode(service.spec).kind !== 'replicated') return undefined;
   const rivals = [...view.tasksOfService(task.serviceId)].filter(
     (other) => other.slot === task.slot && other.id !== task.id && isRunnable(other),
@@ -195,6 +202,32 @@ function mayStop(view: View, task: Task): string | undefined {
   const { order } = policyOf(service.spec, status?.state ?? '');
   if (replaced && order === 'stop-first') return undefined;
   return replaced ? 'its replacement does not run yet' : 'nothing asked for it';
+}
+
+/** Update and preemption leave as many running slots as the service must have; a drain does so until its deadline. */
+export function checkMinAvailable(view: View, applied: Applied): readonly string[] {
+  return applied.flatMap(({ kind, before, after }) => {
+    if (kind !== 'task' || !before || !after) return [];
+    const stopped =
+      isRunnable(before) && before.status.state === 'running' && after.desiredState === 'shutdown';
+    return stopped && !isTerminal(after.status.state) ? tooFewWithout(view, after) : [];
+  });
+}
+
+function tooFewWithout(view: View, task: Task): readonly string[] {
+  const service = view.get('service', task.serviceId);
+  const node = task.nodeId && view.get('node', task.nodeId);
+  const mode = service && serviceMode(service.spec);
+  if (!node || !service || mode?.kind !== 'replicated') return [];
+  const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
+  if (lost || task.status.error === 'assigned node no longer meets constraints') return [];
+  const running = [...view.tasksOfService(service.id)].filter(
+    (other) => isRunnable(other) && other.status.state === 'running',
+  );
+  const slots = new Set(running.map(({ slot }) => slot));
+  const least = minAvailableOf(servicePolicy(service.spec), mode.replicas);
+  if (slots.has(task.slot) || slots.size >= least) return [];
+  return [`task ${task.id} was stopped and ${slots.size} of ${least} slots are left`];
 }
 
 function bare(address: string): string {

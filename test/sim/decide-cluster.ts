@@ -13,7 +13,6 @@ import {
   createObject,
   createService,
   type Decider,
-  type Dirty,
   DraftTables,
   type InstantMs,
   ingressNetworkSpec,
@@ -23,7 +22,6 @@ import {
   type NetworkSpec,
   type Node,
   type NodeId,
-  type ObjectKind,
   removeObject,
   rollbackService,
   type Service,
@@ -45,6 +43,7 @@ import {
 } from '../../pkg/orchestrator/index.ts';
 import { decidePlacement } from '../../pkg/scheduler/index.ts';
 import { mergeChanges } from '../../pkg/store/batch.ts';
+import { DirtySet } from '../../pkg/store/dirty.ts';
 
 /** The order in which a leader asks them. */
 export const DECIDERS: readonly Decider[] = [
@@ -58,13 +57,6 @@ export const DECIDERS: readonly Decider[] = [
 
 const PASSES_MAX = 200;
 
-interface DirtySets extends Dirty {
-  readonly services: Set<ServiceId>;
-  readonly tasks: Set<TaskId>;
-  readonly nodes: Set<NodeId>;
-  readonly networks: Set<NetworkId>;
-}
-
 export class DecideCluster {
   readonly tables = new Tables();
   now = 1_000_000 as InstantMs;
@@ -75,7 +67,7 @@ export class DecideCluster {
   onPass: ((applied: readonly AppliedChange[]) => void) | undefined;
   /** How many of a pass's changes are written before the leader is lost; all, unless a test says otherwise. */
   written: (changes: number) => number = (changes) => changes;
-  #dirty = emptyDirty();
+  #dirty = new DirtySet();
   #ids = 0;
 
   constructor(options: { readonly nodes?: number; readonly cluster?: Partial<Cluster> } = {}) {
@@ -95,34 +87,21 @@ export class DecideCluster {
     if (refusal) throw new Error(`refused: ${JSON.stringify(refusal)}`);
     const index = (this.tables.index + 1) as Version;
     const applied = this.tables.apply(changes, index, this.now);
-    for (const { kind, before, after } of applied) {
-      const object = after ?? before;
-      if (object) this.#mark(kind, object.id);
-    }
+    this.#dirty.add(applied);
     this.onApplied?.(applied);
     return applied;
   }
 
-  #mark(kind: ObjectKind, id: string): void {
-    if (kind === 'service') this.#dirty.services.add(id as ServiceId);
-    if (kind === 'task') this.#dirty.tasks.add(id as TaskId);
-    if (kind === 'node') this.#dirty.nodes.add(id as NodeId);
-    if (kind === 'network') this.#dirty.networks.add(id as NetworkId);
-    if (kind === 'cluster') this.#dirty = { ...this.#dirty, cluster: true };
-  }
-
   /** A new leader knows nothing: everything is dirty. */
   elect(): void {
-    for (const kind of ['service', 'task', 'node', 'network'] as const) {
-      for (const object of this.tables.list(kind)) this.#mark(kind, object.id);
-    }
+    this.#dirty = DirtySet.everything(this.tables);
   }
 
   /** One pass of the leader's loop; the changes it made. */
   pass(deciders: readonly Decider[] = DECIDERS): readonly Change[] {
     const draft = new DraftTables(this.tables);
     const dirty = this.#dirty;
-    this.#dirty = emptyDirty();
+    this.#dirty = new DirtySet();
     this.wakeAt = undefined;
     for (const decide of deciders) {
       const newTaskId = (): TaskId => this.id('t') as TaskId;
@@ -313,16 +292,6 @@ export function nextState(task: Task): TaskState | undefined {
   if (task.desiredState === 'ready') return undefined;
   if (state === 'running') return task.desiredState === 'complete' ? 'complete' : undefined;
   return 'running';
-}
-
-function emptyDirty(): DirtySets {
-  return {
-    services: new Set(),
-    tasks: new Set(),
-    nodes: new Set(),
-    networks: new Set(),
-    cluster: false,
-  };
 }
 
 function clusterObject(now: InstantMs, change: Partial<Cluster> = {}): Cluster {

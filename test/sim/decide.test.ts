@@ -14,6 +14,7 @@ import {
 import {
   checkFailureRatio,
   checkKeepsServing,
+  checkMinAvailable,
   checkParallelism,
   checkResources,
   checkRevisions,
@@ -24,7 +25,8 @@ import { DecideCluster, nextState, withImage, withReplicas } from './decide-clus
 
 const SEEDS = 200;
 const STEPS = 45;
-const QUIET_MS = 600_000;
+/** Longer than any deadline that a service may have. */
+const QUIET_MS = 1_800_000;
 
 /** A small seeded generator (mulberry32). */
 class Dice {
@@ -72,6 +74,7 @@ class Simulation {
       this.#faults && this.#dice.chance(4) ? this.#dice.below(changes + 1) : changes;
     this.cluster.onApplied = (applied): void => {
       this.#check([...checkTaskMoves(applied), ...checkKeepsServing(tables, applied)]);
+      this.#check(checkMinAvailable(tables, applied));
     };
     this.cluster.onPass = (applied): void => {
       this.#check([...checkUnique(tables), ...checkRevisions(tables), ...checkResources(tables)]);
@@ -132,6 +135,7 @@ class Simulation {
     const reserve = dice.chance(30) ? { Reservations: { NanoCPUs: 1e9 } } : undefined;
     return {
       Name: `svc${this.#names}`,
+      Labels: this.#policies(),
       TaskTemplate: {
         ContainerSpec: { Image: 'good1' },
         Resources: reserve,
@@ -146,6 +150,18 @@ class Simulation {
       UpdateConfig: policy,
       RollbackConfig: { ...policy, FailureAction: 'pause' },
       EndpointSpec: dice.chance(40) ? { Ports: [{ TargetPort: 80 }] } : {},
+    };
+  }
+
+  #policies(): Record<string, string> {
+    const dice = this.#dice;
+    return {
+      ...(dice.chance(20) ? { 'muster.min-available': `${dice.below(101)}%` } : {}),
+      ...(dice.chance(20) ? { 'muster.strategy': 'binpack' } : {}),
+      ...(dice.chance(20) ? { 'muster.drain-deadline': `${dice.below(20)}s` } : {}),
+      ...(dice.chance(20) ? { 'muster.progress-deadline': `${1 + dice.below(60)}s` } : {}),
+      ...(dice.chance(30) ? { 'muster.priority': `${dice.below(50)}` } : {}),
+      ...(dice.chance(10) ? { 'muster.priority': '90', 'muster.preempt': 'true' } : {}),
     };
   }
 

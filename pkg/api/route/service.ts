@@ -2,12 +2,16 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { newObjectId } from '../../io/index.ts';
 import {
   applyServiceUpdate,
+  ClusterError,
   checkPortConflict,
   createService,
   DraftTables,
+  type InstantMs,
   removeObject,
   rollbackService,
+  rollbackToRevision,
   type Service,
+  type ServiceChange,
   type ServiceId,
   type ServiceSpec,
   serviceMode,
@@ -23,6 +27,7 @@ import { randomName } from '../random-name.ts';
 import { registryAuth } from '../registry-auth.ts';
 import { sendEmpty, sendJson } from '../reply.ts';
 import { resolveReferences } from '../service-references.ts';
+import { renderRevisions } from '../wire/revision.ts';
 import { renderService } from '../wire/service.ts';
 
 const FILTERS = ['id', 'label', 'mode', 'name', 'runtime'];
@@ -58,6 +63,12 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
     if (queryFlag(request, 'dry-run')) return sendJson(reply, await dryRun(context, work));
     await transact(context, work);
     return sendJson(reply, { Warnings: null });
+  });
+
+  app.get('/services/:id/revisions', async (request, reply) => {
+    const view = await freshView(context);
+    const service = findService(view, pathParameter(request, 'id'));
+    return sendJson(reply, renderRevisions(view, service));
   });
 
   app.delete('/services/:id', async (request, reply) => {
@@ -100,7 +111,8 @@ function creation(context: ClusterContext, request: FastifyRequest): Work {
 function change(context: ClusterContext, request: FastifyRequest): Work {
   const asked = pathParameter(request, 'id');
   const version = versionParameter(request);
-  const rollback = queryText(request, 'rollback') === 'previous';
+  const revision = revisionParameter(request);
+  const rollback = revision !== undefined || queryText(request, 'rollback') === 'previous';
   const sent = rollback ? {} : jsonBody<ServiceSpec>(request);
   if (!rollback) validateServiceSpec(sent);
   const credentials = registryAuth(request);
@@ -114,12 +126,37 @@ function change(context: ClusterContext, request: FastifyRequest): Work {
       registryAuth: credentials ?? service.registryAuth,
     };
     const { changes } = rollback
-      ? rollbackService(written, now)
+      ? rolledBack(draft, written, revision, now)
       : applyServiceUpdate(written, acceptedSpec(draft, service, sent), now);
     const onlyCredentials = credentials !== undefined && changes.length === 0;
     addChanges(draft, onlyCredentials ? [updateObject('service', written)] : changes);
     return service;
   };
+}
+
+/** `rollbackTo=7`: the revision to go back to; not in Docker's API. */
+function revisionParameter(request: FastifyRequest): number | undefined {
+  const text = queryText(request, 'rollbackTo');
+  if (text === undefined || text === '') return undefined;
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new ClusterError('invalid', `rollbackTo=${text} is not the number of a revision`);
+}
+
+function rolledBack(
+  draft: DraftTables,
+  service: Service,
+  wanted: number | undefined,
+  now: InstantMs,
+): ServiceChange {
+  if (wanted === undefined) return rollbackService(service, now);
+  const revision = draft.revision(service.id, wanted);
+  if (!revision) {
+    const text = `service ${service.spec.Name} has no revision ${wanted}: ctl service history ${service.spec.Name} lists them`;
+    throw new ClusterError('not-found', text);
+  }
+  // Its networks, secrets and ports must still be there.
+  acceptedSpec(draft, service, revision.spec);
+  return rollbackToRevision(service, revision, now);
 }
 
 function acceptedSpec(draft: DraftTables, service: Service, sent: ServiceSpec): ServiceSpec {
