@@ -56,6 +56,17 @@ test('a leader whose connections broke is replaced long before the election time
   expect(performance.now() - killedAt).toBeLessThan(tickMs * electionTicks);
 });
 
+test('all of them started at once have a leader long before the election timeout', async () => {
+  const tickMs = 20;
+  const electionTicks = 400;
+  await using cluster = await TestCluster.of(3, { tickMs, electionTicks });
+  for (const raftId of [1, 2, 3]) await cluster.kill(raftId);
+  const begun = performance.now();
+  for (const raftId of [1, 2, 3]) await cluster.restart(raftId);
+  await write((await cluster.leader()).store, 'a');
+  expect(performance.now() - begun).toBeLessThan(tickMs * electionTicks);
+});
+
 test('attempts whose messages get lost are repeated, and take effect once', async () => {
   await using cluster = await TestCluster.of(3);
   const { store } = await cluster.follower();

@@ -112,7 +112,7 @@ class LocalStore implements Store {
       tuning: this.#tuning,
       clock,
     };
-    this.#suspicion = new Suspicion({ ...shared, random });
+    this.#suspicion = new Suspicion({ ...shared, selfId: self.raftId, random });
     this.#fullDisk = new FullDisk({
       leadership: this.#leadership,
       membership: (): Membership => this.#membership,
@@ -165,6 +165,7 @@ class LocalStore implements Store {
     const { inbox, replica } = this.#running;
     this.#running.listening = transport.listen(inbox);
     replica.start();
+    this.#suspicion.started();
     const tick = (): void => {
       if (this.#running === undefined) return;
       this.#running.timer = clock.after(this.#tuning.tickMs, tick);

@@ -5,6 +5,7 @@ import type { Peers } from './peers.ts';
 import type { Replica } from './replica.ts';
 
 export interface SuspicionOptions {
+  readonly selfId: number;
   readonly leadership: Leadership;
   readonly peers: Peers;
   readonly replica: () => Replica;
@@ -17,11 +18,13 @@ export interface SuspicionOptions {
 const SILENT_TICKS = 3;
 /** Between two tries; drawn anew each time so that two members do not go on splitting the votes. */
 const RETRY_TICKS = 4;
+/** In place of the leader when none is known yet. */
+const NOBODY = -1;
 
 /**
  * A leader whose process died is known to be gone as soon as its connection breaks: waiting for the election timeout
- * would only make the gap longer. Nothing is risked: this only asks (pre-vote), and a member that still hears from the
- * leader says no.
+ * would only make the gap longer. After a start no leader is known at all, and when all were started at once there is
+ * none. Nothing is risked: this only asks (pre-vote), and a member that still hears from a leader says no.
  */
 export class Suspicion {
   readonly #options: SuspicionOptions;
@@ -33,10 +36,22 @@ export class Suspicion {
     this.#options = options;
   }
 
+  /** This member begins; a voter need not wait for the timeout until it asks who leads. */
+  started(): void {
+    const { replica, selfId, random, tuning } = this.#options;
+    if (!replica().confState.voters.includes(selfId)) return;
+    this.#suspects(NOBODY);
+    this.#campaignAt += random.float() * RETRY_TICKS * tuning.tickMs;
+  }
+
   /** The connection to this member broke. */
   lost(raftId: number): void {
-    const { leadership, clock, tuning } = this.#options;
-    if (raftId !== leadership.lead || raftId === this.#suspect) return;
+    if (raftId === this.#options.leadership.lead && raftId !== this.#suspect)
+      this.#suspects(raftId);
+  }
+
+  #suspects(raftId: number): void {
+    const { clock, tuning } = this.#options;
     this.#suspect = raftId;
     this.#since = clock.monotonicMs();
     this.#campaignAt = this.#since + SILENT_TICKS * tuning.tickMs;

@@ -1,8 +1,11 @@
-/** A client that writes without a pause, one write after the other, and what it saw of an outage. */
+/** A client that writes all the time, one write after the other, and what it saw of an outage. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Host } from '../../deploy/lab/host.ts';
 import { ApiClient } from './lab.ts';
 
 const ATTEMPT_MS = 20_000;
+/** Between two writes, so that the writer is not the load. Part of every gap. */
+const PAUSE_MS = 5;
 
 export class ContinuousWriter {
   readonly #clients: readonly ApiClient[];
@@ -11,6 +14,8 @@ export class ContinuousWriter {
   /** When each write was acknowledged, in milliseconds of `performance.now`. */
   readonly #acknowledged: number[] = [];
   readonly failures: string[] = [];
+  /** Name of the newest config that is known to be written. */
+  newest = '';
   #stopped = false;
 
   /** Writes to the first host, and to the next one after each failure. `prefix` makes the names unique. */
@@ -31,7 +36,7 @@ export class ContinuousWriter {
     while (this.count < wanted) {
       if (performance.now() > deadline)
         throw new Error(`writes do not go on: ${this.failures.at(-1) ?? 'no answer'}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await pause(PAUSE_MS);
     }
   }
 
@@ -60,10 +65,12 @@ export class ContinuousWriter {
       try {
         await client?.call('POST', '/configs/create', body, ATTEMPT_MS);
         this.#acknowledged.push(performance.now());
+        this.newest = body.Name;
       } catch (error) {
         this.failures.push(String(error));
         at++;
       }
+      await pause(PAUSE_MS);
     }
   }
 }
