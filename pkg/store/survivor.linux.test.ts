@@ -8,19 +8,24 @@ import { names, TestCluster, until, write } from './testing/cluster.ts';
 
 const ALONE = 11;
 
-/** What is left of three managers of which two are lost; the test cluster looks for member 11 in folder `11`. */
-async function survivor(cluster: TestCluster, lost: readonly number[]): Promise<SurvivorOptions> {
-  const { store, directory } = cluster.get(1);
+/** A manager that is left when others are lost; the test cluster looks for member 11 in folder `11`. */
+async function survivor(
+  cluster: TestCluster,
+  lost: readonly number[],
+  former = 1,
+): Promise<SurvivorOptions> {
+  const { store, directory } = cluster.get(former);
   for (const raftId of lost) await cluster.kill(raftId);
-  cluster.managers.delete(1);
+  cluster.managers.delete(former);
   await store.stop();
-  const moved = join(dirname(directory), String(ALONE));
+  const raftId = ALONE - 1 + former;
+  const moved = join(dirname(directory), String(raftId));
   renameSync(directory, moved);
   return {
     directory: moved,
     clusterId: 'cluster1' as ClusterId,
-    former: 1,
-    self: { raftId: ALONE, nodeId: 'node1' as NodeId, address: 'm1:1' },
+    former,
+    self: { raftId, nodeId: `node${former}` as NodeId, address: `m${former}:1` },
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,
@@ -49,6 +54,27 @@ test('a survivor goes on with what was committed; lost members that come back ar
   expect(alone.store.isLeader()).toBe(true);
   expect(alone.store.term).toBe(term);
   await write(alone.store, 'e');
+});
+
+test('two survivors of five that both go on are two clusters, and the lost ones belong to neither', async () => {
+  await using cluster = await TestCluster.of(5);
+  await write(cluster.get(1).store, 'before');
+  await until(() => names(cluster.get(2).store).length === 1);
+  const options = [await survivor(cluster, [3, 4, 5], 1), await survivor(cluster, [], 2)];
+  for (const each of options) await continueAlone(each);
+  // Whoever dials the address of a survivor reaches what it is now.
+  cluster.network.alias(1, ALONE);
+  cluster.network.alias(2, ALONE + 1);
+  const one = await cluster.restart(ALONE);
+  const two = await cluster.restart(ALONE + 1);
+  await until(() => one.store.isLeader() && two.store.isLeader());
+  const back = await Promise.all([3, 4, 5].map((raftId) => cluster.restart(raftId)));
+  await write(one.store, 'in the first');
+  await write(two.store, 'in the second');
+  await until(() => back.every(({ removed }) => removed));
+  expect(names(one.store)).toEqual(['before', 'in the first']);
+  expect(names(two.store)).toEqual(['before', 'in the second']);
+  expect([one, two].map(({ store }) => store.members().length)).toEqual([1, 1]);
 });
 
 test('one that was never the leader keeps what it knew to be committed', async () => {
