@@ -13,7 +13,10 @@ export interface NetworkDefinition {
   /** RFC 3339. */
   readonly createdAt: string;
   readonly subnet?: string | undefined;
+  readonly range?: string | undefined;
   readonly gateway?: string | undefined;
+  /** Addresses kept free, by what they are for. */
+  readonly auxiliary?: Readonly<Record<string, string>> | undefined;
   readonly internal: boolean;
   readonly attachable: boolean;
   readonly labels: Readonly<Record<string, string>>;
@@ -135,7 +138,9 @@ export class LocalNetworks {
       networkId: definition.id,
       name: definition.name,
       subnet: definition.subnet,
+      range: definition.range,
       gateway: definition.gateway,
+      reserved: definition.auxiliary && Object.values(definition.auxiliary),
       bridge: definition.options['com.docker.network.bridge.name'],
       internal: definition.internal,
       mtu: mtu === undefined ? undefined : Number(mtu),

@@ -1,5 +1,11 @@
 /** The verbs of `docker network` for the networks of this host, Docker-shaped. */
-import { ClusterError, refuseDriver, unsupported } from '../model/index.ts';
+import {
+  ClusterError,
+  type IpamConfig,
+  refuseDriver,
+  unsupported,
+  validateIpamConfig,
+} from '../model/index.ts';
 import { connectToCluster, disconnectFromCluster } from './cluster-networks.ts';
 import type { Container } from './container.ts';
 import type { DockerJson, EndpointConfig } from './docker-shape.ts';
@@ -21,15 +27,7 @@ interface CreateNetworkBody {
   readonly IPAM?:
     | {
         readonly Driver?: string | undefined;
-        readonly Config?:
-          | readonly {
-              readonly Subnet?: string | undefined;
-              readonly IPRange?: string | undefined;
-              readonly Gateway?: string | undefined;
-              readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | null | undefined;
-            }[]
-          | null
-          | undefined;
+        readonly Config?: readonly IpamConfig[] | null | undefined;
       }
     | null
     | undefined;
@@ -64,8 +62,14 @@ export class NetworkVerbs {
     const live = this.#host.networks.live(definition);
     const subnet = live?.subnet ?? definition.subnet;
     const gateway = live?.gateway ?? definition.gateway;
-    const Config =
-      subnet === undefined ? [] : [{ Subnet: subnet, ...(gateway ? { Gateway: gateway } : {}) }];
+    const { range, auxiliary } = definition;
+    const config = {
+      Subnet: subnet,
+      ...(range && { IPRange: range }),
+      ...(gateway && { Gateway: gateway }),
+      ...(auxiliary && { AuxiliaryAddresses: auxiliary }),
+    };
+    const Config = subnet === undefined ? [] : [config];
     return {
       Name: definition.name,
       Id: definition.id,
@@ -122,7 +126,9 @@ export class NetworkVerbs {
       name: request.Name,
       driver,
       subnet: ipam?.Subnet || undefined,
+      range: ipam?.IPRange || undefined,
       gateway: ipam?.Gateway || undefined,
+      auxiliary: ipam?.AuxiliaryAddresses ?? undefined,
       internal: request.Internal ?? false,
       attachable: request.Attachable ?? false,
       labels: request.Labels ?? {},
@@ -253,12 +259,7 @@ function refuseUnsupported(request: CreateNetworkBody): void {
   }
   if (request.EnableIPv4 === false) unsupported('networks without IPv4 are', ipv4);
   if (ipam.length > 1) unsupported('several subnets of one bridge are', ipv4);
-  if (ipam.some(({ IPRange, AuxiliaryAddresses }) => IPRange || AuxiliaryAddresses)) {
-    unsupported(
-      'address ranges of a bridge are',
-      'addresses are taken from the whole subnet; use --subnet',
-    );
-  }
+  for (const config of ipam) validateIpamConfig(config);
   if (request.IPAM?.Driver && request.IPAM.Driver !== 'default') {
     unsupported(`IPAM driver ${request.IPAM.Driver} is`, 'addresses come from the built-in pool');
   }

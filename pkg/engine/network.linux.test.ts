@@ -95,6 +95,23 @@ test('containers of a local network reach each other by name, and the host by pu
   await host.engine.networks.remove('local');
 });
 
+test('a bridge keeps its range and what is reserved, and refuses what lies outside of its subnet', async () => {
+  const { networks } = host.engine;
+  const config = { Subnet: '172.26.0.0/16', IPRange: '172.26.4.0/24', Gateway: '172.26.0.9' };
+  const kept = { ...config, AuxiliaryAddresses: { router: '172.26.4.1' } };
+  const bridge = { Name: 'ranged', Driver: 'bridge' };
+  await networks.create({ ...bridge, IPAM: { Config: [kept] } });
+  expect(await networks.inspect('ranged')).toMatchObject({ IPAM: { Config: [kept] } });
+  await networks.remove('ranged');
+  const outside = { ...config, IPRange: '172.27.0.0/24' };
+  await expect(networks.create({ ...bridge, IPAM: { Config: [outside] } })).rejects.toThrow(
+    'range 172.27.0.0/24 is not in subnet 172.26.0.0/16',
+  );
+  await expect(
+    networks.create({ ...bridge, IPAM: { Config: [{ Subnet: 'nonsense' }] } }),
+  ).rejects.toThrow('invalid subnet nonsense');
+});
+
 test('without a network there is a loopback and nothing else', async () => {
   const { out } = await host.run('ip -o link | cut -d: -f2; ping -c 1 127.0.0.1 | grep -c ttl', {
     HostConfig: { NetworkMode: 'none' },

@@ -49,6 +49,7 @@ export {
 } from './id.ts';
 export { assert, must, unreachable } from './invariant.ts';
 export {
+  type IpamConfig,
   ingressNetworkSpec,
   type Network,
   type NetworkSpec,
@@ -158,6 +159,7 @@ export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-d
 export { refuseDriver, unsupported } from './validate-network.ts';
 export {
   validateConfigSpec,
+  validateIpamConfig,
   validateNetworkSpec,
   validateSecretSpec,
 } from './validate-object.ts';

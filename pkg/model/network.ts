@@ -3,6 +3,14 @@ import type { InstantMs, NetworkId, Version } from './id.ts';
 /** Name of the network that every node's routing mesh uses; made with the cluster. */
 export const INGRESS_NETWORK_NAME = 'ingress';
 
+/** The Engine API's IPAMConfig. */
+export interface IpamConfig {
+  readonly Subnet?: string | undefined;
+  readonly IPRange?: string | undefined;
+  readonly Gateway?: string | undefined;
+  readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | null | undefined;
+}
+
 /** The Engine API's NetworkCreateRequest, stored as sent. */
 export interface NetworkSpec {
   readonly Name: string;
@@ -19,15 +27,7 @@ export interface NetworkSpec {
     | {
         readonly Driver?: string | undefined;
         readonly Options?: Readonly<Record<string, string>> | null | undefined;
-        readonly Config?:
-          | readonly {
-              readonly Subnet?: string | undefined;
-              readonly IPRange?: string | undefined;
-              readonly Gateway?: string | undefined;
-              readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | null | undefined;
-            }[]
-          | null
-          | undefined;
+        readonly Config?: readonly IpamConfig[] | null | undefined;
       }
     | null
     | undefined;

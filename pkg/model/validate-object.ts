@@ -1,4 +1,4 @@
-import { INGRESS_NETWORK_NAME, type NetworkSpec } from './network.ts';
+import { INGRESS_NETWORK_NAME, type IpamConfig, type NetworkSpec } from './network.ts';
 import type { ConfigSpec, SecretSpec } from './secret.ts';
 import { refuseUnsupportedNetwork } from './validate-network.ts';
 import { refuse } from './validate-refuse.ts';
@@ -65,26 +65,30 @@ export function validateNetworkSpec(spec: NetworkSpec): void {
     refuse('the name "ingress" is kept for the routing mesh network');
   }
   for (const config of spec.IPAM?.Config ?? []) {
-    validateAddresses(config.Subnet, config.IPRange, config.Gateway);
+    validateIpamConfig(config);
   }
 }
 
-function validateAddresses(
-  subnet: string | undefined,
-  range: string | undefined,
-  gateway: string | undefined,
-): void {
+/** One entry of `IPAM.Config`, of a cluster network or a bridge. @throws ClusterError `invalid` */
+export function validateIpamConfig(config: IpamConfig): void {
+  const { Subnet: subnet, IPRange: range, Gateway: gateway, AuxiliaryAddresses } = config;
+  const others = Object.entries(AuxiliaryAddresses ?? {});
   if (subnet) {
     if (prefixOf(subnet) === undefined) refuse(`IPAMConfig: invalid subnet ${subnet}`);
-  } else if (range || gateway) refuse('IPAMConfig: subnet must be given');
+  } else if (range || gateway || others.length > 0) refuse('IPAMConfig: subnet must be given');
+  if (!subnet) return;
   if (range && prefixOf(range) === undefined) refuse(`IPAMConfig: invalid range ${range}`);
-  if (range && subnet && !contains(subnet, range)) {
+  if (range && !contains(subnet, range)) {
     refuse(`IPAMConfig: range ${range} is not in subnet ${subnet}`);
   }
-  if (!gateway || !subnet) return;
-  if (!isAddress(gateway)) refuse(`IPAMConfig: invalid gateway address ${gateway}`);
-  if (!contains(subnet, `${gateway}/32`)) {
-    refuse(`IPAMConfig: gateway ${gateway} is not in subnet ${subnet}`);
+  if (gateway) validateInSubnet(subnet, 'gateway', gateway);
+  for (const [name, address] of others) validateInSubnet(subnet, `auxiliary ${name}`, address);
+}
+
+function validateInSubnet(subnet: string, what: string, address: string): void {
+  if (!isAddress(address)) refuse(`IPAMConfig: invalid ${what} address ${address}`);
+  if (!contains(subnet, `${address}/32`)) {
+    refuse(`IPAMConfig: ${what} ${address} is not in subnet ${subnet}`);
   }
 }
 

@@ -27,10 +27,18 @@ export function contains(subnet: string, address: string): boolean {
   return number >= first && number <= last;
 }
 
-/** The lowest usable address of the subnet that is not taken; network and broadcast addresses are never given. */
-export function pickAddress(subnet: string, taken: ReadonlySet<string>): string | undefined {
-  const { first, last } = rangeOf(subnet);
-  for (let number = first + 1; number < last; number++) {
+/**
+ * The lowest usable address of the subnet that is not taken, within `range` when given; network and broadcast addresses
+ * are never given.
+ */
+export function pickAddress(
+  subnet: string,
+  taken: ReadonlySet<string>,
+  range = subnet,
+): string | undefined {
+  const [whole, part] = [rangeOf(subnet), rangeOf(range)];
+  const end = Math.min(part.last, whole.last - 1);
+  for (let number = Math.max(part.first, whole.first + 1); number <= end; number++) {
     const address = textOf(number);
     if (!taken.has(address)) return address;
   }

@@ -118,7 +118,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork {
-    const network = this.#locals.ensure(spec);
+    const network = this.#locals.ensure(spec, this.#host.prefixes());
     this.#settleHost();
     return network;
   }

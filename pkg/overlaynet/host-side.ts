@@ -5,6 +5,7 @@ import { addressWithoutPrefix } from './expression.ts';
 import { guardRuleset } from './guard.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Namespace } from './kernel/kernel.ts';
+import type { HostPrefix } from './local-networks.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
 import type { LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
@@ -63,6 +64,16 @@ export class HostSide {
     const { links, addresses } = this.namespace.observe();
     const holder = addresses.find((entry) => addressWithoutPrefix(entry.address) === address);
     return links.find((link) => link.name === holder?.link)?.mtu;
+  }
+
+  /** What the host reaches by its links: their own networks and static routes. */
+  prefixes(): readonly HostPrefix[] {
+    const { addresses, routes } = this.namespace.observe('links');
+    const ways = [
+      ...addresses.map(({ link, address }) => ({ link, destination: address })),
+      ...routes.map(({ link, destination }) => ({ link, destination })),
+    ];
+    return ways.filter(({ link, destination }) => link !== 'lo' && destination !== 'default');
   }
 
   /** Returns the number of link operations. */

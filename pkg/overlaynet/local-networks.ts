@@ -7,6 +7,13 @@ import type { LocalNetwork, LocalNetworkSpec } from './network.ts';
 import type { SandboxRecord } from './record.ts';
 import { gatewayOf } from './wiring.ts';
 
+/** Addresses that are reached over a link of the host. */
+export interface HostPrefix {
+  /** `192.0.2.0/24` */
+  readonly destination: string;
+  readonly link: string;
+}
+
 /** The bridges of this host by network id, and their subnets. */
 export class LocalNetworks {
   readonly byId: Map<string, LocalNetwork>;
@@ -24,12 +31,17 @@ export class LocalNetworks {
     return [...this.byId.values()];
   }
 
-  /** @throws ClusterError `conflict` for an overlapping subnet, `unavailable` when the pool is used up */
-  ensure(spec: LocalNetworkSpec): LocalNetwork {
+  /**
+   * @param host where the host's own links are; nothing is put over them
+   * @throws ClusterError `conflict` for an overlapping subnet, `unavailable` when the pool is used up
+   */
+  ensure(spec: LocalNetworkSpec, host: readonly HostPrefix[]): LocalNetwork {
     const known = this.byId.get(spec.networkId);
     if (known !== undefined) return known;
     const taken = [this.#reserved, ...this.all.map(({ subnet }) => subnet)];
-    const subnet = spec.subnet ?? pickSubnet(taken);
+    const foreign = host.filter(({ link }) => link !== spec.bridge && !this.#owns(link));
+    const subnet =
+      spec.subnet ?? pickSubnet([...taken, ...foreign.map(({ destination }) => destination)]);
     if (subnet === undefined) {
       const message = 'all predefined address pools have been fully subnetted';
       throw new ClusterError('unavailable', message);
@@ -38,17 +50,29 @@ export class LocalNetworks {
       const message = 'Pool overlaps with other one on this address space';
       throw new ClusterError('conflict', message, { status: 403 });
     }
+    const inTheWay = foreign.find(({ destination }) => overlaps(destination, subnet));
+    if (inTheWay) {
+      const { destination, link } = inTheWay;
+      const message = `subnet ${subnet} overlaps with ${destination} of link ${link} of this host, which could not be reached any more: choose another one with --subnet`;
+      throw new ClusterError('conflict', message, { status: 403 });
+    }
     const network: LocalNetwork = {
       networkId: spec.networkId,
       name: spec.name,
       subnet,
+      range: spec.range,
       gateway: spec.gateway ?? gatewayOf(subnet),
+      reserved: spec.reserved,
       bridge: spec.bridge ?? linkName(HOST_LINK_PREFIX, 'bridge', spec.networkId),
       internal: spec.internal ?? false,
       mtu: spec.mtu ?? this.#mtu,
     };
     this.byId.set(network.networkId, network);
     return network;
+  }
+
+  #owns(link: string): boolean {
+    return link.startsWith(HOST_LINK_PREFIX) || this.all.some(({ bridge }) => bridge === link);
   }
 
   /** Names of the containers on it. */

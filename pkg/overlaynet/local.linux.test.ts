@@ -109,6 +109,32 @@ test('local networks: addresses, names, isolation, connect and disconnect', asyn
   expect(host.repair().findings).toEqual([]);
 });
 
+test('a subnet is not put over the host, and addresses come from its range', async () => {
+  expect(() =>
+    host.ensureLocalNetwork({ networkId: 'n1', name: 'x', subnet: '192.168.48.0/20' }),
+  ).toThrow(/subnet 192.168.48.0\/20 overlaps with 192.168.50.1\/24 of link eth0 of this host/);
+  host.ensureLocalNetwork({
+    networkId: 'n2',
+    name: 'ranged',
+    subnet: '172.25.0.0/16',
+    range: '172.25.9.0/30',
+    gateway: '172.25.0.254',
+    reserved: ['172.25.9.1'],
+  });
+  const ids = ['a', 'b', 'c'];
+  const addresses: unknown[] = [];
+  for (const id of ids) {
+    const { interfaces } = await host.attach(spec(id, { localNetworks: [{ networkId: 'n2' }] }));
+    addresses.push(interfaces[0]?.address, interfaces[0]?.gateway);
+  }
+  expect(addresses).toEqual(
+    ['172.25.9.0/16', '172.25.9.2/16', '172.25.9.3/16'].flatMap((at) => [at, '172.25.0.254']),
+  );
+  await expect(host.attach(spec('d', { localNetworks: [{ networkId: 'n2' }] }))).rejects.toThrow(
+    /network ranged has no address left/,
+  );
+});
+
 test('host ports lead to one container, from outside, the host, localhost and the container itself', async () => {
   host.ensureLocalNetwork({ networkId: 'n0', name: 'bridge', subnet: '172.17.0.0/16' });
   const ports = [

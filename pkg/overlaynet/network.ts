@@ -33,7 +33,11 @@ export interface LocalNetworkSpec {
   readonly name: string;
   /** `172.20.0.0/16`; picked from free 172.16.0.0/12 blocks when absent. */
   readonly subnet?: string | undefined;
+  /** Part of the subnet that containers without a wish get addresses from; all of it when absent. */
+  readonly range?: string | undefined;
   readonly gateway?: string | undefined;
+  /** Addresses that no container gets without asking for it. */
+  readonly reserved?: readonly string[] | undefined;
   /** Name of the bridge link, at most 15 bytes; derived from the id when absent. */
   readonly bridge?: string | undefined;
   /** No way out and no published ports. */
@@ -45,7 +49,9 @@ export interface LocalNetwork {
   readonly networkId: string;
   readonly name: string;
   readonly subnet: string;
+  readonly range?: string | undefined;
   readonly gateway: string;
+  readonly reserved?: readonly string[] | undefined;
   readonly bridge: string;
   readonly internal: boolean;
   readonly mtu: number;
@@ -144,7 +150,7 @@ export interface HostNetwork {
    * @returns the revision that the kernel now holds, per network; give it to the manager as the acknowledgement
    */
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number>;
-  /** Makes or finds a local network; idempotent by `networkId`. Throws `conflict` when the subnet overlaps another one. */
+  /** Makes or finds a local network; idempotent by `networkId`. Throws `conflict` when the subnet overlaps another one or the host's. */
   ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork;
   /** Throws `conflict` while containers are attached; unknown ids are ignored. */
   removeLocalNetwork(networkId: string): void;

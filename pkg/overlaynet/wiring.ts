@@ -106,10 +106,11 @@ function chooseLocal(
   const network = context.localNetworks.get(wanted.networkId);
   if (network === undefined) throw unknownNetwork(wanted.networkId);
   const taken = new Set([network.gateway, ...addressesOn(wanted.networkId, context)]);
+  const kept = new Set([...taken, ...(network.reserved ?? [])]);
   if (wanted.address !== undefined && wanted.address !== '' && taken.has(wanted.address)) {
     throw new ClusterError('conflict', `address ${wanted.address} is already in use`);
   }
-  const address = wanted.address || pickAddress(network.subnet, taken);
+  const address = wanted.address || pickAddress(network.subnet, kept, network.range);
   if (address === undefined) throw noAddressLeft(network.name);
   if (!contains(network.subnet, address)) {
     throw new ClusterError('invalid', `address ${address} is not in subnet ${network.subnet}`);

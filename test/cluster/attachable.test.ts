@@ -41,6 +41,11 @@ test('containers that a user starts on workers reach services and each other by 
   const [one, two] = [await address('h2', 'one'), await address('h3', 'two')];
   expect(one).toMatch(/^10\./);
   expect(two).not.toBe(one);
+  const format = '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}';
+  const members = await cluster.docker('h1', 'network', 'inspect', '-f', format, 'app');
+  expect(members).toContain(`one ${one}/`);
+  expect(members).toContain(`two ${two}/`);
+  expect(members).toMatch(/web\.[12]\.\w+ 10\./);
   for (const name of ['two', 'second'])
     expect(await cluster.docker('h2', 'exec', 'one', 'ping', '-c', '1', '-W', '5', name)).toContain(
       `(${two})`,

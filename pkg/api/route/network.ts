@@ -44,7 +44,10 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
     if (NODE_LOCAL_NETWORKS.has(asked)) return sendJson(reply, hostNetwork(asked));
     const view = await freshView(context);
     const verbose = queryFlag(request, 'verbose');
-    return sendJson(reply, renderNetwork(view, findNetwork(view, asked), { verbose }));
+    return sendJson(
+      reply,
+      renderNetwork(view, findNetwork(view, asked), { verbose, members: true }),
+    );
   });
 
   app.post('/networks/create', async (request, reply) => {

@@ -15,7 +15,11 @@ import { timeText } from './time.ts';
 export function renderNetwork(
   view: View,
   network: Network,
-  options: { readonly verbose?: boolean | undefined } = {},
+  options: {
+    readonly verbose?: boolean | undefined;
+    /** Who is on it, as `inspect` shows and `ls` does not. */
+    readonly members?: boolean | undefined;
+  } = {},
 ): DockerJson {
   const { spec } = network;
   return {
@@ -36,7 +40,7 @@ export function renderNetwork(
     Ingress: spec.Ingress ?? false,
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
-    Containers: {},
+    Containers: options.members ? renderMembers(view, network) : {},
     Options: {
       ...(network.vni > 0 && {
         'com.docker.network.driver.overlay.vxlanid_list': String(network.vni),
@@ -50,12 +54,44 @@ export function renderNetwork(
 
 /** What was allocated, or what was asked for until then. */
 function renderSubnets(network: Network): readonly DockerJson[] {
-  if (network.subnets.length === 0) return [...(network.spec.IPAM?.Config ?? [])];
+  if (network.subnets.length === 0)
+    return (network.spec.IPAM?.Config ?? []).map((config) => ({ ...config }));
   return network.subnets.map(({ subnet, range, gateway }) => ({
     Subnet: subnet,
     ...(range && { IPRange: range }),
     Gateway: gateway,
   }));
+}
+
+/** Containers of tasks and standalone ones, on whichever node: Docker shows those of the daemon that is asked. */
+function renderMembers(view: View, network: Network): DockerJson {
+  const tasks = [...view.tasksOfNetwork(network.id)].flatMap((task) => {
+    const attachment = task.networks.find(({ networkId }) => networkId === network.id);
+    const [address] = attachment?.addresses ?? [];
+    const { containerId, state } = task.status;
+    if (containerId === undefined || address === undefined || state !== 'running') return [];
+    return [{ containerId, name: taskName(task), address }];
+  });
+  const standalone = [...view.list('attachment')].flatMap((attachment) => {
+    const { networkId, containerId, containerName: name, address } = attachment;
+    return networkId === network.id && address !== undefined
+      ? [{ containerId, name, address }]
+      : [];
+  });
+  return Object.fromEntries(
+    [...tasks, ...standalone].map(({ containerId, name, address }) => {
+      const MacAddress = macOf(address);
+      const EndpointID = `${network.id}${MacAddress.replaceAll(':', '')}`;
+      const member = { Name: name, EndpointID, MacAddress, IPv4Address: address, IPv6Address: '' };
+      return [containerId, member];
+    }),
+  );
+}
+
+/** As every node derives it: 02:42 and the bytes of the address. */
+function macOf(address: string): string {
+  const bytes = [0x02, 0x42, ...withoutPrefix(address).split('.').map(Number)];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 function renderPeers(view: View): readonly DockerJson[] {
