@@ -1,9 +1,18 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { RuleExpression } from 'vxlan-netlink';
 import type { Directory } from './directory.ts';
 import { answerQuery, refuseQuery } from './dns-answer.ts';
 import { type DnsForwarder, frame, unframe } from './dns-forward.ts';
-import { matchDestination, matchPort, matchProtocol, translateTo } from './expression.ts';
+import {
+  matchDestination,
+  matchPort,
+  matchProtocol,
+  matchSource,
+  matchTransport,
+  TCP_FLAGS_OFFSET,
+  translateTo,
+} from './expression.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { TABLE_PREFIX } from './name.ts';
 import type { Ruleset } from './ruleset.ts';
@@ -13,6 +22,10 @@ export const DNS_ADDRESS = '127.0.0.11';
 const DNS_PORT = 53;
 /** Before virtual IPs, so that no service can take the resolver's place. */
 const PRIORITY_DNAT = -110;
+const PRIORITY_FILTER = 0;
+const ICMP_UNREACHABLE = 3;
+const TCP_SEQUENCE_OFFSET = 4;
+const TCP_RESET_AND_ACK = 0x14;
 const IDLE_TIMEOUT_MS = 10_000;
 
 export interface DnsSources {
@@ -146,9 +159,35 @@ function dnsRuleset(udpPort: number, tcpPort: number): Ruleset {
         hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
         rules: [lead('udp', udpPort), lead('tcp', tcpPort)],
       },
+      {
+        name: 'away',
+        hook: { type: 'filter', hook: 'output', priority: PRIORITY_FILTER },
+        rules: [DROP_UNREACHABLE, DROP_REFUSAL],
+      },
     ],
   };
 }
+
+/*
+ * While the agent restarts nobody listens, and the kernel would say so: the client would fail at once. Hearing nothing it
+ * asks again, and by then somebody does.
+ */
+const DROP: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
+/** `ip saddr 127.0.0.11 icmp type destination-unreachable drop` */
+const DROP_UNREACHABLE: readonly RuleExpression[] = [
+  ...matchSource(`${DNS_ADDRESS}/32`),
+  ...matchProtocol('icmp'),
+  ...matchTransport(0, Buffer.from([ICMP_UNREACHABLE])),
+  DROP,
+];
+/** The same for a TCP handshake, whose refusal alone has the sequence number 0 (RFC 9293 section 3.10.7.1). */
+const DROP_REFUSAL: readonly RuleExpression[] = [
+  ...matchSource(`${DNS_ADDRESS}/32`),
+  ...matchProtocol('tcp'),
+  ...matchTransport(TCP_SEQUENCE_OFFSET, Buffer.alloc(4)),
+  ...matchTransport(TCP_FLAGS_OFFSET, Buffer.from([TCP_RESET_AND_ACK])),
+  DROP,
+];
 
 /** Text of `/etc/resolv.conf` for a container that uses us. */
 export function renderResolvConf(options: {

@@ -16,7 +16,7 @@ const INTERFACE_NAME_LENGTH = 16;
 const SOURCE_ADDRESS_OFFSET = 12;
 const DESTINATION_ADDRESS_OFFSET = 16;
 const DESTINATION_PORT_OFFSET = 2;
-const TCP_FLAGS_OFFSET = 13;
+export const TCP_FLAGS_OFFSET = 13;
 const TCP_FLAG_SYN = 2;
 const FIB_TYPE_LOCAL = 2;
 
@@ -122,15 +122,14 @@ export const clampSegments: readonly RuleExpression[] = [
 ];
 
 export function matchPort(port: number): readonly RuleExpression[] {
+  return matchTransport(DESTINATION_PORT_OFFSET, portBytes(port));
+}
+
+/** These bytes at an offset of the transport header. */
+export function matchTransport(offset: number, value: Buffer): readonly RuleExpression[] {
   return [
-    {
-      kind: 'payload',
-      base: 'transport',
-      offset: DESTINATION_PORT_OFFSET,
-      length: 2,
-      target: 1,
-    },
-    equals(portBytes(port)),
+    { kind: 'payload', base: 'transport', offset, length: value.length, target: 1 },
+    equals(value),
   ];
 }
 

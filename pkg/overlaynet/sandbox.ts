@@ -1,6 +1,6 @@
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
-import { ContainerDns, type DnsSources } from './dns.ts';
+import { ContainerDns, DNS_ADDRESS, type DnsSources } from './dns.ts';
 import type { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { datagramReplyRuleset } from './ingress.ts';
@@ -72,6 +72,8 @@ export class Sandbox {
     const { dns, ruleset } = await ContainerDns.open(this.namespace, sources, forwarder);
     this.#dns = dns;
     this.rulesets.apply(ruleset);
+    // Questions asked of an agent before are asked again by the same socket, and would go where that one listened.
+    this.namespace.forgetConnections(({ replySource }) => replySource === DNS_ADDRESS);
   }
 
   async close(): Promise<void> {
