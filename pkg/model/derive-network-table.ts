@@ -100,6 +100,7 @@ function networkService(service: Service, network: Network): NetworkService {
     name: service.spec.Name ?? '',
     aliases: target?.aliases ?? [],
     affinity: wishes.affinity,
+    allowFrom: network.spec.Ingress ? undefined : wishes.allowFrom,
     ports: network.spec.Ingress ? ports : [],
     mesh: network.spec.Ingress ? wishes.mesh : undefined,
   };

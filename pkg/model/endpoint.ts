@@ -44,6 +44,8 @@ export interface NetworkService {
   readonly aliases: readonly string[];
   /** `client`: all connections from one address go to the same endpoint while it is in service. */
   readonly affinity?: 'client' | undefined;
+  /** Names of the services whose tasks may open connections to its tasks; absent: everybody on the network. */
+  readonly allowFrom?: readonly string[] | undefined;
   /** Ports the mesh publishes; only filled in the ingress network's table. */
   readonly ports: readonly PublishedPort[];
   readonly mesh?: MeshWishes | undefined;

@@ -17,6 +17,10 @@ test('labels say how a service is reached', () => {
   expect(() => validateNetworkLabels(spec)).not.toThrow();
   expect(networkWishes(spec)).toEqual({ affinity: 'client' });
   expect(taskWeight(spec)).toBe(3);
+  const allowFrom = (text: string): unknown =>
+    networkWishes(service({ 'muster.network.allow-from': text })).allowFrom;
+  expect(allowFrom('web, shop_api')).toEqual(['web', 'shop_api']);
+  expect(allowFrom('none')).toEqual([]);
   expect(networkWishes(service({ other: 'client' }))).toEqual({});
   const mesh = service({
     'muster.network.mesh-source': 'masquerade',
@@ -35,6 +39,7 @@ test('labels say how a service is reached', () => {
 test.each([
   [service({ 'muster.network.afinity': 'client' }), 'label muster.network.afinity is not known'],
   [service({ 'muster.network.mesh-source': 'x' }), 'must be client or masquerade, not "x"'],
+  [service({ 'muster.network.allow-from': 'web,' }), 'names of services, by comma, or none'],
   [service({ 'muster.network.mesh-prefer': '' }), 'must be local or any, not ""'],
   [service({ 'muster.network.publish-on': '10.0.0.256' }), 'not "10.0.0.256"'],
   [service({ 'muster.network.publish-on': '10.0.0.0/33,eth0' }), 'IPv4 addresses, prefixes or'],

@@ -10,6 +10,8 @@ export interface NetworkWishes {
   /** `client`: connections from one address go to one task. */
   readonly affinity?: 'client' | undefined;
   readonly mesh?: MeshWishes | undefined;
+  /** Names of the services that may open connections, besides its own; absent: everybody on the network. */
+  readonly allowFrom?: readonly string[] | undefined;
 }
 
 /** Reads one label; undefined when its value has no meaning. */
@@ -21,6 +23,7 @@ const LABELS: ReadonlyMap<string, { readonly values: string; readonly read: Read
     'affinity',
     { values: 'client or none', read: choice({ client: { affinity: 'client' }, none: {} }) },
   ],
+  ['allow-from', { values: 'names of services, by comma, or none', read: readAllowFrom }],
   [
     'mesh-source',
     {
@@ -44,6 +47,7 @@ const LABELS: ReadonlyMap<string, { readonly values: string; readonly read: Read
  */
 const WEIGHT = `${NETWORK_LABEL_PREFIX}weight`;
 const WEIGHT_MAX = 100;
+const SERVICE_NAME = /^[a-zA-Z0-9][\w-]*$/;
 const LINK_NAME = /^[^\s/,]{1,15}$/;
 
 /** The wishes of a spec that was accepted. */
@@ -98,6 +102,12 @@ function labelsOf(spec: ServiceSpec): readonly { readonly name: string; readonly
 
 function choice(choices: Readonly<Record<string, NetworkWishes>>): Reader {
   return (value) => (Object.hasOwn(choices, value) ? choices[value] : undefined);
+}
+
+function readAllowFrom(value: string): NetworkWishes | undefined {
+  if (value === 'none') return { allowFrom: [] };
+  const allowFrom = value.split(',').map((name) => name.trim());
+  return allowFrom.every((name) => SERVICE_NAME.test(name)) ? { allowFrom } : undefined;
 }
 
 function readPublishOn(value: string): NetworkWishes | undefined {

@@ -46,7 +46,12 @@ export class AppliedRulesets {
   }
 
   remove(table: string): void {
-    if (!this.#tables.delete(table)) return;
+    if (this.#tables.has(table)) this.discard(table);
+  }
+
+  /** Also a table that an agent before put there. */
+  discard(table: string): void {
+    this.#tables.delete(table);
     this.#digests.delete(table);
     this.#commit([
       { do: 'add-table', table },

@@ -285,7 +285,7 @@ class KernelHostNetwork implements HostNetwork {
     const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
     for (const sandbox of affected) {
       if (overlay.table.ingress) this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
-      else sandbox.rulesets.apply(overlay.virtualIps);
+      else sandbox.follow(overlay);
     }
     if (change.removed.size === 0 && change.gone.size === 0) return;
     const targets = affected.map(({ id, namespace }) => ({
@@ -348,7 +348,7 @@ class KernelHostNetwork implements HostNetwork {
       ingressTable: ingress?.table,
     });
     for (const overlay of overlays) {
-      if (!overlay.table.ingress) sandbox.rulesets.apply(overlay.virtualIps);
+      if (!overlay.table.ingress) sandbox.follow(overlay);
     }
     if (ingress?.returnPath !== undefined) {
       sandbox.rulesets.apply(ingress.returnPath);

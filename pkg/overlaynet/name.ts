@@ -24,3 +24,10 @@ export function linkName(prefix: string, ...parts: readonly string[]): string {
 export function tableName(networkId: string): string {
   return `${TABLE_PREFIX}net-${networkId}`;
 }
+
+/** Begins the names of tables that say who may open connections to a container. */
+export const POLICY_TABLE_PREFIX = `${TABLE_PREFIX}allow-`;
+
+export function policyTableName(networkId: string): string {
+  return `${POLICY_TABLE_PREFIX}${networkId}`;
+}

@@ -136,6 +136,38 @@ test('connections drain while their backend stops, and end at once when its addr
   await expect.poll(() => tcp.next()).toBe('ECONNRESET');
 });
 
+test('a service takes connections from those it names alone', async () => {
+  const open = table(WEB);
+  const allow = (...names: readonly string[]): NetworkTable => ({
+    ...open,
+    services: open.services.map((service) =>
+      service.name === 'web' ? { ...service, allowFrom: names } : service,
+    ),
+  });
+  everyone(allow('other'));
+  expect(await lab.ask('cl', { host: VIP, port: 80 }, 2)).toEqual({ ECONNREFUSED: 2 });
+  expect(await lab.ask('cl', { host: '10.0.1.13', port: 80, udp: true })).toEqual({
+    ECONNREFUSED: 1,
+  });
+  expect(Object.keys(await lab.ask('c1', { host: VIP, port: 80 }, 4))).toHaveLength(4);
+  expect(Object.keys(await lab.ask('c1', { host: '10.0.1.10', port: 80 }))).toEqual([
+    'ECONNREFUSED',
+  ]);
+  everyone(allow('client'));
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
+  await one.dispose();
+  one = await lab.host('h1', 1);
+  await one.readopt(new Map(['cl', 'c1', 'c2'].map((name) => [name, lab.pin(name)])));
+  everyone(allow());
+  expect(await lab.ask('cl', { host: '10.0.1.11', port: 80 })).toEqual({ ECONNREFUSED: 1 });
+  await one.dispose();
+  one = await lab.host('h1', 1);
+  await one.readopt(new Map(['cl', 'c1', 'c2'].map((name) => [name, lab.pin(name)])));
+  everyone(open);
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
+  expect(await lab.run('c1', 'nft', 'list', 'tables')).not.toContain('muster-allow');
+});
+
 test('frames are taken from peers alone', async () => {
   lab.machine('intruder', 66);
   const link = ['vx', 'type', 'vxlan', 'id', '4097', 'dstport', '4789', 'remote', '192.168.50.1'];

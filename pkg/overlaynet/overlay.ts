@@ -8,7 +8,9 @@ import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
 import { planWays } from './plan.ts';
+import { policyRuleset } from './policy.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
+import type { Attachment } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
 import { isSameList, VirtualIps } from './vip.ts';
@@ -40,6 +42,7 @@ export class Overlay {
   #head: string;
   #directory: Directory | undefined;
   readonly #virtualIps: VirtualIps;
+  readonly #policies = new Map<string, Ruleset | undefined>();
   #return: Ruleset | undefined;
   /** The kernel may not hold what the table says. */
   #doubtful = false;
@@ -72,6 +75,15 @@ export class Overlay {
     return this.#virtualIps.ruleset;
   }
 
+  /** Who may open connections to a container; the same object until the table changes. */
+  policyOf({ address, link }: Attachment): Ruleset | undefined {
+    const key = `${address} ${link}`;
+    if (!this.#policies.has(key)) {
+      this.#policies.set(key, policyRuleset(this.#table, addressWithoutPrefix(address), link));
+    }
+    return this.#policies.get(key);
+  }
+
   /** Only of the ingress network. */
   get returnPath(): Ruleset | undefined {
     return this.#return;
@@ -89,6 +101,7 @@ export class Overlay {
     this.#head = head;
     this.#doubtful = false;
     this.#directory = undefined;
+    this.#policies.clear();
     this.#virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
     const moved = doubtful || headChanged || changes.some(isMove);

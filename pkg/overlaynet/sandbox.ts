@@ -5,6 +5,8 @@ import type { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { datagramReplyRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
+import { POLICY_TABLE_PREFIX, policyTableName, tableName } from './name.ts';
+import type { Overlay } from './overlay.ts';
 import { ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
@@ -28,11 +30,15 @@ export class Sandbox {
   #record: SandboxRecord;
   #dns: ContainerDns | undefined;
   #datagramReply: Ruleset | undefined;
+  /** Tables in the kernel that say who may open connections. */
+  readonly #policies: Set<string>;
 
   constructor(kernel: Kernel, record: SandboxRecord) {
     this.namespace = kernel.open(record.spec.netns);
     this.rulesets = new AppliedRulesets(this.namespace);
     this.#record = record;
+    const before = this.namespace.tables().filter((table) => table.startsWith(POLICY_TABLE_PREFIX));
+    this.#policies = new Set(before);
     ensureSysctls(this.namespace, SANDBOX_SYSCTLS);
   }
 
@@ -49,6 +55,12 @@ export class Sandbox {
   }
 
   change(record: SandboxRecord): void {
+    const kept = new Set(record.attachments.map(({ networkId }) => networkId));
+    for (const { networkId } of this.attachments) {
+      if (kept.has(networkId)) continue;
+      this.rulesets.remove(tableName(networkId));
+      this.#removePolicy(networkId);
+    }
     this.#record = record;
     this.#datagramReply = undefined;
   }
@@ -58,6 +70,24 @@ export class Sandbox {
     const way = this.attachments.find(({ kind }) => kind !== 'overlay');
     this.#datagramReply ??= datagramReplyRuleset(way && addressWithoutPrefix(way.address));
     return this.#datagramReply;
+  }
+
+  /** The rules of one of its overlays, but for the mesh's. */
+  follow(overlay: Overlay): void {
+    const { networkId } = overlay.table;
+    this.rulesets.apply(overlay.virtualIps);
+    const attachment = this.attachments.find((one) => one.networkId === networkId);
+    const policy = attachment && overlay.policyOf(attachment);
+    if (policy) {
+      this.rulesets.apply(policy);
+      this.#policies.add(policy.table);
+    } else this.#removePolicy(networkId);
+  }
+
+  /** Also one that an agent before put there. */
+  #removePolicy(networkId: string): void {
+    const table = policyTableName(networkId);
+    if (this.#policies.delete(table)) this.rulesets.discard(table);
   }
 
   isOn(networkId: string): boolean {

@@ -34,6 +34,7 @@ export function networkTable(options: {
     readonly ports?: readonly PublishedPort[] | undefined;
     readonly aliases?: readonly string[] | undefined;
     readonly affinity?: 'client' | undefined;
+    readonly allowFrom?: readonly string[] | undefined;
     readonly mesh?: MeshWishes | undefined;
   }[];
   readonly revision?: number | undefined;
@@ -60,6 +61,7 @@ export function networkTable(options: {
       vips: service.vip === undefined ? [] : [service.vip],
       aliases: service.aliases ?? [],
       affinity: service.affinity,
+      allowFrom: service.allowFrom,
       mesh: service.mesh,
       ports: service.ports ?? [],
     })),
