@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 /** Randomness, passed in at `cmd/*` and seeded in simulation. */
 export interface Random {
@@ -7,10 +7,27 @@ export interface Random {
   bytes(count: number): Uint8Array;
 }
 
+/** Drawn ahead: a draw costs the same for sixteen bytes as for thousands. */
+const POOL = Buffer.alloc(4096);
+const POOLED_MAX = 64;
+let used = POOL.length;
+
 export const systemRandom: Random = {
-  float: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
-  bytes: (count) => randomBytes(count),
+  float: () => Buffer.from(pooled(6)).readUIntBE(0, 6) / 2 ** 48,
+  bytes: (count) => (count <= POOLED_MAX ? pooled(count) : randomBytes(count)),
 };
+
+/** Each byte is given out once, and then erased. */
+function pooled(count: number): Uint8Array {
+  if (used + count > POOL.length) {
+    randomFillSync(POOL);
+    used = 0;
+  }
+  const bytes = Uint8Array.prototype.slice.call(POOL, used, used + count);
+  POOL.fill(0, used, used + count);
+  used += count;
+  return bytes;
+}
 
 const ID_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz';
 const ID_LENGTH = 25;

@@ -17,10 +17,17 @@ export interface OutboxOptions {
   readonly onSnapshotSent: (raftId: number, ok: boolean) => void;
 }
 
-/** Collects what goes to each member during one turn and sends it as one payload. */
+/**
+ * Collects what goes to each member during one turn and sends it as one payload. An acknowledgement that says nothing
+ * new (the answer to a message that brought only a commit index) waits for the next payload, the answer to a heartbeat at
+ * the latest: for itself it would wake the leader twice for every write.
+ */
 export class Outbox {
   readonly #options: OutboxOptions;
   #waiting = new Map<number, Message[]>();
+  /** The newest acknowledgement that left, and one that says no more than that. */
+  readonly #acknowledged = new Map<number, { readonly term: number; readonly index: number }>();
+  readonly #repeated = new Map<number, Message>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -29,6 +36,10 @@ export class Outbox {
   add(message: Message): void {
     if (message.type === 'MsgSnap') {
       void this.#sendSnapshot(message);
+      return;
+    }
+    if (message.type === 'MsgAppResp' && this.#saysNothingNew(message)) {
+      this.#repeated.set(message.to, message);
       return;
     }
     const queue = this.#waiting.get(message.to);
@@ -41,6 +52,9 @@ export class Outbox {
     const waiting = this.#waiting;
     this.#waiting = new Map();
     for (const [raftId, messages] of waiting) {
+      const repeated = this.#repeated.get(raftId);
+      this.#repeated.delete(raftId);
+      if (repeated) messages.unshift(repeated);
       for (const part of byBytes(messages)) this.send(raftId, { kind: 'messages', messages: part });
     }
   }
@@ -50,6 +64,14 @@ export class Outbox {
     const to = peers.get(raftId);
     if (to === undefined) onUnreachable(raftId);
     else transport.send(to, encodeEnvelope(clusterId, envelope));
+  }
+
+  #saysNothingNew({ to, term = 0, index = 0, reject }: Message): boolean {
+    const last = this.#acknowledged.get(to);
+    if (!reject && last?.term === term && index <= last.index) return true;
+    if (reject) this.#acknowledged.delete(to);
+    else this.#acknowledged.set(to, { term, index });
+    return false;
   }
 
   async #sendSnapshot(message: Message): Promise<void> {

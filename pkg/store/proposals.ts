@@ -29,19 +29,6 @@ export interface Attempt {
   readonly mayBePassedOver?: boolean | undefined;
 }
 
-interface Pending extends Attempt {
-  readonly startedAt: number;
-  sent: boolean;
-  /** The term in which this member itself took it into its log as leader; 0 otherwise. */
-  ownTerm: number;
-  /** When to send it again, and how long to wait the time after. */
-  retryAt: number;
-  retryMs: number;
-  /** When there was last a leader to take it. */
-  takerAt: number;
-  readonly settle: (result: Outcome | Error) => void;
-}
-
 const RETRY_FIRST_MS = 500;
 const RETRY_PASSED_OVER_MS = 100;
 const RETRY_MAX_MS = 4000;
@@ -51,6 +38,38 @@ const NO_LEADER_MS = 5000;
 /** … unless it cannot be won. */
 const QUORUM_LOST_MS = 1500;
 const QUORUM_LOST_SENT_MS = 2500;
+
+/** A class, because thousands a second are made: they are all of one shape. */
+class Pending {
+  readonly attempt: Attempt;
+  readonly startedAt: number;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: Error) => void;
+  onAbort: (() => void) | undefined;
+  sent = false;
+  /** The term in which this member itself took it into its log as leader; 0 otherwise. */
+  ownTerm = 0;
+  /** When to send it again, and how long to wait the time after. */
+  retryAt: number;
+  retryMs: number;
+  /** When there was last a leader to take it. */
+  takerAt: number;
+
+  constructor(
+    attempt: Attempt,
+    now: number,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.attempt = attempt;
+    this.startedAt = now;
+    this.retryAt = now;
+    this.retryMs = attempt.mayBePassedOver ? RETRY_PASSED_OVER_MS : RETRY_FIRST_MS;
+    this.takerAt = now;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+}
 
 /**
  * Requests on their way through the log. One that was sent may be applied at any time, so it is repeated under its id
@@ -70,38 +89,33 @@ export class Proposals {
    */
   submit(attempt: Attempt): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const { signal } = attempt;
-      const onAbort = (): void => settle(asError(signal?.reason));
-      const settle = (result: Outcome | Error): void => {
-        if (!this.#pending.delete(attempt.id)) return;
-        signal?.removeEventListener('abort', onAbort);
-        if (result instanceof Error) reject(result);
-        else resolve(result);
-      };
-      const now = this.#options.clock.monotonicMs();
-      const retryMs = attempt.mayBePassedOver ? RETRY_PASSED_OVER_MS : RETRY_FIRST_MS;
-      const times = { startedAt: now, retryAt: now, retryMs, takerAt: now };
-      const pending: Pending = { ...attempt, ...times, sent: false, ownTerm: 0, settle };
-      this.#pending.set(attempt.id, pending);
+      const { id, signal } = attempt;
       if (signal?.aborted) {
-        onAbort();
+        reject(asError(signal.reason));
         return;
       }
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const now = this.#options.clock.monotonicMs();
+      const pending = new Pending(attempt, now, resolve, reject);
+      this.#pending.set(id, pending);
+      if (signal) {
+        pending.onAbort = (): void => this.#settle(pending, asError(signal.reason));
+        signal.addEventListener('abort', pending.onAbort, { once: true });
+      }
       this.#send(pending, now);
     });
   }
 
   /** An entry with this id was applied here. */
   applied(id: RequestId, outcome: Outcome): void {
-    this.#pending.get(id)?.settle(outcome);
+    const pending = this.#pending.get(id);
+    if (pending) this.#settle(pending, outcome);
   }
 
   /** Entries were replaced by a snapshot: some of them may have been ours. */
   checkAll(): void {
     for (const pending of [...this.#pending.values()]) {
-      const outcome = this.#options.outcomeOf(pending.id);
-      if (outcome) pending.settle(outcome);
+      const outcome = this.#options.outcomeOf(pending.attempt.id);
+      if (outcome) this.#settle(pending, outcome);
     }
   }
 
@@ -120,37 +134,47 @@ export class Proposals {
     for (const pending of [...this.#pending.values()]) {
       if (hasTaker) pending.takerAt = now;
       const failure = this.#failure(pending, now, lost);
-      if (failure) pending.settle(failure);
+      if (failure) this.#settle(pending, failure);
       else if (now >= pending.retryAt) this.#send(pending, now);
     }
   }
 
   failAll(error: Error): void {
-    for (const pending of [...this.#pending.values()]) pending.settle(error);
+    for (const pending of [...this.#pending.values()]) this.#settle(pending, error);
   }
 
   #send(pending: Pending, now: number): void {
     const { elected, term } = this.#options.leadership;
     // It is in the own log and will be committed, unless this member loses the term.
-    if (elected && pending.ownTerm === term && !pending.mayBePassedOver) return;
+    if (elected && pending.ownTerm === term && !pending.attempt.mayBePassedOver) return;
     if (!this.#options.hasTaker()) {
       pending.retryAt = now + RETRY_UNSENT_MS;
       return;
     }
-    const before = { sent: pending.sent, retryMs: pending.retryMs };
+    const { sent, retryMs } = pending;
     pending.sent = true;
     pending.ownTerm = elected ? term : 0;
-    pending.retryAt = now + pending.retryMs;
-    pending.retryMs = Math.min(pending.retryMs * 2, RETRY_MAX_MS);
-    pending.send(() => {
-      Object.assign(pending, before, { ownTerm: 0 });
+    pending.retryAt = now + retryMs;
+    pending.retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+    pending.attempt.send(() => {
+      pending.sent = sent;
+      pending.retryMs = retryMs;
+      pending.ownTerm = 0;
       pending.retryAt = this.#options.clock.monotonicMs() + RETRY_UNSENT_MS;
     });
   }
 
+  #settle(pending: Pending, result: Outcome | Error): void {
+    const { id, signal } = pending.attempt;
+    if (!this.#pending.delete(id)) return;
+    if (pending.onAbort) signal?.removeEventListener('abort', pending.onAbort);
+    if (result instanceof Error) pending.reject(result);
+    else pending.resolve(result);
+  }
+
   #failure(pending: Pending, now: number, lost: boolean): ClusterError | undefined {
     const age = now - pending.startedAt;
-    const late = age >= pending.timeoutMs;
+    const late = age >= pending.attempt.timeoutMs;
     if (!pending.sent) {
       const inVain = now - pending.takerAt >= (lost ? QUORUM_LOST_MS : NO_LEADER_MS);
       return late || inVain ? this.#options.noLeader() : undefined;

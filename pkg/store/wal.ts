@@ -86,11 +86,15 @@ export class Wal {
       frame = encodeFrame('commit', payload, this.#crc);
     }
     const file = must(this.#file, 'an open segment');
-    await file.pwrite(this.#end, frame.bytes);
+    if (file.writeDurably) {
+      await file.writeDurably(this.#end, frame.bytes);
+    } else {
+      await file.pwrite(this.#end, frame.bytes);
+      await file.fdatasync();
+    }
     this.#end += frame.bytes.length;
     this.#crc = frame.crc;
     this.#note(records);
-    await file.fdatasync();
   }
 
   /** Forget segments that hold no entry above `index`. */

@@ -7,7 +7,7 @@ import {
   type Version,
   type View,
 } from '../model/index.ts';
-import { ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
+import { CHANGES_PER_ENTRY_MAX, ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
 import { type Command, encodeCommand, type RequestId } from './command.ts';
 import type { CallOptions, Committed, UpdateOptions } from './contract.ts';
 import type { Proposals } from './proposals.ts';
@@ -60,10 +60,13 @@ export class Writes {
   }
 
   async propose(changes: readonly Change[], options: CallOptions): Promise<Committed<void>> {
-    const pieces = splitChanges(changes);
-    if (pieces.length <= 1) {
-      if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
-      return committed(await this.#submit(changes, options));
+    if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
+    if (changes.length <= CHANGES_PER_ENTRY_MAX) {
+      const request = { ...this.newRequest(), changes };
+      const data = encodeCommand(request);
+      if (data.length <= ENTRY_BYTES_MAX) {
+        return committed(await this.#submitted(request.id, data, options));
+      }
     }
     let after: RequestId | undefined;
     const outcomes = splitChanges(mergeChanges(changes)).map((piece) => {
@@ -90,8 +93,12 @@ export class Writes {
       const text = `the write has ${data.length} bytes, more than ${ENTRY_BYTES_MAX}`;
       throw new ClusterError('invalid', text);
     }
+    return this.#submitted(request.id, data, options);
+  }
+
+  #submitted(id: RequestId, data: Uint8Array, options: CallOptions): Promise<Outcome> {
     return this.#options.proposals.submit({
-      id: request.id,
+      id,
       send: (onDropped) => this.#options.send(data, onDropped),
       timeoutMs: options.timeoutMs ?? UPDATE_MS,
       signal: options.signal,

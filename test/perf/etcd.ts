@@ -1,6 +1,6 @@
 /** Three members of Debian's etcd on the loopback, for comparison in the same run. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -9,6 +9,8 @@ import { freePort } from './measure.ts';
 export interface Etcd {
   /** Puts one value of 256 bytes through the leader. */
   put(): Promise<void>;
+  /** Processor time of all members so far, in microseconds. */
+  cpuUs(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -40,6 +42,8 @@ export async function startEtcd(folder: string): Promise<Etcd> {
   let key = 0;
   return {
     put: () => put(session, `k${key++ % KEYS}`),
+    cpuUs: async (): Promise<number> =>
+      children.reduce((sum, { pid }) => sum + cpuUsOf(pid ?? 0), 0),
     stop: async (): Promise<void> => {
       session.destroy();
       await Promise.all(children.map(end));
@@ -69,6 +73,12 @@ async function findLeader(urls: readonly string[]): Promise<string> {
     await pause(50);
   }
   throw new Error('etcd has no leader');
+}
+
+/** The kernel counts a hundred ticks a second. */
+function cpuUsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
 async function end(child: ChildProcess): Promise<void> {

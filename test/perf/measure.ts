@@ -83,6 +83,18 @@ export function option(name: string, fallback: number): number {
 export interface Rate {
   readonly perSecond: number;
   readonly latenciesMs: readonly number[];
+  /** Processor time of all members per call, in microseconds, where it was looked at. */
+  readonly cpuUs?: number | undefined;
+}
+
+/** `measure`, with what each call cost the members of the group. */
+export async function withCpu(
+  group: { cpuUs(): Promise<number> },
+  measure: () => Promise<Rate>,
+): Promise<Rate> {
+  const before = await group.cpuUs();
+  const rate = await measure();
+  return { ...rate, cpuUs: ((await group.cpuUs()) - before) / rate.latenciesMs.length };
 }
 
 /** Keeps `inFlight` calls under way for `ms`. */
@@ -124,9 +136,11 @@ export async function alternate(
 export function reportRates(name: string, rates: readonly Rate[]): number {
   const latencies = rates.flatMap(({ latenciesMs }) => latenciesMs);
   const values = rates.map(({ perSecond }) => perSecond);
+  const cpuUs = rates.flatMap((rate) => rate.cpuUs ?? []);
   report(name, '/s', values, {
     p50ms: round(quantile(latencies, 0.5)),
     p99ms: round(quantile(latencies, 0.99)),
+    ...(cpuUs.length > 0 && { cpuUs: round(median(cpuUs)) }),
   });
   return median(values);
 }

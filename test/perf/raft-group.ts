@@ -15,6 +15,8 @@ import type { MemberAnswer, MemberOrder } from './raft-member.ts';
 export interface RaftGroup {
   /** Proposals of 256 bytes on the leader. */
   write(inFlight: number, ms: number): Promise<Rate>;
+  /** Processor time of all members so far, the writers among them, in microseconds. */
+  cpuUs(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -30,7 +32,7 @@ export async function startGroup(
   for (const raftId of [1, 2, 3]) {
     const address = `127.0.0.1:${await freePort()}`;
     const member = { raftId, nodeId: `n${raftId}`, address } as Member;
-    const execArgv = ['--enable-source-maps', ...(raftId === 1 ? leaderArguments : [])];
+    const execArgv = ['--enable-source-maps', ...leaderArguments];
     const child = fork(program, { execArgv, cwd: folder });
     children.push(child);
     const directory = join(folder, `m${raftId}`);
@@ -43,6 +45,10 @@ export async function startGroup(
       const answer = await ask(leaderOf(children), { order: 'write', inFlight, ms });
       if (answer.answer !== 'rate') throw new Error('no rate');
       return answer.rate;
+    },
+    cpuUs: async (): Promise<number> => {
+      const answers = await Promise.all(children.map((child) => ask(child, { order: 'cpu' })));
+      return answers.reduce((sum, answer) => sum + (answer.answer === 'cpu' ? answer.us : 0), 0);
     },
     stop: async (): Promise<void> => void (await Promise.all(children.map(end))),
   };

@@ -25,11 +25,14 @@ export type MemberOrder =
       readonly members: readonly Member[];
     }
   | { readonly order: 'add'; readonly member: Member }
-  | { readonly order: 'write'; readonly inFlight: number; readonly ms: number };
+  | { readonly order: 'write'; readonly inFlight: number; readonly ms: number }
+  | { readonly order: 'cpu' };
 
 export type MemberAnswer =
   | { readonly answer: 'done' }
   | { readonly answer: 'rate'; readonly rate: Rate }
+  /** Microseconds of processor time so far. */
+  | { readonly answer: 'cpu'; readonly us: number }
   | { readonly answer: 'failed'; readonly text: string };
 
 const DATA = 'x'.repeat(256);
@@ -111,6 +114,10 @@ async function obey(order: MemberOrder): Promise<MemberAnswer> {
     case 'add':
       await add(order.member);
       return { answer: 'done' };
+    case 'cpu': {
+      const { user, system } = process.cpuUsage();
+      return { answer: 'cpu', us: user + system };
+    }
     case 'write': {
       const leader = running();
       const rate = await measureRate(order.inFlight, order.ms, () => write(leader));

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Etcd, startEtcd } from './etcd.ts';
-import { alternate, measureRate, option, report, reportRates } from './measure.ts';
+import { alternate, measureRate, option, report, reportRates, withCpu } from './measure.ts';
 import { startGroup } from './raft-group.ts';
 
 const IN_FLIGHT = [1, 64, 256];
@@ -25,8 +25,10 @@ try {
   const only = option('in-flight', 0);
   for (const inFlight of only > 0 ? [only] : IN_FLIGHT) {
     const rates = await alternate(runs, {
-      muster: () => group.write(inFlight, ms),
-      ...(peer && { etcd: () => measureRate(inFlight, ms, () => peer.put()) }),
+      muster: () => withCpu(group, () => group.write(inFlight, ms)),
+      ...(peer && {
+        etcd: () => withCpu(peer, () => measureRate(inFlight, ms, () => peer.put())),
+      }),
     });
     const own = reportRates(`store proposals, ${inFlight} in flight`, rates.get('muster') ?? []);
     if (peer === undefined) continue;
