@@ -9,6 +9,8 @@ import { freePort } from './measure.ts';
 export interface Etcd {
   /** Puts one value of 256 bytes through the leader. */
   put(): Promise<void>;
+  /** Gets the value put first, linearizable, at the leader. */
+  get(): Promise<void>;
   /** Processor time of all members so far, in microseconds. */
   cpuUs(): Promise<number>;
   stop(): Promise<void>;
@@ -18,9 +20,12 @@ const VALUE_BYTES = 256;
 const START_MS = 20_000;
 const KEYS = 100_000;
 
-/** Fetches the package into `folder` (nothing is installed) and starts a cluster with its data there. */
+/**
+ * Starts a cluster with its data in `folder`: of the program that the variable ETCD names, or else of Debian's package,
+ * which is fetched into the folder (nothing is installed).
+ */
 export async function startEtcd(folder: string): Promise<Etcd> {
-  const program = fetchProgram(folder);
+  const program = process.env['ETCD'] ?? fetchProgram(folder);
   const ports = await Promise.all(Array.from({ length: 6 }, freePort));
   const url = (at: number): string => `http://127.0.0.1:${ports[at]}`;
   const members = [0, 1, 2];
@@ -42,6 +47,7 @@ export async function startEtcd(folder: string): Promise<Etcd> {
   let key = 0;
   return {
     put: () => put(session, `k${key++ % KEYS}`),
+    get: () => get(session, 'k0'),
     cpuUs: async (): Promise<number> =>
       children.reduce((sum, { pid }) => sum + cpuUsOf(pid ?? 0), 0),
     stop: async (): Promise<void> => {
@@ -98,15 +104,22 @@ function field(number: number, bytes: Buffer): Buffer {
 
 const VALUE = field(2, Buffer.alloc(VALUE_BYTES, 'x'));
 
-/** etcdserverpb.KV/Put, by hand: a gRPC library would cost the client more than the request. */
 function put(session: ClientHttp2Session, key: string): Promise<void> {
-  const message = Buffer.concat([field(1, Buffer.from(key)), VALUE]);
+  return call(session, 'Put', Buffer.concat([field(1, Buffer.from(key)), VALUE]));
+}
+
+function get(session: ClientHttp2Session, key: string): Promise<void> {
+  return call(session, 'Range', field(1, Buffer.from(key)));
+}
+
+/** A method of etcdserverpb.KV, by hand: a gRPC library would cost the client more than the request. */
+function call(session: ClientHttp2Session, method: string, message: Buffer): Promise<void> {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);
   return new Promise((resolve, reject) => {
     const stream = session.request({
       ':method': 'POST',
-      ':path': '/etcdserverpb.KV/Put',
+      ':path': `/etcdserverpb.KV/${method}`,
       'content-type': 'application/grpc',
       te: 'trailers',
     });

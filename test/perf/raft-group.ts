@@ -15,6 +15,8 @@ import type { MemberAnswer, MemberOrder } from './raft-member.ts';
 export interface RaftGroup {
   /** Proposals of 256 bytes on the leader. */
   write(inFlight: number, ms: number): Promise<Rate>;
+  /** Linearizable reads of one object at member 1 (the leader), 2 or 3. Something must have been written. */
+  read(member: number, inFlight: number, ms: number): Promise<Rate>;
   /** Processor time of all members so far, the writers among them, in microseconds. */
   cpuUs(): Promise<number>;
   stop(): Promise<void>;
@@ -41,11 +43,8 @@ export async function startGroup(
     members.push(member);
   }
   return {
-    write: async (inFlight, ms): Promise<Rate> => {
-      const answer = await ask(leaderOf(children), { order: 'write', inFlight, ms });
-      if (answer.answer !== 'rate') throw new Error('no rate');
-      return answer.rate;
-    },
+    write: (inFlight, ms) => rateOf(children[0], { order: 'write', inFlight, ms }),
+    read: (member, inFlight, ms) => rateOf(children[member - 1], { order: 'read', inFlight, ms }),
     cpuUs: async (): Promise<number> => {
       const answers = await Promise.all(children.map((child) => ask(child, { order: 'cpu' })));
       return answers.reduce((sum, answer) => sum + (answer.answer === 'cpu' ? answer.us : 0), 0);
@@ -58,6 +57,13 @@ function leaderOf(children: readonly ChildProcess[]): ChildProcess {
   const [first] = children;
   if (first === undefined) throw new Error('the group is empty');
   return first;
+}
+
+async function rateOf(child: ChildProcess | undefined, order: MemberOrder): Promise<Rate> {
+  if (child === undefined) throw new Error('there is no such member');
+  const answer = await ask(child, order);
+  if (answer.answer !== 'rate') throw new Error('no rate');
+  return answer.rate;
 }
 
 function ask(child: ChildProcess, order: MemberOrder): Promise<MemberAnswer> {

@@ -25,7 +25,7 @@ export type MemberOrder =
       readonly members: readonly Member[];
     }
   | { readonly order: 'add'; readonly member: Member }
-  | { readonly order: 'write'; readonly inFlight: number; readonly ms: number }
+  | { readonly order: 'write' | 'read'; readonly inFlight: number; readonly ms: number }
   | { readonly order: 'cpu' };
 
 export type MemberAnswer =
@@ -106,6 +106,12 @@ function write(leader: Store): Promise<unknown> {
   return leader.propose([createObject('config', config)]);
 }
 
+/** Linearizable: what was acknowledged before the call is seen. */
+async function read(member: Store): Promise<void> {
+  const view = await member.barrier();
+  if (view.get('config', 'id-c0' as ConfigId) === undefined) throw new Error('c0 is missing');
+}
+
 async function obey(order: MemberOrder): Promise<MemberAnswer> {
   switch (order.order) {
     case 'start':
@@ -121,6 +127,11 @@ async function obey(order: MemberOrder): Promise<MemberAnswer> {
     case 'write': {
       const leader = running();
       const rate = await measureRate(order.inFlight, order.ms, () => write(leader));
+      return { answer: 'rate', rate };
+    }
+    case 'read': {
+      const member = running();
+      const rate = await measureRate(order.inFlight, order.ms, () => read(member));
       return { answer: 'rate', rate };
     }
   }
