@@ -182,7 +182,7 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
-    this.#unplug(record.attachments.filter(leaving));
+    this.#unplug(sandbox, record.attachments.filter(leaving));
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -196,7 +196,7 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
-    this.#unplug(sandbox.attachments);
+    this.#unplug(sandbox, sandbox.attachments);
     this.#removeUnwanted();
     this.#settleHost();
     const { hostPorts, attachments } = sandbox.record;
@@ -307,9 +307,10 @@ class KernelHostNetwork implements HostNetwork {
     this.#settleSandbox(sandbox);
   }
 
-  #unplug(attachments: readonly Attachment[]): void {
-    for (const { kind, networkId, hostLink } of attachments) {
-      if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
+  #unplug(sandbox: Sandbox, attachments: readonly Attachment[]): void {
+    for (const { kind, networkId, link, hostLink, parent } of attachments) {
+      if (parent !== undefined) sandbox.namespace.apply([{ do: 'delete-link', name: link }]);
+      else if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
       else this.#host.deleteLink(hostLink);
     }
   }
@@ -343,6 +344,7 @@ class KernelHostNetwork implements HostNetwork {
     const preserve = this.#options.ingressMode !== 'masquerade';
     const ingress = preserve ? overlays.find((overlay) => overlay.table.ingress) : undefined;
     const operations = sandbox.reconcile({
+      host: this.#host.namespace,
       attachments,
       defaultGateway: defaultGatewayOf(attachments, this.#description()),
       ingressTable: ingress?.table,
