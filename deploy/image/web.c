@@ -3,6 +3,7 @@
  *
  *   GET /        hello from <host name>, version <VERSION>; you are <address>
  *   GET /health  200
+ *   a datagram to the same port is answered with the first of these, so that UDP can be watched too
  *
  * On SIGTERM it goes on accepting for a moment (connections that were on their way when it was taken out of the load
  * balancer), answers every request that still comes with `Connection: close`, and ends when no connection is left.
@@ -31,9 +32,11 @@ struct connection {
 	long long idle_since;
 };
 
-static struct pollfd polls[CONNECTIONS_MAX + 1];
-static struct connection *connections[CONNECTIONS_MAX + 1];
-static int count = 1; /* slot 0 is the listener */
+enum { LISTENER, DATAGRAMS, FIRST_CONNECTION };
+
+static struct pollfd polls[CONNECTIONS_MAX + FIRST_CONNECTION];
+static struct connection *connections[CONNECTIONS_MAX + FIRST_CONNECTION];
+static int count = FIRST_CONNECTION;
 static volatile sig_atomic_t stopping;
 static char host[256];
 static const char *version;
@@ -59,10 +62,10 @@ static void drop(int at)
 
 static void accept_all(void)
 {
-	while (count <= CONNECTIONS_MAX) {
+	while (count < CONNECTIONS_MAX + FIRST_CONNECTION) {
 		struct sockaddr_in from;
 		socklen_t size = sizeof from;
-		int fd = accept4(polls[0].fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(polls[LISTENER].fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
 		struct connection *connection = calloc(1, sizeof *connection);
@@ -77,6 +80,25 @@ static void accept_all(void)
 	}
 }
 
+static int greet(char *body, size_t size, const char *peer)
+{
+	return snprintf(body, size, "hello from %s, version %s; you are %s\n", host, version, peer);
+}
+
+static void answer_datagrams(void)
+{
+	char request[REQUEST_MAX], body[512], peer[INET_ADDRSTRLEN];
+	for (;;) {
+		struct sockaddr_in from;
+		socklen_t size = sizeof from;
+		if (recvfrom(polls[DATAGRAMS].fd, request, sizeof request, 0, (struct sockaddr *)&from, &size) < 0)
+			return;
+		inet_ntop(AF_INET, &from.sin_addr, peer, sizeof peer);
+		int length = greet(body, sizeof body, peer);
+		sendto(polls[DATAGRAMS].fd, body, (size_t)length, 0, (struct sockaddr *)&from, size);
+	}
+}
+
 /* Returns 0 when the connection is to be closed after this answer. */
 static int answer(int at, const char *request)
 {
@@ -86,7 +108,7 @@ static int answer(int at, const char *request)
 	int keep = !stopping && !strcasestr(request, "\nconnection: close") && !strstr(request, " HTTP/1.0\r");
 	char body[512], reply[1024];
 	int size = health ? snprintf(body, sizeof body, sick ? "sick\n" : "well\n")
-			  : snprintf(body, sizeof body, "hello from %s, version %s; you are %s\n", host, version, connection->peer);
+			  : greet(body, sizeof body, connection->peer);
 	int total = snprintf(reply, sizeof reply,
 			     "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n%s",
 			     sick ? "503 Service Unavailable" : "200 OK", size, keep ? "keep-alive" : "close", body);
@@ -119,12 +141,13 @@ static int serve(int at)
 	}
 }
 
-static int listener(int port)
+static int listener(int type, int port)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+	    (type == SOCK_STREAM && listen(fd, 1024) < 0)) {
 		perror("web: cannot listen");
 		exit(1);
 	}
@@ -151,28 +174,31 @@ int main(int argc, char **argv)
 	struct sigaction action = { .sa_handler = on_signal };
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	polls[0] = (struct pollfd){ .fd = listener(port), .events = POLLIN };
+	polls[LISTENER] = (struct pollfd){ .fd = listener(SOCK_STREAM, port), .events = POLLIN };
+	polls[DATAGRAMS] = (struct pollfd){ .fd = listener(SOCK_DGRAM, port), .events = POLLIN };
 	printf("web: %s version %s listens on port %d\n", host, version, port);
 	fflush(stdout);
 	for (;;) {
 		long long now = now_ms();
 		if (stopping && stop_at == 0)
 			stop_at = now;
-		if (stop_at != 0 && now - stop_at > ACCEPT_AFTER_TERM_MS && polls[0].fd >= 0) {
-			close(polls[0].fd);
-			polls[0].fd = -1;
+		if (stop_at != 0 && now - stop_at > ACCEPT_AFTER_TERM_MS && polls[LISTENER].fd >= 0) {
+			close(polls[LISTENER].fd);
+			polls[LISTENER].fd = -1;
 		}
-		if (polls[0].fd < 0 && count == 1)
+		if (polls[LISTENER].fd < 0 && count == FIRST_CONNECTION)
 			break;
 		if (poll(polls, (nfds_t)count, stop_at ? 50 : -1) < 0 && errno != EINTR)
 			return 1;
-		for (int at = count - 1; at >= 1; at--) {
+		for (int at = count - 1; at >= FIRST_CONNECTION; at--) {
 			int over = polls[at].revents != 0 && !serve(at);
 			int idle = stop_at != 0 && now_ms() - connections[at]->idle_since > IDLE_AFTER_TERM_MS;
 			if (over || idle)
 				drop(at);
 		}
-		if (polls[0].fd >= 0 && polls[0].revents)
+		if (polls[DATAGRAMS].revents)
+			answer_datagrams();
+		if (polls[LISTENER].fd >= 0 && polls[LISTENER].revents)
 			accept_all();
 	}
 	printf("web: %s stopped\n", host);

@@ -1,6 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from './cluster.ts';
 
+/** Sends datagrams one after another, each from a port of its own, and prints the answers. */
+const ASK_UDP = `
+const { createSocket } = require('node:dgram');
+const [host, port, count] = process.argv.slice(1);
+(async () => {
+  for (let asked = 0; asked < Number(count); asked++) {
+    const socket = createSocket('udp4');
+    socket.connect(Number(port), host, () => socket.send('hello'));
+    process.stdout.write(await new Promise((answer) => socket.once('message', (text) => answer(text.toString()))));
+    socket.close();
+  }
+})();`;
 const HOSTS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'];
 let cluster: TestCluster;
 
@@ -26,6 +38,8 @@ test('three replicas run on three nodes behind a virtual IP, a name and a port o
     'app',
     '--publish',
     '8080:80',
+    '--publish',
+    '8080:80/udp',
     'muster/web:1',
   );
   await cluster.ctl(
@@ -66,8 +80,26 @@ test('three replicas run on three nodes behind a virtual IP, a name and a port o
   expect(new Set([...all.matchAll(/Address[^:]*: (10\.\S+)/g)].map((match) => match[1])).size).toBe(
     3,
   );
+});
 
+test('a task sees the client, by TCP and UDP and whichever host is entered', async () => {
+  const seen = `you are ${cluster.host('h1').address}`;
   for (const host of HOSTS) {
+    const entry = cluster.host(host).address;
+    const datagrams = await cluster.inside(
+      'h1',
+      process.execPath,
+      '-e',
+      ASK_UDP,
+      entry,
+      '8080',
+      '6',
+    );
+    expect({ host, answers: datagrams.out.match(/hello from \S+, version 1; .*/g) ?? [] }).toEqual({
+      host,
+      answers: Array(6).fill(expect.stringContaining(seen)),
+    });
+    expect(new Set(datagrams.out.match(/from \S+,/g)).size).toBe(3);
     const answer = await cluster.inside(
       'h1',
       'wget',
@@ -79,6 +111,7 @@ test('three replicas run on three nodes behind a virtual IP, a name and a port o
       `http://${cluster.host(host).address}:8080/`,
     );
     expect(answer.out).toContain('hello from');
+    expect(answer.out).toContain(seen);
   }
 });
 

@@ -1,8 +1,7 @@
-import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { changeUnderLoad } from './change-under-load.ts';
 import { eventually, TestCluster } from './cluster.ts';
 
-const LOAD = resolve(import.meta.dirname, 'load.mjs');
 let cluster: TestCluster;
 
 beforeAll(async () => {
@@ -13,52 +12,20 @@ afterAll(async () => {
   expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
-interface LoadResult {
-  readonly requests: number;
-  readonly failed: number;
-  readonly errors: readonly string[];
-  readonly versions: Readonly<Record<string, number>>;
-}
-
-test('scaling and a rolling update under new and kept connections lose no request', async () => {
-  await cluster.ctl(
-    'h1',
-    'service',
-    'create',
-    '--name',
-    'web',
-    '--replicas',
-    '3',
-    '--publish',
-    '8080:80',
-    '--update-parallelism',
-    '2',
-    '--update-monitor',
-    '1s',
-    'muster/web:1',
-  );
-  const load = cluster.background(
-    'h4',
-    process.execPath,
-    LOAD,
-    `http://${cluster.host('h2').address}:8080/`,
-    '8',
-  );
-  await cluster.ctl('h1', 'service', 'scale', 'web=6');
-  await cluster.waitRunning('web', 6);
-  await cluster.ctl('h1', 'service', 'update', '--image', 'muster/web:2', 'web');
-  await cluster.ctl('h1', 'service', 'scale', 'web=2');
-  await cluster.waitRunning('web', 2);
-  load.stop();
-  const { out } = await load.done;
-  const result = JSON.parse(out) as LoadResult;
-  expect(result.errors).toEqual([]);
-  expect(result.failed).toBe(0);
-  expect(result.requests).toBeGreaterThan(200);
-  expect(Object.keys(result.versions).toSorted()).toEqual(['1', '2']);
-  const images = (await cluster.running('web')).map((task) => task.Spec.ContainerSpec?.Image);
-  expect(new Set(images)).toEqual(new Set(['muster/web:2']));
-  await cluster.ctl('h1', 'service', 'rm', 'web');
+test('updates, scaling, a drain and a pause lose no request and no datagram', async () => {
+  // `test/soak/zero-loss.ts` does it for half an hour.
+  const { changes, clients } = await changeUnderLoad(cluster, {
+    forMs: 0,
+    workers: 4,
+    pauseMs: 10,
+    drained: 'h6',
+  });
+  expect(changes['update to 1']).toBe(1);
+  for (const [name, { errors, failed, requests, versions }] of Object.entries(clients)) {
+    expect({ name, errors, failed }).toEqual({ name, errors: [], failed: 0 });
+    expect(requests).toBeGreaterThan(100);
+    expect(Object.keys(versions).toSorted()).toEqual(['1', '2']);
+  }
 });
 
 test('an update whose tasks fail rolls back by itself when asked to, and says why', async () => {

@@ -1,0 +1,172 @@
+/** Everything that an operator does to a service on an ordinary day, while clients ask it without pause. */
+import { resolve } from 'node:path';
+import { eventually, type TestCluster } from './cluster.ts';
+
+const LOAD = resolve(import.meta.dirname, 'load.mjs');
+const SERVICE = 'shop';
+const NETWORK = 'street';
+const PORT = 8090;
+const IMAGE = 'muster/web:1';
+
+/** Where the clients are and what they ask; every kind half over kept and half over new connections or ports. */
+const CLIENTS = ['mesh tcp', 'mesh udp', 'vip tcp', 'vip udp'] as const;
+
+interface LoadResult {
+  readonly requests: number;
+  readonly failed: number;
+  readonly errors: readonly string[];
+  readonly versions: Readonly<Record<string, number>>;
+  readonly slowestMs: number;
+}
+
+export interface UnderLoad {
+  /** How often each change was made. */
+  readonly changes: Readonly<Record<string, number>>;
+  readonly clients: Readonly<Record<(typeof CLIENTS)[number], LoadResult>>;
+}
+
+export interface UnderLoadOptions {
+  readonly forMs: number;
+  /** Of each client, between a worker's requests. */
+  readonly pauseMs: number;
+  readonly workers: number;
+  /** The host that is drained and paused; it runs neither a client nor an entry of the mesh. */
+  readonly drained: string;
+  readonly onChange?: ((what: string) => void) | undefined;
+}
+
+/**
+ * Makes a service with both virtual address and published port, loads it, and goes round the changes until the time is
+ * over, at least once. Clients of the mesh are on h1 and enter by h2; clients of the virtual address are in a container
+ * on h3. Removes what it made.
+ */
+export async function changeUnderLoad(
+  cluster: TestCluster,
+  options: UnderLoadOptions,
+): Promise<UnderLoad> {
+  await cluster.ctl('h1', 'network', 'create', '--attachable', NETWORK);
+  try {
+    await create(cluster);
+    const loads = await startLoads(cluster, options);
+    const made: Record<string, number> = {};
+    const until = performance.now() + options.forMs;
+    try {
+      do {
+        for (const [what, change] of Object.entries(changesOf(cluster, options.drained))) {
+          options.onChange?.(what);
+          await change();
+          made[what] = (made[what] ?? 0) + 1;
+          if (performance.now() > until && made['update to 1'] !== undefined) break;
+        }
+      } while (performance.now() < until);
+    } finally {
+      for (const { stop } of Object.values(loads)) stop();
+    }
+    const clients = await Promise.all(
+      CLIENTS.map(async (name) => [name, await resultOf(loads[name])] as const),
+    );
+    return { changes: made, clients: Object.fromEntries(clients) as UnderLoad['clients'] };
+  } finally {
+    await remove(cluster, options.drained);
+  }
+}
+
+async function create(cluster: TestCluster): Promise<void> {
+  const words = ['--name', SERVICE, '--replicas', '4', '--network', NETWORK];
+  const ports = ['--publish', `${PORT}:80`, '--publish', `${PORT}:80/udp`];
+  const update = ['--update-parallelism', '2', '--update-monitor', '500ms'];
+  await cluster.ctl('h1', 'service', 'create', ...words, ...ports, ...update, IMAGE);
+  await cluster.docker('h3', 'run', '-d', '--name', 'customer', '--network', NETWORK, IMAGE);
+}
+
+/** In the order in which they are made; each is over when the service is as it was asked to be. */
+function changesOf(
+  cluster: TestCluster,
+  drained: string,
+): Readonly<Record<string, () => Promise<void>>> {
+  const service = async (...words: string[]): Promise<void> => {
+    await cluster.ctl('h1', 'service', ...words);
+  };
+  const scale = async (count: number): Promise<void> => {
+    await service('scale', `${SERVICE}=${count}`);
+    await cluster.waitRunning(SERVICE, count);
+  };
+  const available = async (state: string): Promise<void> => {
+    await cluster.ctl('h1', 'node', 'update', '--availability', state, drained);
+  };
+  return {
+    'scale up': () => scale(6),
+    'update to 2': () => service('update', '--image', 'muster/web:2', SERVICE),
+    'scale down': () => scale(3),
+    drain: async (): Promise<void> => {
+      await available('drain');
+      await eventually(`${drained} to be empty`, async () => {
+        const tasks = await cluster.running(SERVICE);
+        const hosts = await Promise.all(tasks.map((task) => cluster.hostOf(task)));
+        return tasks.length === 3 && !hosts.includes(drained);
+      });
+    },
+    activate: () => available('active'),
+    'rebalance by force': () => service('update', '--force', SERVICE),
+    pause: () => available('pause'),
+    'update to 1': () =>
+      service('update', '--update-order', 'start-first', '--image', IMAGE, SERVICE),
+    unpause: async (): Promise<void> => {
+      await available('active');
+      await service('update', '--update-order', 'stop-first', SERVICE);
+    },
+  };
+}
+
+type Load = ReturnType<TestCluster['background']>;
+
+async function startLoads(
+  cluster: TestCluster,
+  { workers, pauseMs }: UnderLoadOptions,
+): Promise<Readonly<Record<(typeof CLIENTS)[number], Load>>> {
+  const { State } = await cluster.api<{ State: { Pid: number } }>(
+    'h3',
+    'GET',
+    '/containers/customer/json',
+  );
+  const { Endpoint, ID } = await cluster.api<{
+    ID: string;
+    Endpoint: { VirtualIPs: readonly { NetworkID: string; Addr: string }[] };
+  }>('h1', 'GET', `/services/${SERVICE}`);
+  const { Id } = await cluster.api<{ Id: string }>('h1', 'GET', `/networks/${NETWORK}`);
+  const vip = Endpoint.VirtualIPs.find(({ NetworkID }) => NetworkID === Id)?.Addr.split('/')[0];
+  if (vip === undefined) throw new Error(`service ${ID} has no virtual address on ${NETWORK}`);
+  const words = (url: string): string[] => [LOAD, url, String(workers), String(pauseMs)];
+  const outside = (url: string): Load => cluster.background('h1', process.execPath, ...words(url));
+  const inside = (url: string): Load => {
+    const enter = [`--net=/proc/${State.Pid}/ns/net`, '--', process.execPath];
+    return cluster.background('h3', 'nsenter', ...enter, ...words(url));
+  };
+  const entry = `${cluster.host('h2').address}:${PORT}`;
+  await eventually('the mesh to answer', async () => {
+    return (
+      (await cluster.inside('h1', 'busybox', 'wget', '-q', '-O-', `http://${entry}/`)).code === 0
+    );
+  });
+  return {
+    'mesh tcp': outside(`http://${entry}/`),
+    'mesh udp': outside(`udp://${entry}`),
+    'vip tcp': inside(`http://${vip}:80/`),
+    'vip udp': inside(`udp://${vip}:80`),
+  };
+}
+
+async function resultOf(load: Load): Promise<LoadResult> {
+  const { out, err } = await load.done;
+  if (out === '') throw new Error(`a client ended without a result: ${err}`);
+  return JSON.parse(out) as LoadResult;
+}
+
+async function remove(cluster: TestCluster, drained: string): Promise<void> {
+  await cluster.tryCtl('h1', 'node', 'update', '--availability', 'active', drained);
+  await cluster.tryCtl('h1', 'service', 'rm', SERVICE);
+  await cluster.tryDocker('h3', 'rm', '-f', 'customer');
+  await eventually('the network to be free', async () => {
+    return (await cluster.tryCtl('h1', 'network', 'rm', NETWORK)).code === 0;
+  });
+}

@@ -1,0 +1,44 @@
+/**
+ * How soon all hosts hold the same network tables after partitions, agent kills and churn, with real agents: median,
+ * p99 and the slowest schedule; 10 s is the promise. Needs root and a build.
+ * `npx tsx --conditions=source test/soak/partitions.ts [--schedules=100] [--hosts=25] [--services=50] [--networks=5] [--cut=30] [--seed=1]`
+ */
+import { loadavg } from 'node:os';
+import { TestCluster } from '../cluster/cluster.ts';
+import { populate, runSchedule, type Schedule } from '../cluster/partition.ts';
+import { median, option, quantile } from '../perf/measure.ts';
+
+const PROMISE_MS = 10_000;
+const schedules = option('schedules', 100);
+const hosts = option('hosts', 25);
+const world = { networks: option('networks', 5), services: option('services', 50) };
+const firstSeed = option('seed', 1);
+const cutMs = option('cut', 30) * 1000;
+
+const cluster = await TestCluster.start('partitions', { managers: 1, agents: hosts - 1 });
+const done: Schedule[] = [];
+try {
+  await populate(cluster, world);
+  for (let seed = firstSeed; seed < firstSeed + schedules; seed++) {
+    const schedule = await runSchedule(cluster, world, { seed, cutMs });
+    done.push(schedule);
+    process.stdout.write(`${JSON.stringify({ ...schedule, load: loadavg()[0] })}\n`);
+  }
+} finally {
+  const times = done.map(({ convergedMs }) => convergedMs);
+  const late = done.filter(({ convergedMs }) => convergedMs > PROMISE_MS);
+  const summary = {
+    schedules: done.length,
+    hosts,
+    ...world,
+    medianMs: median(times),
+    p99Ms: quantile(times, 0.99),
+    slowestMs: Math.max(...times),
+    late: late.map(({ seed }) => seed),
+    load: loadavg(),
+  };
+  process.stdout.write(`${JSON.stringify(summary)}\n`);
+  const left = await cluster.stop();
+  if (left.length > 0) process.stdout.write(`left behind:\n${left.join('\n')}\n`);
+  if (late.length > 0 || left.length > 0 || done.length < schedules) process.exitCode = 1;
+}
