@@ -164,8 +164,7 @@ async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSigna
 /** What the kernel refuses now is tried again in the next round. */
 function repairOnce(network: HostNetwork, log: Logger): void {
   try {
-    const report = network.repair();
-    if (report.repairs > 0) log.warn('network repaired', { ...report });
+    network.repair();
   } catch (error) {
     log.error('network not repaired', { error });
   }

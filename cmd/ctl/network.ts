@@ -78,6 +78,21 @@ export function addNetwork(program: Command, context: () => Context): void {
       );
     });
   network
+    .command('check [network...]')
+    .description(
+      'Ask every VIP and every endpoint from every node that takes part; all networks when none is named',
+    )
+    .option('--format <format>', 'json: everything that was asked and answered')
+    .addHelpText(
+      'after',
+      '\nEnds with 1 when something is not reached, a node does not answer or holds an older table. Repairs nothing:\nthe audit does, within 10 seconds; REPAIRS counts its rounds that found something since the agent started.',
+    )
+    .action(async (names: string[], options: Options) => {
+      const { checkNetworks } = await import('./network-check.ts');
+      const format = options['format'];
+      await checkNetworks(context(), names, typeof format === 'string' ? format : undefined);
+    });
+  network
     .command('rm <network...>')
     .description('Remove networks')
     .action(async (names: string[]) => {

@@ -25,6 +25,7 @@ export function clusterApi(parts: {
     explainService: (view, id) => explainService(view, id, store.now()),
     plan: (view, changes, serviceId) => planChange(view, changes, { serviceId, now: store.now() }),
     logs: (request) => dispatcher.logs(logRequest(request), request.signal),
+    checkNetwork: (id) => dispatcher.checkNetwork(id),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),
   };
 }

@@ -21,6 +21,7 @@ const CLUSTER_PATHS = [
   '/tasks/*',
   '/nodes',
   '/nodes/*',
+  '/networks/:id/check',
   '/secrets',
   '/secrets/*',
   '/configs',

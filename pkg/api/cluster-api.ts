@@ -1,4 +1,13 @@
-import type { Change, Cluster, NodeId, ServiceId, TaskId, View } from '../model/index.ts';
+import type {
+  Change,
+  Cluster,
+  NetworkCheck,
+  NetworkId,
+  NodeId,
+  ServiceId,
+  TaskId,
+  View,
+} from '../model/index.ts';
 import type { Store } from '../store/index.ts';
 
 /** The part of the replicated store that the API uses; tests give an in-memory one over the same tables. */
@@ -44,6 +53,8 @@ export interface ClusterApi {
   explainService(view: View, id: ServiceId): object;
   /** What `changes` of a service would do, tried in virtual time. Reads the view before it returns the promise. */
   plan(view: View, changes: readonly Change[], serviceId: ServiceId): Promise<object>;
+  /** What every node of a network sees of it. @throws ClusterError `unavailable` without a leader */
+  checkNetwork(id: NetworkId): Promise<NetworkCheck>;
   /** A fresh join token for a role: `SWMTKN-1-<hash of the CA>-<secret>`. */
   newJoinToken(cluster: Cluster, role: 'worker' | 'manager'): string;
 }

@@ -3,6 +3,7 @@ import type {
   AppliedChange,
   Attachment,
   NetworkId,
+  NetworkTable,
   NodeId,
   Task,
   TaskId,
@@ -177,6 +178,11 @@ export class Assigner {
     const deadline = this.#barrier.nextDeadline;
     if (deadline === undefined) return;
     this.#barrierTimer = clock.after(deadline - clock.monotonicMs(), () => this.#release());
+  }
+
+  /** What agents are told of a network now. */
+  tableOf(id: NetworkId): NetworkTable | undefined {
+    return this.#tables.of(id)?.table;
   }
 
   #participants(networks: readonly NetworkId[]): readonly Participant[] {

@@ -2,6 +2,9 @@ import { type Clock, type Logger, newObjectId, type Random } from '../io/index.t
 import {
   ClusterError,
   errorMessage,
+  type NetworkCheck,
+  type NetworkId,
+  type NetworkTable,
   type Node,
   type NodeId,
   type TaskId,
@@ -12,11 +15,13 @@ import {
   attachmentService,
   type Caller,
   type Credentials,
+  checkNetwork,
   dispatcherService,
   type LogReadRequest,
   type LogRecord,
   logsService,
   type ManagerSession,
+  networkService,
   type PublishedLogs,
   RpcClient,
   readLogs,
@@ -28,6 +33,7 @@ import { AttachmentClaims } from './attachments.ts';
 import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { LogBroker } from './log-broker.ts';
+import { NetworkChecks } from './network-checks.ts';
 import { notMember, recordLost, recordRegistration } from './node-record.ts';
 import { Session } from './session.ts';
 import { StatusWriter } from './status.ts';
@@ -69,6 +75,7 @@ const TIMING: DispatcherTiming = {
   assignDelayMs: 2,
   statusDelayMs: 2,
 };
+const LEADER_CHANGES = 'the leader changes just now';
 const RETRY_MS = 500;
 /** An agent that ends for an upgrade is waited for this long at most. */
 const AWAY_MAX_MS = 30_000;
@@ -87,6 +94,7 @@ export class Dispatcher {
   readonly #assigner: Assigner;
   readonly #statuses: StatusWriter;
   readonly #logs: LogBroker;
+  readonly #checks: NetworkChecks;
   #leading = false;
 
   constructor(options: DispatcherOptions) {
@@ -117,6 +125,12 @@ export class Dispatcher {
         return session !== undefined;
       },
     });
+    this.#checks = new NetworkChecks({
+      view: store.view,
+      clock,
+      sessions: this.#sessions,
+      tableOf: (id): NetworkTable | undefined => this.#assigner.tableOf(id),
+    });
     const claims = new AttachmentClaims(store, clock);
     this.services = [
       attachmentService((nodeId, wishes) => claims.claim(nodeId, wishes)),
@@ -125,6 +139,7 @@ export class Dispatcher {
         read: (request, signal) => this.#leaderLogs(request, signal),
         publish: (part, batches, { nodeId }) => this.publishLogs(part, batches, nodeId),
       }),
+      networkService((id) => this.#leaderCheck(id)),
     ];
   }
 
@@ -164,8 +179,31 @@ export class Dispatcher {
 
   /** Another manager took this one for the leader; asking on would go round in circles. */
   async *#leaderLogs(request: LogReadRequest, signal: AbortSignal): AsyncGenerator<LogRecord> {
-    if (!this.#leading) throw new ClusterError('unavailable', 'the leader changes just now');
+    if (!this.#leading) throw new ClusterError('unavailable', LEADER_CHANGES);
     yield* this.#logs.read(request, signal);
+  }
+
+  /** What every node of a network sees of it, asked of any manager. Throws `unavailable` when there is no leader. */
+  async checkNetwork(id: NetworkId): Promise<NetworkCheck> {
+    return this.#leading
+      ? await this.#checks.check(id)
+      : await this.#askLeader((client) => checkNetwork(client, id));
+  }
+
+  async #leaderCheck(id: NetworkId): Promise<NetworkCheck> {
+    if (!this.#leading) throw new ClusterError('unavailable', LEADER_CHANGES);
+    return await this.#checks.check(id);
+  }
+
+  async #askLeader<T>(ask: (client: RpcClient) => Promise<T>): Promise<T> {
+    const leader = this.#options.store.leader();
+    if (!leader) throw new ClusterError('unavailable', 'the swarm does not have a leader');
+    const client = RpcClient.connect(leader.address, this.#options.credentials);
+    try {
+      return await ask(client);
+    } finally {
+      client.close();
+    }
   }
 
   /** Takes what an agent delivers for one part of a log subscription. */
@@ -263,6 +301,9 @@ export class Dispatcher {
         case 'report':
           this.#statuses.add(session, message.number, message.statuses);
           break;
+        case 'network-checked':
+          this.#checks.answered(session.nodeId, message.number, message.check);
+          break;
         default:
           break;
       }
@@ -273,6 +314,7 @@ export class Dispatcher {
     if (!session.isCurrent()) return;
     this.#sessions.delete(session.nodeId);
     this.#logs.noteSessionEnd(session.nodeId);
+    this.#checks.noteSessionEnd(session.nodeId);
     this.#options.log.info('session ended', { node: session.nodeId, session: session.id });
   }
 
@@ -339,6 +381,7 @@ export class Dispatcher {
       this.#sessions.get(nodeId)?.close();
       this.#sessions.delete(nodeId);
       this.#logs.noteSessionEnd(nodeId);
+      this.#checks.noteSessionEnd(nodeId);
       this.#assigner.lost(nodeId);
     }
     this.#writeLost(nodes).catch((error: unknown) => {

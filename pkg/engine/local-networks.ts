@@ -9,7 +9,7 @@ import type { EndpointConfig } from './docker-shape.ts';
 export interface NetworkDefinition {
   readonly id: string;
   readonly name: string;
-  readonly driver: 'bridge' | 'macvlan' | 'host' | 'null';
+  readonly driver: 'bridge' | 'host' | 'null';
   /** RFC 3339. */
   readonly createdAt: string;
   readonly subnet?: string | undefined;
@@ -137,7 +137,6 @@ export class LocalNetworks {
     return this.#network.ensureLocalNetwork({
       networkId: definition.id,
       name: definition.name,
-      parent: definition.driver === 'macvlan' ? definition.options['parent'] : undefined,
       subnet: definition.subnet,
       range: definition.range,
       gateway: definition.gateway,
@@ -156,7 +155,7 @@ export class LocalNetworks {
   /** The attachment to a bridge network, which is made if need be. */
   attachment(name: string, endpoint: EndpointConfig): LocalAttachment {
     const definition = this.get(name);
-    if (definition.driver !== 'bridge' && definition.driver !== 'macvlan') {
+    if (definition.driver !== 'bridge') {
       throw new ClusterError(
         'invalid',
         `container cannot be connected to ${definition.name} network with others`,

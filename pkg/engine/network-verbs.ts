@@ -43,13 +43,6 @@ const BRIDGE_OPTIONS: ReadonlyMap<string, RegExp> = new Map([
   ['com.docker.network.bridge.default_bridge', /^false$/],
 ]);
 
-/** Of Docker's macvlan driver. A parent that does not exist is refused when the network is made. */
-const MACVLAN_OPTIONS: ReadonlyMap<string, RegExp> = new Map([
-  ['parent', /^[^\s/.]{1,15}$/],
-  ['macvlan_mode', /^bridge$/],
-  ['com.docker.network.driver.mtu', /^[1-9]\d{1,4}$/],
-]);
-
 export class NetworkVerbs {
   readonly #host: Host;
 
@@ -121,19 +114,13 @@ export class NetworkVerbs {
     if (!request.Name) throw new ClusterError('invalid', 'network name is required');
     const driver = request.Driver || 'bridge';
     refuseDriver(driver);
-    if (driver !== 'bridge' && driver !== 'macvlan') {
+    if (driver !== 'bridge') {
       throw new ClusterError(
         'not-found',
         `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
       );
     }
-    if (driver === 'macvlan' && !request.Options?.['parent']) {
-      unsupported(
-        'macvlan networks without a parent are',
-        'name a link of this host: -o parent=eth0',
-      );
-    }
-    refuseUnsupported(request, driver === 'bridge' ? BRIDGE_OPTIONS : MACVLAN_OPTIONS);
+    refuseUnsupported(request);
     const ipam = request.IPAM?.Config?.[0];
     const { id } = await this.#host.networks.create({
       name: request.Name,
@@ -147,7 +134,7 @@ export class NetworkVerbs {
       labels: request.Labels ?? {},
       options: request.Options ?? {},
     });
-    this.#emit('create', { id, name: request.Name, driver });
+    this.#emit('create', id, request.Name);
     return { id, warning: '' };
   }
 
@@ -162,7 +149,7 @@ export class NetworkVerbs {
       );
     }
     await this.#host.networks.remove(definition);
-    this.#emit('destroy', definition);
+    this.#emit('destroy', definition.id, definition.name);
   }
 
   #uses(container: Container, { name, id }: NetworkDefinition): boolean {
@@ -195,7 +182,7 @@ export class NetworkVerbs {
     }
     const endpoint = request.EndpointConfig ?? {};
     await this.#change(container, definition, endpoint);
-    this.#emit('connect', definition);
+    this.#emit('connect', definition.id, definition.name);
   }
 
   async disconnect(text: string, body: DockerJson): Promise<void> {
@@ -214,7 +201,7 @@ export class NetworkVerbs {
       );
     }
     await this.#change(container, definition, undefined);
-    this.#emit('disconnect', definition);
+    this.#emit('disconnect', definition.id, definition.name);
   }
 
   /** `endpoint` undefined takes the network away. */
@@ -246,11 +233,8 @@ export class NetworkVerbs {
     });
   }
 
-  #emit(
-    action: string,
-    { id, name, driver }: Pick<NetworkDefinition, 'id' | 'name' | 'driver'>,
-  ): void {
-    this.#host.events.emit('network', action, { id, attributes: { name, type: driver } });
+  #emit(action: string, id: string, name: string): void {
+    this.#host.events.emit('network', action, { id, attributes: { name, type: 'bridge' } });
   }
 
   async prune(keep: (network: DockerJson) => boolean): Promise<readonly string[]> {
@@ -267,7 +251,7 @@ export class NetworkVerbs {
 }
 
 /** What the bridge would not follow. @throws ClusterError `not-implemented` (501) */
-function refuseUnsupported(request: CreateNetworkBody, known: ReadonlyMap<string, RegExp>): void {
+function refuseUnsupported(request: CreateNetworkBody): void {
   const ipam = request.IPAM?.Config ?? [];
   const ipv4 = 'a bridge has one IPv4 subnet';
   if (request.EnableIPv6 || ipam.some(({ Subnet }) => Subnet?.includes(':'))) {
@@ -283,7 +267,7 @@ function refuseUnsupported(request: CreateNetworkBody, known: ReadonlyMap<string
     unsupported('config-only networks are', 'every network carries its own configuration');
   }
   for (const [name, value] of Object.entries(request.Options ?? {})) {
-    if (known.get(name)?.test(value)) continue;
-    unsupported(`network option ${name}=${value} is`, 'the network would not follow it');
+    if (BRIDGE_OPTIONS.get(name)?.test(value)) continue;
+    unsupported(`network option ${name}=${value} is`, 'the bridge would not follow it');
   }
 }

@@ -1,4 +1,5 @@
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts';
+export { shortDigest } from './digest.ts';
 export { type Disk, type DiskFile, type OpenMode, systemDisk } from './disk.ts';
 export { readJson, writeFileAtomic } from './files.ts';
 export { jsonLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts';

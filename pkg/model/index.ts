@@ -55,6 +55,14 @@ export {
   type NetworkSpec,
   type Subnet,
 } from './network.ts';
+export {
+  type HostNetworkCheck,
+  isSound,
+  type NetworkCheck,
+  type NetworkProbe,
+  type NodeNetworkCheck,
+  tableText,
+} from './network-check.ts';
 export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,

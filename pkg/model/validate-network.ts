@@ -5,7 +5,8 @@ import type { NetworkSpec } from './network.ts';
 const OPTIONS_KNOWN = new Set(['com.docker.network.driver.mtu']);
 /** Drivers of Docker that this version has nothing for. */
 const DRIVERS_MISSING: ReadonlyMap<string, string> = new Map([
-  ['ipvlan', 'containers are only put on bridge, macvlan and overlay networks'],
+  ['macvlan', 'containers are only put on bridge and overlay networks'],
+  ['ipvlan', 'containers are only put on bridge and overlay networks'],
 ]);
 /** RFC 791: every link carries 68 bytes; an IPv4 packet has at most 65535. */
 const MTU_MIN = 68;
@@ -27,12 +28,6 @@ export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
   if (spec.EnableIPv4 === false) {
     unsupported('networks without IPv4 are', 'only IPv4 addresses are given to tasks');
   }
-  if (spec.Driver === 'macvlan') {
-    unsupported(
-      'network driver macvlan is',
-      'a cluster network is an overlay; make a macvlan network on each host for its own containers',
-    );
-  }
   refuseDriver(spec.Driver);
   if (spec.IPAM?.Driver && spec.IPAM.Driver !== 'default') {
     unsupported(`IPAM driver ${spec.IPAM.Driver} is`, 'addresses come from the built-in allocator');
@@ -43,7 +38,7 @@ export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
   for (const [name, value] of Object.entries(options)) refuseOption(name, value);
 }
 
-/** `ipvlan` and its like. @throws ClusterError `not-implemented` (501) */
+/** `macvlan` and its like. @throws ClusterError `not-implemented` (501) */
 export function refuseDriver(driver: string | null | undefined): void {
   const reason = DRIVERS_MISSING.get(driver ?? '');
   if (reason !== undefined) unsupported(`network driver ${driver} is`, reason);

@@ -3,7 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { deleteConnections } from './conntrack.ts';
+import {
+  type Connection,
+  deleteConnection,
+  findConnections,
+  type TrackedConnection,
+} from './conntrack.ts';
 import { createNamespace, NetworkNamespace, removeNamespace } from './namespace.ts';
 import { encodeTransaction } from './nftables/transaction.ts';
 import { NetlinkSocket } from './socket.ts';
@@ -23,42 +28,58 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-test('connections that match are forgotten, others stay', () => {
-  using namespace = NetworkNamespace.open(pin());
-  using socket = namespace.run(() => NetlinkSocket.open('netfilter'));
-  // The first rule that asks for a connection's state switches tracking on in the namespace.
+/** The first rule that asks for a connection's state switches tracking on in the namespace. */
+function track(socket: NetlinkSocket): void {
+  const hook = { type: 'filter', hook: 'output', priority: 0 } as const;
+  const expressions = [{ kind: 'ct', key: 'state', target: 1 }] as const;
   socket.transact(
     encodeTransaction([
       { do: 'add-table', table: 't' },
-      {
-        do: 'add-chain',
-        table: 't',
-        chain: 'c',
-        hook: { type: 'filter', hook: 'output', priority: 0 },
-      },
-      {
-        do: 'add-rule',
-        table: 't',
-        chain: 'c',
-        expressions: [{ kind: 'ct', key: 'state', target: 1 }],
-      },
+      { do: 'add-chain', table: 't', chain: 'c', hook },
+      { do: 'add-rule', table: 't', chain: 'c', expressions },
     ]),
   );
+}
+
+test('connections that match are forgotten, others stay', () => {
+  using namespace = NetworkNamespace.open(pin());
+  using socket = namespace.run(() => NetlinkSocket.open('netfilter'));
+  track(socket);
   inside(
     'ip link set lo up; for n in 2 3; do echo x > /dev/udp/127.0.0.$n/9 || true; done 2>/dev/null',
   );
-  const seen: unknown[] = [];
-  deleteConnections(socket, (connection) => {
-    seen.push(connection);
-    return false;
-  });
-  expect(seen).toContainEqual({
-    protocol: 17,
-    source: '127.0.0.1',
-    originalDestination: '127.0.0.2',
-    replySource: '127.0.0.2',
-  });
-  expect(deleteConnections(socket, ({ replySource }) => replySource === '127.0.0.2')).toBe(1);
-  expect(deleteConnections(socket, ({ replySource }) => replySource === '127.0.0.2')).toBe(0);
-  expect(deleteConnections(socket, ({ replySource }) => replySource === '127.0.0.3')).toBe(1);
+  const to = (address: string): readonly TrackedConnection[] =>
+    findConnections(socket, ({ replySource }) => replySource === address);
+  expect(to('127.0.0.2').map(({ connection }) => connection)).toEqual([
+    {
+      protocol: 17,
+      source: '127.0.0.1',
+      originalDestination: '127.0.0.2',
+      replySource: '127.0.0.2',
+      packets: undefined,
+    },
+  ]);
+  const [found] = to('127.0.0.2');
+  if (found === undefined) throw new Error('a connection was tracked');
+  expect(deleteConnection(socket, found)).toBe(true);
+  expect(to('127.0.0.2')).toEqual([]);
+  expect(deleteConnection(socket, found)).toBe(true);
+  expect(to('127.0.0.3')).toHaveLength(1);
+});
+
+test('packets are counted where the namespace is told to, and a connection can be kept for what it is now', () => {
+  using namespace = NetworkNamespace.open(pin());
+  using socket = namespace.run(() => NetlinkSocket.open('netfilter'));
+  track(socket);
+  inside('sysctl -q net.netfilter.nf_conntrack_acct=1; ip link set lo up');
+  inside('echo x > /dev/udp/127.0.0.2/9');
+  const [found] = findConnections(socket, () => true);
+  if (found === undefined) throw new Error('a connection was tracked');
+  expect(found.connection.packets).toEqual({ sent: 1n, answered: 0n });
+  inside('echo x > /dev/udp/127.0.0.3/9');
+  const seen: Connection[] = [];
+  const keep = (connection: Connection): boolean => seen.push(connection) > 0;
+  expect(deleteConnection(socket, found, keep)).toBe(false);
+  expect(seen).toEqual([found.connection]);
+  expect(findConnections(socket, () => true)).toHaveLength(2);
 });

@@ -9,6 +9,9 @@ const NF_FAMILY_IPV4 = 2;
 const FAMILY_HEADER_LENGTH = 4;
 const TUPLE_ORIGINAL = 1;
 const TUPLE_REPLY = 2;
+const COUNTERS_ORIGINAL = 9;
+const COUNTERS_REPLY = 10;
+const COUNTER_PACKETS = 1;
 const ID = 12;
 const NESTED = 0x8000;
 
@@ -19,32 +22,77 @@ export interface Connection {
   readonly source: string;
   readonly originalDestination: string;
   readonly replySource: string;
+  /** Counted only where the namespace's `net.netfilter.nf_conntrack_acct` was 1 when the connection began. */
+  readonly packets?: { readonly sent: bigint; readonly answered: bigint } | undefined;
+}
+
+/** One that was found, to be forgotten by `deleteConnection`. */
+export interface TrackedConnection {
+  readonly connection: Connection;
+  /** Its tuple as the kernel sent it. */
+  readonly original: Buffer;
+  readonly id: Buffer | undefined;
+}
+
+/** The tracked IPv4 connections of the socket's namespace that match. Reads all of the machine's: milliseconds. */
+export function findConnections(
+  socket: NetlinkSocket,
+  matches: (connection: Connection) => boolean,
+): readonly TrackedConnection[] {
+  return socket
+    .dump({ type: GET_ENTRIES, flags: 0, body: familyHeader() })
+    .flatMap((body) => parseEntry(body) ?? [])
+    .filter(({ connection }) => matches(connection));
 }
 
 /**
- * Forgets the tracked IPv4 connections that match, in the socket's namespace: the next packet is looked at afresh.
- * @returns how many
+ * Forgets a connection, unless it is told to keep it for what it is now: its next packet is looked at afresh.
+ * @returns false when it was kept; true too when the kernel forgot it by itself
  */
-export function deleteConnections(
+export function deleteConnection(
   socket: NetlinkSocket,
-  matches: (connection: Connection) => boolean,
-): number {
-  let count = 0;
-  for (const body of socket.dump({ type: GET_ENTRIES, flags: 0, body: familyHeader() })) {
-    const attributes = readAttributes(body, FAMILY_HEADER_LENGTH);
-    const original = attributes.get(TUPLE_ORIGINAL);
-    const reply = attributes.get(TUPLE_REPLY);
-    if (original === undefined || reply === undefined) continue;
-    const connection = {
-      ...parseTuple(original),
-      replySource: parseTuple(reply).source,
-    };
-    if (matches(connection) && remove(socket, original, attributes.get(ID))) count++;
-  }
-  return count;
+  tracked: TrackedConnection,
+  keep: (connection: Connection) => boolean = (): boolean => false,
+): boolean {
+  const now = readEntry(socket, tracked.original);
+  if (now === undefined) return true;
+  if (keep(now.connection)) return false;
+  remove(socket, now);
+  return true;
 }
 
-function remove(socket: NetlinkSocket, original: Buffer, id: Buffer | undefined): boolean {
+function parseEntry(body: Buffer): TrackedConnection | undefined {
+  const attributes = readAttributes(body, FAMILY_HEADER_LENGTH);
+  const original = attributes.get(TUPLE_ORIGINAL);
+  const reply = attributes.get(TUPLE_REPLY);
+  if (original === undefined || reply === undefined) return undefined;
+  const sent = packetsOf(attributes.get(COUNTERS_ORIGINAL));
+  const answered = packetsOf(attributes.get(COUNTERS_REPLY));
+  const packets = sent === undefined || answered === undefined ? undefined : { sent, answered };
+  const connection = { ...parseTuple(original), replySource: parseTuple(reply).source, packets };
+  return { connection, original, id: attributes.get(ID) };
+}
+
+function packetsOf(counters: Buffer | undefined): bigint | undefined {
+  const packets = counters && readAttributes(counters).get(COUNTER_PACKETS);
+  return packets?.length === 8 ? packets.readBigUInt64BE() : undefined;
+}
+
+/** Undefined when the kernel forgot it by itself. */
+function readEntry(socket: NetlinkSocket, original: Buffer): TrackedConnection | undefined {
+  const body = encodeBody((writer) => {
+    writer.bytes(familyHeader()).attribute(TUPLE_ORIGINAL | NESTED, original);
+  });
+  try {
+    const [answer] = socket.request({ type: GET_ENTRIES, flags: 0, body });
+    return answer && parseEntry(answer);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function remove(socket: NetlinkSocket, { original, id }: TrackedConnection): void {
   const body = encodeBody((writer) => {
     writer.bytes(familyHeader()).attribute(TUPLE_ORIGINAL | NESTED, original);
     if (id !== undefined) writer.attribute(ID, id);
@@ -52,10 +100,8 @@ function remove(socket: NetlinkSocket, original: Buffer, id: Buffer | undefined)
   const message: Message = { type: DELETE_ENTRY, flags: 0, body };
   try {
     socket.request(message);
-    return true;
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false;
-    throw error;
+    if (!hasCode(error, 'ENOENT')) throw error;
   }
 }
 
@@ -63,7 +109,7 @@ function familyHeader(): Buffer {
   return Buffer.from([NF_FAMILY_IPV4, 0, 0, 0]);
 }
 
-function parseTuple(tuple: Buffer): Omit<Connection, 'replySource'> {
+function parseTuple(tuple: Buffer): Omit<Connection, 'replySource' | 'packets'> {
   const none = Buffer.alloc(0);
   const attributes = readAttributes(tuple);
   const addresses = readAttributes(attributes.get(1) ?? none);

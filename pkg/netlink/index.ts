@@ -1,5 +1,10 @@
 export { type Cidr, decodeIpv4, encodeIpv4, encodeMac, parseCidr } from './address.ts';
-export { type Connection, deleteConnections } from './conntrack.ts';
+export {
+  type Connection,
+  deleteConnection,
+  findConnections,
+  type TrackedConnection,
+} from './conntrack.ts';
 export { type BoundSocket, openBoundSocket } from './inet-socket.ts';
 export type { Message } from './message.ts';
 export {
@@ -33,6 +38,7 @@ export {
   type TableListing,
 } from './nftables/listing.ts';
 export { encodeTransaction } from './nftables/transaction.ts';
+export { PingSocket } from './ping-socket.ts';
 export {
   deleteAddress,
   dumpAddresses,

@@ -9,6 +9,7 @@ const library = koffi.load('libc.so.6');
 const calls = {
   socket: library.func('int socket(int, int, int)'),
   bind: library.func('int bind(int, const uint8_t *, int)'),
+  connect: library.func('int connect(int, const uint8_t *, int)'),
   listen: library.func('int listen(int, int)'),
   sendto: library.func('int64_t sendto(int, const uint8_t *, size_t, int, const uint8_t *, int)'),
   recv: library.func('int64_t recv(int, _Out_ uint8_t *, size_t, int)'),

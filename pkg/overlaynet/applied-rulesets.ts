@@ -70,13 +70,22 @@ export class AppliedRulesets {
       this.#remember();
       return [];
     }
-    const broken = [...this.#tables.values()].filter((ruleset) => !this.#isIntact(ruleset));
+    const broken = this.#broken();
     for (const ruleset of broken) {
       this.#commit(replaceTable(ruleset));
       this.#digests.delete(ruleset.table);
     }
     this.#generation = this.#namespace.generation();
     return broken.map((ruleset) => ruleset.table);
+  }
+
+  /** Names of the tables that `repair` would replace. */
+  broken(): readonly string[] {
+    return this.#broken().map((ruleset) => ruleset.table);
+  }
+
+  #broken(): readonly Ruleset[] {
+    return [...this.#tables.values()].filter((ruleset) => !this.#isIntact(ruleset));
   }
 
   #remember(): void {

@@ -1,8 +1,10 @@
 import { warmThreadPool } from 'vxlan-netlink';
-import { ClusterError, must, type NetworkTable } from '../model/index.ts';
+import { type HostNetworkCheck, must, type NetworkTable } from '../model/index.ts';
+import { checkNetwork } from './check.ts';
 import { dnsSources } from './container-names.ts';
+import type { SandboxContext } from './desired.ts';
 import { DnsForwarder } from './dns-forward.ts';
-import { forgetConnections } from './forget-connections.ts';
+import { Forgetting } from './forget-connections.ts';
 import { HostSide } from './host-side.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { linuxKernel } from './kernel/linux.ts';
@@ -20,8 +22,9 @@ import type {
   SandboxSpec,
 } from './network.ts';
 import { Overlay, type TableChange } from './overlay.ts';
-import { pinnedOverlays, pinOf, removePins } from './pin.ts';
+import { pinnedOverlays, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
+import { RepairRounds } from './repair-round.ts';
 import { adoptSandboxes, Sandbox } from './sandbox.ts';
 import {
   addressesOf,
@@ -33,6 +36,7 @@ import {
   describeSandbox,
   freeLink,
   type WiringContext,
+  wiringContext,
 } from './wiring.ts';
 
 const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
@@ -71,12 +75,17 @@ class KernelHostNetwork implements HostNetwork {
   /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
   #pending: readonly SandboxRecord[];
   #closed = false;
+  readonly #forgetting = new Forgetting((error) =>
+    this.#options.log.warn('tracked connections not forgotten', { error }),
+  );
+  readonly #repairs: RepairRounds;
   readonly #onPortFailure = (error: unknown): void =>
     this.#options.log.warn('a port of a container was refused', { error });
 
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
     this.#kernel = kernel;
+    this.#repairs = new RepairRounds(options.log);
     this.#records = new Records(options.runDir);
     this.#gatewaySubnet = options.gatewaySubnet ?? DEFAULT_GATEWAY_SUBNET;
     const record = this.#records.readHost();
@@ -117,6 +126,10 @@ class KernelHostNetwork implements HostNetwork {
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
 
+  async flowsForgotten(): Promise<void> {
+    await this.#forgetting.done;
+  }
+
   ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork {
     const network = this.#locals.ensure(spec, this.#host.prefixes());
     this.#settleHost();
@@ -126,12 +139,7 @@ class KernelHostNetwork implements HostNetwork {
   removeLocalNetwork(networkId: string): void {
     const network = this.#locals.byId.get(networkId);
     if (network === undefined) return;
-    if ([...this.#sandboxes.values()].some((sandbox) => sandbox.isOn(networkId))) {
-      const { name } = network;
-      const message = `error while removing network: network ${name} id ${networkId} has active endpoints`;
-      throw new ClusterError('conflict', message, { status: 403 });
-    }
-    this.#locals.byId.delete(networkId);
+    this.#locals.remove(network, this.#sandboxesOn(networkId).length > 0);
     this.#host.deleteLink(network.bridge);
     this.#settleHost();
   }
@@ -182,7 +190,7 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
-    this.#unplug(sandbox, record.attachments.filter(leaving));
+    this.#unplug(record.attachments.filter(leaving));
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -196,7 +204,7 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
-    this.#unplug(sandbox, sandbox.attachments);
+    this.#unplug(sandbox.attachments);
     this.#removeUnwanted();
     this.#settleHost();
     const { hostPorts, attachments } = sandbox.record;
@@ -219,23 +227,31 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   repair(): RepairReport {
-    const findings: string[] = [];
-    const note = (what: string, count: number): void => {
-      if (count > 0) findings.push(`${what}: ${count}`);
-    };
-    for (const [networkId, overlay] of this.#overlays) {
-      note(`network ${networkId}`, this.#settleHub(overlay));
-    }
-    note('host links', this.#settleHost());
-    note('host tables', this.#host.rulesets.repair().length);
-    for (const sandbox of this.#sandboxes.values()) {
-      this.#attempt(sandbox, () => {
-        note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
-        note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
-      });
-    }
-    if (findings.length > 0) this.#options.log.warn('network repaired', { findings });
-    return { repairs: findings.length, findings };
+    return this.#repairs.run((note) => {
+      for (const [networkId, overlay] of this.#overlays) {
+        note(`network ${networkId}`, this.#settleHub(overlay));
+      }
+      note('host links', this.#settleHost());
+      note('host tables', this.#host.rulesets.repair().length);
+      for (const sandbox of this.#sandboxes.values()) {
+        this.#attempt(sandbox, () => {
+          note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
+          note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
+        });
+      }
+    });
+  }
+
+  async check(networkId: string): Promise<HostNetworkCheck | undefined> {
+    const overlay = this.#overlays.get(networkId);
+    return await (overlay &&
+      checkNetwork(overlay.table, {
+        hub: overlay.differences(this.#hubContext(overlay)),
+        host: this.#host,
+        sandboxes: this.#sandboxesOn(networkId),
+        contextOf: (sandbox) => this.#sandboxContext(sandbox),
+        repairs: this.#repairs.total,
+      }));
   }
 
   async dispose(): Promise<void> {
@@ -282,20 +298,13 @@ class KernelHostNetwork implements HostNetwork {
     if (change.moved) overlay.shift(this.#hubContext(overlay), change, this.#onPortFailure);
     if (overlay.table.ingress) this.#settleHost();
     const { networkId } = overlay.table;
-    const affected = [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
+    const affected = this.#sandboxesOn(networkId);
     for (const sandbox of affected) {
       if (overlay.table.ingress) this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
       else sandbox.follow(overlay);
     }
     if (change.removed.size === 0 && change.gone.size === 0) return;
-    const targets = affected.map(({ id, namespace }) => ({
-      namespace,
-      isLive: (): boolean => this.#sandboxes.get(id)?.namespace === namespace,
-    }));
-    const host = { namespace: this.#host.namespace, isLive: (): boolean => !this.#closed };
-    forgetConnections(overlay.table.ingress ? [...targets, host] : targets, change, (error) =>
-      this.#options.log.warn('tracked connections not forgotten', { networkId, error }),
-    );
+    this.#forgetting.begin(overlay.table.ingress ? [this.#host, ...affected] : affected, change);
   }
 
   #wire(sandbox: Sandbox): void {
@@ -307,10 +316,9 @@ class KernelHostNetwork implements HostNetwork {
     this.#settleSandbox(sandbox);
   }
 
-  #unplug(sandbox: Sandbox, attachments: readonly Attachment[]): void {
-    for (const { kind, networkId, link, hostLink, parent } of attachments) {
-      if (parent !== undefined) sandbox.namespace.apply([{ do: 'delete-link', name: link }]);
-      else if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
+  #unplug(attachments: readonly Attachment[]): void {
+    for (const { kind, networkId, hostLink } of attachments) {
+      if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
       else this.#host.deleteLink(hostLink);
     }
   }
@@ -341,22 +349,23 @@ class KernelHostNetwork implements HostNetwork {
   #settleSandbox(sandbox: Sandbox): number {
     const { attachments } = sandbox;
     const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
-    const preserve = this.#options.ingressMode !== 'masquerade';
-    const ingress = preserve ? overlays.find((overlay) => overlay.table.ingress) : undefined;
-    const operations = sandbox.reconcile({
-      host: this.#host.namespace,
-      attachments,
-      defaultGateway: defaultGatewayOf(attachments, this.#description()),
-      ingressTable: ingress?.table,
-    });
+    const context = this.#sandboxContext(sandbox);
+    const operations = sandbox.reconcile(context);
     for (const overlay of overlays) {
       if (!overlay.table.ingress) sandbox.follow(overlay);
-    }
-    if (ingress?.returnPath !== undefined) {
-      sandbox.rulesets.apply(ingress.returnPath);
+      if (overlay.returnPath === undefined || overlay.table !== context.ingressTable) continue;
+      sandbox.rulesets.apply(overlay.returnPath);
       sandbox.rulesets.apply(sandbox.datagramReply);
     }
     return operations;
+  }
+
+  #sandboxContext({ attachments }: Sandbox): SandboxContext {
+    const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
+    const ingress = overlays.find(({ table }) => table.ingress)?.table;
+    const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
+    const defaultGateway = defaultGatewayOf(attachments, this.#description());
+    return { attachments, defaultGateway, ingressTable };
   }
 
   #settleHost(): number {
@@ -386,11 +395,8 @@ class KernelHostNetwork implements HostNetwork {
 
   /** Overlays that no table names and no container uses, and pins of a previous agent's. */
   #removeUnwanted(): void {
-    const used = new Set(
-      [...this.#sandboxes.values()]
-        .flatMap(({ attachments }) => attachments)
-        .map((a) => a.networkId),
-    );
+    const attached = [...this.#sandboxes.values()].flatMap(({ attachments }) => attachments);
+    const used = new Set(attached.map(({ networkId }) => networkId));
     for (const [networkId, overlay] of this.#overlays) {
       if (this.#wanted.has(networkId) || used.has(networkId)) continue;
       overlay.remove();
@@ -398,9 +404,8 @@ class KernelHostNetwork implements HostNetwork {
       if (overlay.table.ingress) this.#settleHost();
     }
     if (this.#pending.length > 0) return;
-    for (const networkId of pinnedOverlays(this.#options.runDir)) {
-      if (this.#wanted.has(networkId) || used.has(networkId)) continue;
-      this.#kernel.removeNamespace(pinOf(this.#options.runDir, networkId));
+    for (const { networkId, pin } of pinnedOverlays(this.#options.runDir)) {
+      if (!this.#wanted.has(networkId) && !used.has(networkId)) this.#kernel.removeNamespace(pin);
     }
   }
 
@@ -420,16 +425,8 @@ class KernelHostNetwork implements HostNetwork {
 
   #wiring(): WiringContext {
     const records = [...this.#sandboxes.values()].map(({ record }) => record);
-    const all = [...records, ...this.#pending];
-    const overlays = [...this.#overlays.values()].map(
-      ({ table }) => [table.networkId, table] as const,
-    );
-    return {
-      ...this.#description(),
-      overlays: new Map(overlays),
-      attachments: all.flatMap(({ attachments }) => attachments),
-      hostPorts: all.flatMap(({ hostPorts }) => hostPorts),
-    };
+    const tables = [...this.#overlays.values()].map(({ table }) => table);
+    return wiringContext(this.#description(), tables, [...records, ...this.#pending]);
   }
 
   #description(): Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
@@ -440,6 +437,10 @@ class KernelHostNetwork implements HostNetwork {
       gatewaySubnet: this.#gatewaySubnet,
       searchDomains: this.#options.searchDomains ?? [],
     };
+  }
+
+  #sandboxesOn(networkId: string): readonly Sandbox[] {
+    return [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
   }
 
   #sandboxOf(containerId: string): Sandbox {

@@ -2,6 +2,7 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset } from './guard.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Namespace } from './kernel/kernel.ts';
@@ -16,7 +17,11 @@ import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
 /** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
 const BRIDGE_FILTER = 'net/bridge/bridge-nf-call-iptables';
-const HOST_SYSCTLS = { 'net/ipv4/ip_forward': '1', [BRIDGE_FILTER]: '1' } as const;
+const HOST_SYSCTLS = {
+  'net/ipv4/ip_forward': '1',
+  [BRIDGE_FILTER]: '1',
+  [COUNT_PACKETS]: '1',
+} as const;
 
 export interface HostState {
   readonly localNetworks: readonly LocalNetwork[];
@@ -37,6 +42,7 @@ export class HostSide {
   readonly #onPortFailure: PortFailure;
   #sysctlsBefore: Readonly<Record<string, string>>;
   readonly #applied = new Map<string, string>();
+  #closed = false;
 
   constructor(options: {
     readonly namespace: Namespace;
@@ -95,8 +101,7 @@ export class HostSide {
       }),
       this.#onPortFailure,
     );
-    const local = localNetworks.filter(({ parent }) => parent === undefined);
-    const bridges: HostBridge[] = local.map(({ bridge, subnet, internal }) => ({
+    const bridges: HostBridge[] = localNetworks.map(({ bridge, subnet, internal }) => ({
       link: bridge,
       subnet,
       internal,
@@ -122,12 +127,9 @@ export class HostSide {
   }
 
   /** Forgets tracked connections that any of these addresses answers. */
-  forgetConnections(addresses: ReadonlySet<string>, protocol?: number): void {
-    this.namespace.forgetConnections(
-      (connection) =>
-        addresses.has(connection.replySource) &&
-        (protocol === undefined || connection.protocol === protocol),
-    );
+  forgetConnections(addresses: ReadonlySet<string>): void {
+    const found = this.namespace.connections(({ replySource }) => addresses.has(replySource));
+    for (const tracked of found) this.namespace.forgetConnection(tracked);
   }
 
   removeEverything(localNetworks: readonly LocalNetwork[]): void {
@@ -140,7 +142,13 @@ export class HostSide {
     ensureSysctls(this.namespace, this.#sysctlsBefore);
   }
 
+  /** Until it is closed. */
+  get isLive(): boolean {
+    return !this.#closed;
+  }
+
   close(): void {
+    this.#closed = true;
     this.namespace[Symbol.dispose]();
   }
 

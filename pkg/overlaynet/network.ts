@@ -1,5 +1,5 @@
 import type { Logger } from '../io/index.ts';
-import type { NetworkTable } from '../model/index.ts';
+import type { HostNetworkCheck, NetworkTable } from '../model/index.ts';
 
 /** Who this host is in its cluster; both empty while it is in none. */
 export interface HostIdentity {
@@ -27,15 +27,10 @@ export interface HostNetworkOptions extends HostIdentity {
   readonly ingressMode?: 'preserve' | 'masquerade' | undefined;
 }
 
-/** A network of this host alone: a Linux bridge with NAT, or macvlan links on one of its links. */
+/** A network of this host alone: a Linux bridge with NAT. */
 export interface LocalNetworkSpec {
   readonly networkId: string;
   readonly name: string;
-  /**
-   * Link of the host: containers are put on its network with MAC addresses of their own (macvlan) instead of behind a
-   * bridge. `subnet` must be given then.
-   */
-  readonly parent?: string | undefined;
   /** `172.20.0.0/16`; picked from free 172.16.0.0/12 blocks when absent. */
   readonly subnet?: string | undefined;
   /** Part of the subnet that containers without a wish get addresses from; all of it when absent. */
@@ -53,8 +48,6 @@ export interface LocalNetworkSpec {
 export interface LocalNetwork {
   readonly networkId: string;
   readonly name: string;
-  /** Macvlan: there is no bridge. */
-  readonly parent?: string | undefined;
   readonly subnet: string;
   readonly range?: string | undefined;
   readonly gateway: string;
@@ -154,9 +147,14 @@ export interface HostNetwork {
   /**
    * Makes the kernel hold exactly these networks. When it returns, new connections follow the tables: an endpoint that
    * is not `in-service`, or gone, gets none. Synchronous.
-   * @returns the revision that the kernel now holds, per network; give it to the manager as the acknowledgement
+   * @returns the revision that the kernel now holds, per network
    */
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number>;
+  /**
+   * Resolves when UDP flows to endpoints that the tables applied so far took out of service chose others: 0.25 s at
+   * most, plus the reading. Then no host knows a reason to send such an endpoint anything but open TCP connections.
+   */
+  flowsForgotten(): Promise<void>;
   /** Makes or finds a local network; idempotent by `networkId`. Throws `conflict` when the subnet overlaps another one or the host's. */
   ensureLocalNetwork(spec: LocalNetworkSpec): LocalNetwork;
   /** Throws `conflict` while containers are attached; unknown ids are ignored. */
@@ -183,6 +181,11 @@ export interface HostNetwork {
   readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]>;
   /** Reads the kernel back and repairs differences. The caller runs it every 10 s. */
   repair(): RepairReport;
+  /**
+   * Looks whether the kernel is as the table says, and asks every address of the network from every container on it,
+   * two seconds at most; repairs nothing. Undefined for a network that this host has no table of.
+   */
+  check(networkId: string): Promise<HostNetworkCheck | undefined>;
   /** Closes sockets and leaves the kernel as it is: containers keep talking while the agent restarts. */
   dispose(): Promise<void>;
   /** Detaches all and removes links, tables, routes and pins: the kernel is as before (`swarm leave`, uninstall). */

@@ -9,7 +9,7 @@ import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
 import { planWays } from './plan.ts';
 import { policyRuleset } from './policy.ts';
-import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
+import { addLinks, differences, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Attachment } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
@@ -131,6 +131,11 @@ export class Overlay {
 
   reconcile(context: HubContext, onPortFailure: PortFailure): number {
     return reconcile(this.#namespace, desiredHub(this.#table, context), onPortFailure);
+  }
+
+  /** Where the kernel is not as the table says. */
+  differences(context: HubContext): readonly string[] {
+    return differences(this.#namespace, desiredHub(this.#table, context));
   }
 
   /**

@@ -9,9 +9,12 @@ export function pinOf(runDir: string, networkId: string): string {
 }
 
 /** Networks that have a pin, of this agent or an earlier one. */
-export function pinnedOverlays(runDir: string): readonly string[] {
+export function pinnedOverlays(
+  runDir: string,
+): readonly { readonly networkId: string; readonly pin: string }[] {
   try {
-    return readdirSync(join(runDir, FOLDER));
+    const names = readdirSync(join(runDir, FOLDER));
+    return names.map((networkId) => ({ networkId, pin: pinOf(runDir, networkId) }));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

@@ -1,3 +1,4 @@
+import { describeDifference } from './describe-difference.ts';
 import type { Namespace, Operation } from './kernel/kernel.ts';
 import { INGRESS_HUB_LINK } from './name.ts';
 import { type DesiredNamespace, planNamespace } from './plan.ts';
@@ -22,6 +23,11 @@ export function reconcile(
     applyAroundPorts(namespace, desired, onPortFailure);
   }
   return operations.length;
+}
+
+/** What `reconcile` would do, one line for each operation. */
+export function differences(namespace: Namespace, desired: DesiredNamespace): readonly string[] {
+  return planNamespace(desired, namespace.observe()).map(describeDifference);
 }
 
 /** One operation at a time from what is there now; throws the first failure that is not about a container's port. */

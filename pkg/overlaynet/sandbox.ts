@@ -1,13 +1,15 @@
 import { AppliedRulesets } from './applied-rulesets.ts';
+import { describeTable } from './describe-difference.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
 import { ContainerDns, DNS_ADDRESS, type DnsSources } from './dns.ts';
 import type { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { COUNT_PACKETS } from './forget-connections.ts';
 import { datagramReplyRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { POLICY_TABLE_PREFIX, policyTableName, tableName } from './name.ts';
 import type { Overlay } from './overlay.ts';
-import { ensureSysctls, reconcile } from './reconcile.ts';
+import { differences, ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
 
@@ -21,6 +23,7 @@ const SANDBOX_SYSCTLS = {
   'net/ipv6/conf/default/disable_ipv6': '1',
   'net/ipv4/ip_unprivileged_port_start': '0',
   'net/ipv4/ping_group_range': '0 2147483647',
+  [COUNT_PACKETS]: '1',
 } as const;
 
 /** One container's namespace, held open until the container is detached. */
@@ -30,6 +33,7 @@ export class Sandbox {
   #record: SandboxRecord;
   #dns: ContainerDns | undefined;
   #datagramReply: Ruleset | undefined;
+  #closed = false;
   /** Tables in the kernel that say who may open connections. */
   readonly #policies: Set<string>;
 
@@ -48,6 +52,11 @@ export class Sandbox {
 
   get id(): string {
     return this.#record.spec.containerId;
+  }
+
+  /** Until it is closed. */
+  get isLive(): boolean {
+    return !this.#closed;
   }
 
   get attachments(): readonly Attachment[] {
@@ -98,15 +107,23 @@ export class Sandbox {
     return reconcile(this.namespace, desiredSandbox(context));
   }
 
+  /** Where the container's namespace is not as it should be. */
+  differences(context: SandboxContext): readonly string[] {
+    const tables = this.rulesets.broken().map(describeTable);
+    return [...differences(this.namespace, desiredSandbox(context)), ...tables];
+  }
+
   async serveDns(sources: DnsSources, forwarder: DnsForwarder): Promise<void> {
     const { dns, ruleset } = await ContainerDns.open(this.namespace, sources, forwarder);
     this.#dns = dns;
     this.rulesets.apply(ruleset);
     // Questions asked of an agent before are asked again by the same socket, and would go where that one listened.
-    this.namespace.forgetConnections(({ replySource }) => replySource === DNS_ADDRESS);
+    const asked = this.namespace.connections(({ replySource }) => replySource === DNS_ADDRESS);
+    for (const question of asked) this.namespace.forgetConnection(question);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#dns?.close();
     this.namespace[Symbol.dispose]();
   }

@@ -31,6 +31,20 @@ export interface WiringContext {
   readonly hostPorts: readonly HostPort[];
 }
 
+/** @param records of every container that is on this host or may be */
+export function wiringContext(
+  description: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'>,
+  tables: readonly { readonly networkId: string; readonly internal: boolean }[],
+  records: readonly SandboxRecord[],
+): WiringContext {
+  return {
+    ...description,
+    overlays: new Map(tables.map((table) => [table.networkId, table])),
+    attachments: records.flatMap(({ attachments }) => attachments),
+    hostPorts: records.flatMap(({ hostPorts }) => hostPorts),
+  };
+}
+
 /** Gateway of the subnet: its first address. */
 export function gatewayOf(subnet: string): string {
   return pickAddress(subnet, new Set()) ?? addressWithoutPrefix(subnet);
@@ -122,7 +136,6 @@ function chooseLocal(
     hostLink: linkName(HOST_LINK_PREFIX, containerId, wanted.networkId),
     address: `${address}/${network.subnet.split('/')[1]}`,
     aliases: wanted.aliases ?? [],
-    parent: network.parent,
   };
 }
 
@@ -207,8 +220,7 @@ export function publishedPortsOf(
     ({ kind, address }) =>
       kind !== 'overlay' && gateway !== undefined && contains(address, gateway),
   );
-  // A macvlan's container is on the network itself; the host could not even reach it.
-  if (target === undefined || target.parent !== undefined) return [];
+  if (target === undefined) return [];
   const targetAddress = addressWithoutPrefix(target.address);
   return record.hostPorts.map((port) => ({ ...port, targetAddress }));
 }

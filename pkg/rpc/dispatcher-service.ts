@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { unreachable } from '../model/index.ts';
+import { type HostNetworkCheck, type NetworkId, unreachable } from '../model/index.ts';
 import type { RpcClient } from './client.ts';
 import { decodeJson, encodeJson } from './codec.ts';
 import {
@@ -83,6 +83,12 @@ function agentInit(message: AgentMessage): MessageInitShape<typeof AgentMessageS
           value: { number: BigInt(message.number), statusesJson: encodeJson(message.statuses) },
         },
       };
+    case 'network-checked': {
+      const checkJson = message.check ? encodeJson(message.check) : new Uint8Array();
+      return {
+        kind: { case: 'networkChecked', value: { number: BigInt(message.number), checkJson } },
+      };
+    }
     default:
       return unreachable(message);
   }
@@ -109,6 +115,11 @@ function unpackAgentMessage({ kind }: AgentEnvelope): AgentMessage | undefined {
         number: Number(kind.value.number),
         statuses: decodeJson(kind.value.statusesJson),
       };
+    case 'networkChecked': {
+      const { number, checkJson } = kind.value;
+      const check = checkJson.length > 0 ? decodeJson<HostNetworkCheck>(checkJson) : undefined;
+      return { kind: 'network-checked', number: Number(number), check };
+    }
     default:
       return undefined;
   }
@@ -157,6 +168,10 @@ function managerInit(message: ManagerMessage): MessageInitShape<typeof ManagerMe
       };
     case 'log-end':
       return { kind: { case: 'logEnd', value: { subscription: message.subscription } } };
+    case 'check-network': {
+      const { number, networkId } = message;
+      return { kind: { case: 'checkNetwork', value: { number: BigInt(number), networkId } } };
+    }
     default:
       return unreachable(message);
   }
@@ -190,6 +205,10 @@ function unpackManagerMessage({ kind }: ManagerEnvelope): ManagerMessage | undef
     }
     case 'logEnd':
       return { kind: 'log-end', subscription: kind.value.subscription };
+    case 'checkNetwork': {
+      const { number, networkId } = kind.value;
+      return { kind: 'check-network', number: Number(number), networkId: networkId as NetworkId };
+    }
     default:
       return undefined;
   }

@@ -28,6 +28,7 @@ export {
   publishLogs,
   readLogs,
 } from './logs-service.ts';
+export { checkNetwork, networkService } from './network-service.ts';
 export { RaftTransport } from './raft-stream.ts';
 export { type Caller, RpcServer, type ServiceBinding } from './server.ts';
 export type {

@@ -1,5 +1,6 @@
 import type {
   Config,
+  HostNetworkCheck,
   NetworkEndpoint,
   NetworkId,
   NetworkTable,
@@ -105,6 +106,12 @@ export type AgentMessage =
       readonly kind: 'report';
       readonly number: number;
       readonly statuses: readonly TaskStatusReport[];
+    }
+  /** Answer to `check-network`; without `check` the node has no table of that network. */
+  | {
+      readonly kind: 'network-checked';
+      readonly number: number;
+      readonly check?: HostNetworkCheck | undefined;
     };
 
 export type ManagerMessage =
@@ -127,4 +134,5 @@ export type ManagerMessage =
       readonly subscription: string;
       readonly request: LogTaskRequest;
     }
-  | { readonly kind: 'log-end'; readonly subscription: string };
+  | { readonly kind: 'log-end'; readonly subscription: string }
+  | { readonly kind: 'check-network'; readonly number: number; readonly networkId: NetworkId };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import { silentLogger, systemClock, systemRandom } from '../io/index.ts';
 import type {
+  HostNetworkCheck,
   InstantMs,
   NetworkId,
   NetworkTable,
@@ -171,6 +172,13 @@ export const table: NetworkTable = {
   gateways: [],
   revision: 1 as Version,
 };
+export const CHECKED: HostNetworkCheck = {
+  revision: 1 as Version,
+  digest: 'd',
+  differences: [],
+  repairs: 3,
+  probes: [],
+};
 export const onNet = { networks: [{ networkId: NET, addresses: ['10.0.1.5/24'], aliases: ['a'] }] };
 export const secretObject = { ...BASE, id: SECRET, spec: { Name: 'key', Data: 'c2VjcmV0' } };
 
@@ -189,6 +197,8 @@ export interface Bench {
   stop(): Promise<void>;
   start(): Worker;
   breakNetwork(broken: boolean): void;
+  /** Flows to what left the tables are forgotten when this resolves. */
+  forgetFlowsWith(done: Promise<void>): void;
   readonly credentials: Credentials;
 }
 
@@ -215,6 +225,7 @@ export async function bench(
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
   const credentials = new Credentials(identities.worker);
   let broken = false;
+  let flows: Promise<void> = Promise.resolve();
   let abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
   const stop = async (): Promise<void> => {
@@ -232,6 +243,9 @@ export async function bench(
           applied.push(tables);
           return new Map();
         },
+        flowsForgotten: (): Promise<void> => flows,
+        check: (id): Promise<HostNetworkCheck | undefined> =>
+          Promise.resolve(id === NET ? CHECKED : undefined),
       },
       clock: systemClock,
       random: systemRandom,
@@ -255,6 +269,9 @@ export async function bench(
     credentials,
     breakNetwork: (value) => {
       broken = value;
+    },
+    forgetFlowsWith: (done) => {
+      flows = done;
     },
   };
   if (options.started !== false) {

@@ -18,6 +18,7 @@ import type {
 import type { Identity } from '../rpc/index.ts';
 import {
   bench,
+  CHECKED,
   cleanUp,
   eventually,
   FakeManager,
@@ -128,7 +129,9 @@ describe('session', () => {
     if (first) first.send = (): boolean => true;
     await manager.session(2);
   });
+});
 
+describe('acknowledgement', () => {
   it('does not acknowledge tables that the kernel refused until it takes them', async () => {
     const one = await bench(identities);
     one.breakNetwork(true);
@@ -141,5 +144,38 @@ describe('session', () => {
     await eventually(() => {
       expect(one.manager.heard).toContainEqual({ kind: 'acknowledge', sequence: later });
     });
+  });
+
+  it('is asked what the kernel holds of a network, and answers under the same number', async () => {
+    const { manager } = await bench(identities);
+    manager.say({ kind: 'check-network', number: 5, networkId: NET });
+    manager.say({ kind: 'check-network', number: 6, networkId: 'nowhere' as typeof NET });
+    await eventually(() =>
+      expect(manager.heard).toEqual(
+        expect.arrayContaining([
+          { kind: 'network-checked', number: 5, check: CHECKED },
+          { kind: 'network-checked', number: 6, check: undefined },
+        ]),
+      ),
+    );
+  });
+
+  it('does not acknowledge tables while flows to what left them go on', async () => {
+    const one = await bench(identities);
+    let forgotten = (): void => undefined;
+    one.forgetFlowsWith(
+      new Promise((resolve) => {
+        forgotten = resolve;
+      }),
+    );
+    const sequence = one.manager.assign({ networks: [table] }, true);
+    await eventually(() => expect(one.applied.length).toBeGreaterThan(0));
+    const beats = one.manager.heard.length;
+    await eventually(() => expect(one.manager.heard.length).toBeGreaterThan(beats + 3));
+    expect(one.manager.heard.some(({ kind }) => kind === 'acknowledge')).toBe(false);
+    forgotten();
+    await eventually(() =>
+      expect(one.manager.heard).toContainEqual({ kind: 'acknowledge', sequence }),
+    );
   });
 });

@@ -144,6 +144,8 @@ function agent(
         applied.push(tables);
         return new Map();
       },
+      flowsForgotten: (): Promise<void> => Promise.resolve(),
+      check: (): Promise<undefined> => Promise.resolve(undefined),
     },
     directory: where.directory,
     managers: [where.address],

@@ -33,7 +33,7 @@ import type { TaskSurroundings } from './task-spec.ts';
 export interface WorkerOptions {
   readonly credentials: Credentials;
   readonly engine: TaskEngine;
-  readonly network: Pick<HostNetwork, 'applyTables'>;
+  readonly network: Pick<HostNetwork, 'applyTables' | 'flowsForgotten' | 'check'>;
   /** Standalone containers of this host on networks of the cluster. */
   readonly attachments?: Attachments | undefined;
   readonly clock: Clock;
@@ -181,9 +181,25 @@ export class Worker {
       case 'log-end':
         this.#logs.end(message.subscription);
         break;
+      case 'check-network':
+        this.#checkNetwork(message, session);
+        break;
       default:
         break;
     }
+  }
+
+  #checkNetwork(
+    { number, networkId }: Extract<ManagerMessage, { kind: 'check-network' }>,
+    session: AgentSession,
+  ): void {
+    const { network, log } = this.#options;
+    network.check(networkId).then(
+      (check) => {
+        if (this.#session === session) session.send({ kind: 'network-checked', number, check });
+      },
+      (error: unknown) => log.error('network not checked', { network: networkId, error }),
+    );
   }
 
   /** Order matters: what tasks need, then the networks and their acknowledgement, then the tasks. */
@@ -192,7 +208,7 @@ export class Worker {
     session: AgentSession,
   ): void {
     this.#dependencies.apply(changes, complete);
-    if (this.#updateTables(changes, complete)) session.send({ kind: 'acknowledge', sequence });
+    if (this.#updateTables(changes, complete)) this.#acknowledge(sequence, session);
     else this.#applyLater(sequence, session);
     for (const assignment of changes.tasks) this.#task(assignment);
     for (const taskId of changes.removedTasks) this.#remove(taskId);
@@ -222,11 +238,18 @@ export class Worker {
     }
   }
 
+  /** The manager may end what left the tables: nothing of this host talks to it any more. */
+  #acknowledge(sequence: number, session: AgentSession): void {
+    void this.#options.network.flowsForgotten().then(() => {
+      if (this.#session === session) session.send({ kind: 'acknowledge', sequence });
+    });
+  }
+
   /** The kernel refused: try again until it takes them or the session is another one. */
   #applyLater(sequence: number, session: AgentSession): void {
     this.#options.clock.after(RETRY_MS, () => {
       if (this.#session !== session) return;
-      if (this.#applyTables()) session.send({ kind: 'acknowledge', sequence });
+      if (this.#applyTables()) this.#acknowledge(sequence, session);
       else this.#applyLater(sequence, session);
     });
   }

@@ -50,6 +50,11 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
     );
   });
 
+  app.get('/networks/:id/check', async (request, reply) => {
+    const { id } = findNetwork(await freshView(context), pathParameter(request, 'id'));
+    return sendJson(reply, await context.cluster.checkNetwork(id));
+  });
+
   app.post('/networks/create', async (request, reply) => {
     const spec = jsonBody<NetworkSpec>(request);
     checkSpec(spec);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Command, MarkRule, SetElement, TableListing } from 'vxlan-netlink';
+import type { Command, MarkRule, SetElement, TableListing, TrackedConnection } from 'vxlan-netlink';
 import { assert } from '../../model/index.ts';
 import type {
   DesiredLink,
@@ -11,6 +11,7 @@ import type {
   ObservedLink,
   ObservedNamespace,
   Operation,
+  Ping,
   Route,
 } from './kernel.ts';
 
@@ -149,8 +150,16 @@ class FakeNamespace implements Namespace {
     throw new FakeRefusal('EOPNOTSUPP', 'there are no sockets in memory');
   }
 
-  forgetConnections(): number {
-    return 0;
+  ping(): Ping {
+    return { answer: (): string => 'answered', [Symbol.dispose]: (): void => undefined };
+  }
+
+  connections(): readonly TrackedConnection[] {
+    return [];
+  }
+
+  forgetConnection(): boolean {
+    return true;
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,4 @@
-import type { Command, Connection, MarkRule, TableListing } from 'vxlan-netlink';
+import type { Command, Connection, MarkRule, TableListing, TrackedConnection } from 'vxlan-netlink';
 
 /** The kernel's network half in the words that this package needs; `linux.ts` is the real one, `fake.ts` the tests'. */
 export interface Kernel {
@@ -31,8 +31,18 @@ export interface Namespace extends Disposable {
     address: string,
     port: number,
   ): { readonly fd: number; readonly port: number };
-  /** Returns how many tracked connections were forgotten. Milliseconds, where anything is tracked at all. */
-  forgetConnections(matches: (connection: Connection) => boolean): number;
+  /** Asks an address for an ICMP echo from this namespace. */
+  ping(address: string): Ping;
+  /** Tracked connections that match. Milliseconds, where anything is tracked at all. */
+  connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[];
+  /** Forgets one, microseconds; false when `keep` said so of what it is now. */
+  forgetConnection(tracked: TrackedConnection, keep?: (connection: Connection) => boolean): boolean;
+}
+
+/** One question under way. */
+export interface Ping extends Disposable {
+  /** `answered`, `waiting`, or an error code such as EHOSTUNREACH. */
+  answer(): string;
 }
 
 /** What a link should be. Links of kind `present` are made from the other end (veth) or by the kernel (lo). */
@@ -49,13 +59,12 @@ export type DesiredLink = {
 } & (
   | { readonly kind: 'bridge' | 'present' }
   | { readonly kind: 'veth'; readonly peer: DesiredPeer }
-  | { readonly kind: 'macvlan'; readonly parent: string; readonly underlay: Namespace }
   | {
       readonly kind: 'vxlan';
       readonly vni: number;
       readonly local: string;
       readonly port: number;
-      /** Namespace whose addresses the tunnel uses, and whose link carries a macvlan's frames. */
+      /** Namespace whose addresses the tunnel uses. */
       readonly underlay: Namespace;
     }
 );

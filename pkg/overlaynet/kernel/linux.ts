@@ -6,7 +6,7 @@ import {
   changeLink,
   createNamespace,
   deleteAddress,
-  deleteConnections,
+  deleteConnection,
   deleteFdbEntry,
   deleteLink,
   deleteNeighbour,
@@ -19,6 +19,7 @@ import {
   dumpRoutes,
   dumpRules,
   encodeTransaction,
+  findConnections,
   getLink,
   hasCode,
   type Route as LinkRoute,
@@ -32,6 +33,7 @@ import {
   newRoute,
   newRule,
   openBoundSocket,
+  PingSocket,
   parseAddress,
   parseFdbEntry,
   parseLink,
@@ -43,14 +45,16 @@ import {
   readGeneration,
   removeNamespace,
   type TableListing,
+  type TrackedConnection,
 } from 'vxlan-netlink';
-import { assert, must } from '../../model/index.ts';
+import { assert } from '../../model/index.ts';
 import type {
   DesiredLink,
   Kernel,
   Namespace,
   ObservedNamespace,
   Operation,
+  Ping,
   Route,
 } from './kernel.ts';
 
@@ -190,9 +194,20 @@ class LinuxNamespace implements Namespace {
     return this.#namespace.run(() => openBoundSocket(protocol, address, port));
   }
 
-  forgetConnections(matches: (connection: Connection) => boolean): number {
-    if (this.readSysctl('net/netfilter/nf_conntrack_count') === '0') return 0;
-    return deleteConnections(this.#nftables(), matches);
+  ping(address: string): Ping {
+    return this.#namespace.run(() => PingSocket.send(address));
+  }
+
+  connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[] {
+    if (this.readSysctl('net/netfilter/nf_conntrack_count') === '0') return [];
+    return findConnections(this.#nftables(), matches);
+  }
+
+  forgetConnection(
+    tracked: TrackedConnection,
+    keep?: (connection: Connection) => boolean,
+  ): boolean {
+    return deleteConnection(this.#nftables(), tracked, keep);
   }
 
   [Symbol.dispose](): void {
@@ -226,11 +241,6 @@ class LinuxNamespace implements Namespace {
       const { kind, vni, local, port } = link;
       using underlay = linux(link.underlay).route();
       underlay.request(newLink({ kind, name, mtu, mac, vni, local, port, namespaceFd: this.fd }));
-    } else if (link.kind === 'macvlan') {
-      using underlay = linux(link.underlay).route();
-      const [found] = underlay.request(getLink(link.parent));
-      const parent = parseLink(must(found, `link ${link.parent}`)).index;
-      underlay.request(newLink({ kind: 'macvlan', name, mtu, mac, parent, namespaceFd: this.fd }));
     } else {
       socket.request(newLink({ kind: 'bridge', name, mtu, mac }));
     }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dispatcher.proto.
  */
 export const file_dispatcher: GenFile = /*@__PURE__*/
-  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciKHAgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIAEIGCgRraW5kIjUKCFJlZ2lzdGVyEhgKEGRlc2NyaXB0aW9uX2pzb24YASABKAwSDwoHYWRkcmVzcxgCIAEoCSILCglIZWFydGJlYXQiHwoLQWNrbm93bGVkZ2USEAoIc2VxdWVuY2UYASABKAQiHgoEQXdheRIWCg5iYWNrX3dpdGhpbl9tcxgBIAEoDSIvCgZSZXBvcnQSDgoGbnVtYmVyGAEgASgEEhUKDXN0YXR1c2VzX2pzb24YAiABKAwiyQMKDk1hbmFnZXJNZXNzYWdlEi0KB3dlbGNvbWUYASABKAsyGi5tdXN0ZXIuZGlzcGF0Y2hlci5XZWxjb21lSAASLwoIcmVkaXJlY3QYAiABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5SZWRpcmVjdEgAEjUKC2Fzc2lnbm1lbnRzGAMgASgLMh4ubXVzdGVyLmRpc3BhdGNoZXIuQXNzaWdubWVudHNIABIvCghyZXBvcnRlZBgEIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlcG9ydGVkSAASLwoIbWFuYWdlcnMYBSABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5NYW5hZ2Vyc0gAEikKBWFsaXZlGAYgASgLMhgubXVzdGVyLmRpc3BhdGNoZXIuQWxpdmVIABI0Cgtsb2dfcmVxdWVzdBgHIAEoCzIdLm11c3Rlci5kaXNwYXRjaGVyLkxvZ1JlcXVlc3RIABIsCgdsb2dfZW5kGAggASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuTG9nRW5kSAASJwoEcm9sZRgJIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLlJvbGVIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCTJfCgpEaXNwYXRjaGVyElEKB1Nlc3Npb24SHy5tdXN0ZXIuZGlzcGF0Y2hlci5BZ2VudE1lc3NhZ2UaIS5tdXN0ZXIuZGlzcGF0Y2hlci5NYW5hZ2VyTWVzc2FnZSgBMAFiBnByb3RvMw");
+  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLFAgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIABI8Cg9uZXR3b3JrX2NoZWNrZWQYBiABKAsyIS5tdXN0ZXIuZGlzcGF0Y2hlci5OZXR3b3JrQ2hlY2tlZEgAQgYKBGtpbmQiNQoIUmVnaXN0ZXISGAoQZGVzY3JpcHRpb25fanNvbhgBIAEoDBIPCgdhZGRyZXNzGAIgASgJIgsKCUhlYXJ0YmVhdCIfCgtBY2tub3dsZWRnZRIQCghzZXF1ZW5jZRgBIAEoBCIeCgRBd2F5EhYKDmJhY2tfd2l0aGluX21zGAEgASgNIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCI0Cg5OZXR3b3JrQ2hlY2tlZBIOCgZudW1iZXIYASABKAQSEgoKY2hlY2tfanNvbhgCIAEoDCKDBAoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAEjgKDWNoZWNrX25ldHdvcmsYCiABKAsyHy5tdXN0ZXIuZGlzcGF0Y2hlci5DaGVja05ldHdvcmtIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIyCgxDaGVja05ldHdvcmsSDgoGbnVtYmVyGAEgASgEEhIKCm5ldHdvcmtfaWQYAiABKAkyXwoKRGlzcGF0Y2hlchJRCgdTZXNzaW9uEh8ubXVzdGVyLmRpc3BhdGNoZXIuQWdlbnRNZXNzYWdlGiEubXVzdGVyLmRpc3BhdGNoZXIuTWFuYWdlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message muster.dispatcher.AgentMessage
@@ -51,6 +51,12 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
      */
     value: Away;
     case: "away";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.NetworkChecked network_checked = 6;
+     */
+    value: NetworkChecked;
+    case: "networkChecked";
   } | { case: undefined; value?: undefined };
 };
 
@@ -169,6 +175,33 @@ export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
   messageDesc(file_dispatcher, 5);
 
 /**
+ * Answer to CheckNetwork of the same number.
+ *
+ * @generated from message muster.dispatcher.NetworkChecked
+ */
+export type NetworkChecked = Message<"muster.dispatcher.NetworkChecked"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Empty: the node has no table of that network.
+   *
+   * @generated from field: bytes check_json = 2;
+   */
+  checkJson: Uint8Array;
+};
+
+/**
+ * Describes the message muster.dispatcher.NetworkChecked.
+ * Use `create(NetworkCheckedSchema)` to create a new message.
+ * @public
+ */
+export const NetworkCheckedSchema: GenMessage<NetworkChecked> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 6);
+
+/**
  * @generated from message muster.dispatcher.ManagerMessage
  */
 export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
@@ -229,6 +262,12 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
      */
     value: Role;
     case: "role";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.CheckNetwork check_network = 10;
+     */
+    value: CheckNetwork;
+    case: "checkNetwork";
   } | { case: undefined; value?: undefined };
 };
 
@@ -238,7 +277,7 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
  * @public
  */
 export const ManagerMessageSchema: GenMessage<ManagerMessage> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 6);
+  messageDesc(file_dispatcher, 7);
 
 /**
  * @generated from message muster.dispatcher.Welcome
@@ -261,7 +300,7 @@ export type Welcome = Message<"muster.dispatcher.Welcome"> & {
  * @public
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 7);
+  messageDesc(file_dispatcher, 8);
 
 /**
  * This manager does not lead; the stream ends after it.
@@ -283,7 +322,7 @@ export type Redirect = Message<"muster.dispatcher.Redirect"> & {
  * @public
  */
 export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 8);
+  messageDesc(file_dispatcher, 9);
 
 /**
  * @generated from message muster.dispatcher.Assignments
@@ -313,7 +352,7 @@ export type Assignments = Message<"muster.dispatcher.Assignments"> & {
  * @public
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 9);
+  messageDesc(file_dispatcher, 10);
 
 /**
  * The statuses of the report are committed.
@@ -333,7 +372,7 @@ export type Reported = Message<"muster.dispatcher.Reported"> & {
  * @public
  */
 export const ReportedSchema: GenMessage<Reported> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 10);
+  messageDesc(file_dispatcher, 11);
 
 /**
  * @generated from message muster.dispatcher.Managers
@@ -351,7 +390,7 @@ export type Managers = Message<"muster.dispatcher.Managers"> & {
  * @public
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 11);
+  messageDesc(file_dispatcher, 12);
 
 /**
  * Answer to a heartbeat.
@@ -367,7 +406,7 @@ export type Alive = Message<"muster.dispatcher.Alive"> & {
  * @public
  */
 export const AliveSchema: GenMessage<Alive> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 12);
+  messageDesc(file_dispatcher, 13);
 
 /**
  * @generated from message muster.dispatcher.LogRequest
@@ -390,7 +429,7 @@ export type LogRequest = Message<"muster.dispatcher.LogRequest"> & {
  * @public
  */
 export const LogRequestSchema: GenMessage<LogRequest> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 13);
+  messageDesc(file_dispatcher, 14);
 
 /**
  * @generated from message muster.dispatcher.LogEnd
@@ -408,7 +447,7 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
  * @public
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 14);
+  messageDesc(file_dispatcher, 15);
 
 /**
  * What the cluster wants the node to be: "worker" or "manager". An agent whose certificate says otherwise renews it.
@@ -428,7 +467,32 @@ export type Role = Message<"muster.dispatcher.Role"> & {
  * @public
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 15);
+  messageDesc(file_dispatcher, 16);
+
+/**
+ * Look at the kernel, ask every address of the network from every container on it.
+ *
+ * @generated from message muster.dispatcher.CheckNetwork
+ */
+export type CheckNetwork = Message<"muster.dispatcher.CheckNetwork"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: string network_id = 2;
+   */
+  networkId: string;
+};
+
+/**
+ * Describes the message muster.dispatcher.CheckNetwork.
+ * Use `create(CheckNetworkSchema)` to create a new message.
+ * @public
+ */
+export const CheckNetworkSchema: GenMessage<CheckNetwork> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 17);
 
 /**
  * What an agent and the leading manager say to each other, over one stream for as long as both live.

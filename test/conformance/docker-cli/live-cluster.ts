@@ -6,6 +6,7 @@ import { newObjectId, systemRandom } from '../../../pkg/io/index.ts';
 import {
   DraftTables,
   type InstantMs,
+  type NetworkCheck,
   type NodeId,
   type Task,
   updateObject,
@@ -73,6 +74,10 @@ export class LiveCluster implements Disposable {
       demote: async (): Promise<void> => undefined,
       newJoinToken: newToken,
       explainTask: (view, id): object => explainTask(view, id, this.inner.now),
+      checkNetwork: async (networkId): Promise<NetworkCheck> => {
+        // There are no agents whose kernels could be looked at.
+        return { networkId, name: '', digest: '', nodes: [] };
+      },
       plan: (view, changes, serviceId): Promise<object> =>
         planChange(view, changes, { serviceId, now: this.inner.now }),
       explainService: (view, id): object => explainService(view, id, this.inner.now),

@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createNamespace, NetworkNamespace, removeNamespace } from './namespace.ts';
+import { PingSocket } from './ping-socket.ts';
+import { changeLink } from './route/link.ts';
+import { NetlinkSocket } from './socket.ts';
+
+let folder: string;
+const pin = (): string => join(folder, 'ns');
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ping-'));
+  createNamespace(pin());
+});
+
+afterEach(() => {
+  removeNamespace(pin());
+  rmSync(folder, { recursive: true });
+});
+
+test('an address answers once and for all, a way that is missing is named, questions are told apart', async () => {
+  using namespace = NetworkNamespace.open(pin());
+  using socket = namespace.run(() => NetlinkSocket.open('route'));
+  // The loopback link is always the first.
+  socket.request(changeLink(1, { up: true }));
+  const [one, two, lost] = namespace.run(() =>
+    ['127.0.0.1', '127.0.0.1', '192.0.2.1'].map((address) => PingSocket.send(address)),
+  );
+  if (!one || !two || !lost) throw new Error('three questions');
+  await expect.poll(() => [one.answer(), two.answer()]).toEqual(['answered', 'answered']);
+  expect([one.answer(), lost.answer(), lost.answer()]).toEqual([
+    'answered',
+    'ENETUNREACH',
+    'ENETUNREACH',
+  ]);
+  for (const ping of [one, two, lost]) ping[Symbol.dispose]();
+  one[Symbol.dispose]();
+});

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest';
+import type { Connection, TrackedConnection } from 'vxlan-netlink';
+import { type ForgetTarget, Forgetting } from './forget-connections.ts';
+import { FakeKernel } from './kernel/fake.ts';
+
+const OLD = '10.0.0.9';
+const UDP = 17;
+
+/** A namespace with these flows, told to whom it shows them. */
+function flowsOf(flows: Connection[], look: () => void = (): void => undefined): ForgetTarget {
+  const track = (connection: Connection): TrackedConnection => ({
+    connection,
+    original: Buffer.from(connection.source),
+    id: undefined,
+  });
+  const namespace = Object.assign(new FakeKernel().open(), {
+    connections: (matches: (connection: Connection) => boolean): readonly TrackedConnection[] => {
+      look();
+      return flows.filter(matches).map(track);
+    },
+    forgetConnection: (
+      { connection: { source } }: TrackedConnection,
+      keep: (connection: Connection) => boolean = (): boolean => false,
+    ): boolean => {
+      look();
+      const at = flows.findIndex((flow) => flow.source === source);
+      const now = flows[at];
+      if (now === undefined) return true;
+      if (keep(now)) return false;
+      flows.splice(at, 1);
+      return true;
+    },
+  });
+  return { namespace, isLive: true };
+}
+
+const flow = (source: string, sent: bigint, answered: bigint): Connection => ({
+  protocol: UDP,
+  source,
+  originalDestination: '10.0.0.2',
+  replySource: OLD,
+  packets: { sent, answered },
+});
+const removed = { removed: new Set([OLD]), gone: new Set<string>() };
+const fail = (error: unknown): void => {
+  throw error;
+};
+
+test('a flow whose answer is on the way goes once it was answered', async () => {
+  const flows = [flow('waits', 3n, 2n), flow('idle', 2n, 2n), flow('mute', 5n, 0n)];
+  let looks = 0;
+  const target = flowsOf(flows, () => {
+    looks += 1;
+    if (looks === 7) flows.splice(0, 1, flow('waits', 3n, 3n));
+    if (looks > 4 && looks < 7) expect(flows.map(({ source }) => source)).toEqual(['waits']);
+  });
+  const forgetting = new Forgetting(fail);
+  forgetting.begin([target], removed);
+  await forgetting.done;
+  expect(flows).toEqual([]);
+  expect(looks).toBe(7);
+});
+
+test('one that is never all answered goes in the end, and so does what the dead held', async () => {
+  const flows = [flow('waits', 3n, 2n)];
+  const dead = [flow('waits', 3n, 2n)];
+  const forgetting = new Forgetting(fail);
+  forgetting.begin([flowsOf(flows)], removed);
+  forgetting.begin([flowsOf(dead)], { removed: new Set<string>(), gone: new Set([OLD]) });
+  await forgetting.done;
+  expect([flows, dead]).toEqual([[], []]);
+});
+
+test('a namespace that fails is reported and keeps nobody else', async () => {
+  const flows = [flow('idle', 2n, 2n)];
+  const broken = flowsOf([], () => {
+    throw new Error('kernel says no');
+  });
+  const reports: unknown[] = [];
+  const forgetting = new Forgetting((error) => reports.push(error));
+  forgetting.begin([broken, flowsOf(flows)], removed);
+  await forgetting.done;
+  expect(flows).toEqual([]);
+  expect(reports).toEqual([new Error('kernel says no')]);
+});
