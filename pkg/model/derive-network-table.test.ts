@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { DecideCluster, webSpec } from '../../test/sim/decide-cluster.ts';
+import { deriveNetworkTable } from './derive-network-table.ts';
+import { must } from './invariant.ts';
+
+test('what labels of a service wish for is in the tables of its networks, the mesh in the ingress table alone', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const ingress = cluster.tables.byName('network', 'ingress');
+  const app = cluster.addNetwork({ Name: 'app', Driver: 'overlay' });
+  const image = { Image: 'nginx:1', Labels: { 'muster.network.weight': '3' } };
+  cluster.createService(
+    webSpec({
+      Labels: {
+        'muster.network.affinity': 'client',
+        'muster.network.allow-from': 'api',
+        'muster.network.mesh-prefer': 'local',
+      },
+      TaskTemplate: { ContainerSpec: image, Networks: [{ Target: app.id }] },
+      EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 8080 }] },
+    }),
+  );
+  cluster.converge();
+  const [inApp, inMesh] = [app, must(ingress, 'the mesh')].map(({ id }) =>
+    deriveNetworkTable(cluster.tables, id),
+  );
+  expect(inApp?.services).toMatchObject([{ affinity: 'client', allowFrom: ['api'] }]);
+  expect(inApp?.services[0]?.mesh).toBeUndefined();
+  expect(inMesh?.services).toMatchObject([{ affinity: 'client', mesh: { preferLocal: true } }]);
+  expect(inMesh?.services[0]?.allowFrom).toBeUndefined();
+  expect(inApp?.endpoints.map(({ weight, state }) => ({ weight, state }))).toEqual(
+    Array.from({ length: 3 }, () => ({ weight: 3, state: 'in-service' })),
+  );
+});
