@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Manager, names, TestCluster, until, write } from './testing/cluster.ts';
@@ -67,4 +67,20 @@ test('outcomes of requests survive in snapshots, so a late copy is still recogni
   await attempt;
   await until(() => names(late.store).length === names(leader.store).length);
   expect(names(late.store)).toEqual(names(leader.store));
+});
+
+test('a large snapshot is repeated only when as much was logged since', async () => {
+  await using cluster = await TestCluster.of(1, { snapshotEntries: 5 });
+  const manager = cluster.get(1);
+  const newest = (): string => snapshotFiles(manager).at(-1) ?? '';
+  const bytes = (): number =>
+    newest() === '' ? 0 : statSync(join(manager.directory, 'snap', newest())).size;
+  const large = 'x'.repeat(1024 * 1024);
+  let written = 0;
+  while (bytes() <= 4 * 1024 * 1024) await write(manager.store, `large${written++}`, large);
+  const before = newest();
+  for (let at = 0; at < 30; at++) await write(manager.store, `small${at}`);
+  expect(newest()).toBe(before);
+  while (newest() === before) await write(manager.store, `large${written++}`, large);
+  await manager.store.stop();
 });

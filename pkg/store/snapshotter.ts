@@ -12,6 +12,8 @@ export interface SnapshotterOptions {
 }
 
 const PAUSE_SHARE = 20;
+/** A snapshot up to this size is written in a moment. */
+const SMALL_BYTES = 4 * 1024 * 1024;
 
 /** Takes a snapshot of this member's own state when the log grew enough, and lets go of what it covers. */
 export class Snapshotter {
@@ -19,7 +21,10 @@ export class Snapshotter {
   #index: number;
   /** The one before: its file and the log behind it are the fallback. */
   #previousIndex = 0;
+  /** Of the log since the newest snapshot. */
   #bytes: number;
+  /** Of the newest snapshot taken here. */
+  #size = 0;
   #running: Promise<void> | undefined;
   /** One failed: the next attempt only behind this entry. */
   #pausedTo = 0;
@@ -37,7 +42,10 @@ export class Snapshotter {
     const { index } = recovered.machine.view;
     if (index < this.#pausedTo) return;
     const entries = index - this.#index;
-    if (entries >= tuning.snapshotEntries || this.#bytes >= tuning.snapshotBytes) this.take();
+    // A large one only when as much was logged: otherwise a large store would write itself again and again.
+    const worthIt = this.#size <= SMALL_BYTES || this.#bytes >= this.#size;
+    const due = entries >= tuning.snapshotEntries && worthIt;
+    if (due || this.#bytes >= tuning.snapshotBytes) this.take();
   }
 
   /** A snapshot of the leader is in force. */
@@ -71,7 +79,7 @@ export class Snapshotter {
     const point = { index, term: storage.term(index), confState: replica().confState };
     const parts = machine.snapshot();
     this.#bytes = 0;
-    await snapshots.write(point, parts);
+    await snapshots.write(point, this.#measured(parts));
     await replica().writer.flush({ index, term: point.term, installed: false });
     try {
       storage.note(point);
@@ -84,6 +92,14 @@ export class Snapshotter {
     await wal.release(this.#previousIndex);
     await snapshots.prune(index);
     logger.debug('log snapshot taken', { index });
+  }
+
+  *#measured(parts: Iterable<Uint8Array>): Iterable<Uint8Array> {
+    this.#size = 0;
+    for (const part of parts) {
+      this.#size += part.length;
+      yield part;
+    }
   }
 
   #covers(index: number): void {
