@@ -71,8 +71,10 @@ function transport(clock: Clock = systemClock): {
   return { transport: made, lost, received };
 }
 
-/** A manager that takes connections and says nothing until it is told to. */
-async function mute(): Promise<{ readonly address: string; readonly accepted: TLSSocket[] }> {
+/** A manager that takes connections and says nothing by itself. */
+async function mute(
+  onConnection: (socket: TLSSocket) => void = (): void => undefined,
+): Promise<{ readonly address: string; readonly accepted: TLSSocket[] }> {
   const accepted: TLSSocket[] = [];
   const { rootPem, certificatePem, keyPem } = manager;
   const server = createServer({
@@ -84,6 +86,7 @@ async function mute(): Promise<{ readonly address: string; readonly accepted: TL
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
     accepted.push(socket);
+    onConnection(socket);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -99,11 +102,16 @@ async function mute(): Promise<{ readonly address: string; readonly accepted: TL
 /** A clock whose seconds pass when the test says so: they are the time between two pings. */
 class PingClock implements Clock {
   #due: (() => void)[] = [];
+  /** Of the timers that are not pings. */
+  readonly delaysMs: number[] = [];
   readonly now = systemClock.now;
   readonly monotonicMs = systemClock.monotonicMs;
 
   after(delayMs: number, action: () => void): ReturnType<Clock['after']> {
-    if (delayMs !== PING_MS) return systemClock.after(delayMs, action);
+    if (delayMs !== PING_MS) {
+      this.delaysMs.push(delayMs);
+      return systemClock.after(delayMs, action);
+    }
     const mine = (): void => action();
     this.#due.push(mine);
     const cancel = (): void => {
@@ -130,11 +138,11 @@ async function connected(
 }
 
 describe('raft link', () => {
-  it('gives up a peer that left four pings without an answer', async () => {
+  it('gives up a peer that left three pings without an answer', async () => {
     const clock = new PingClock();
     const { transport: own, lost } = transport(clock);
     await connected(own, await mute());
-    for (let ping = 0; ping < 4; ping += 1) clock.second();
+    for (let ping = 0; ping < 3; ping += 1) clock.second();
     expect(lost).toEqual([]);
     clock.second();
     await vi.waitFor(() => expect(lost).toEqual([2]), 20_000);
@@ -150,6 +158,17 @@ describe('raft link', () => {
       await new Promise<void>((resolve) => socket.write(EMPTY_FRAME, () => resolve()));
     }
     expect(lost).toEqual([]);
+  });
+
+  it('waits longer and longer for a peer that refuses it after the handshake', async () => {
+    const clock = new PingClock();
+    const { transport: own } = transport(clock);
+    const peer = await mute((socket) => socket.destroy());
+    await vi.waitFor(() => {
+      own.send({ raftId: 2, address: peer.address }, Buffer.from('hello'));
+      // The first wait is 50 ms, half as much more at most.
+      expect(Math.max(...clock.delaysMs)).toBeGreaterThan(75);
+    }, 20_000);
   });
 
   it('holds a bounded amount for a peer that does not read', async () => {

@@ -20,7 +20,7 @@ const SOCKET_BYTES_MAX = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 1_000;
 const PING_MS = 1_000;
 /** So many pings without any answer, and the other side is gone: long enough for a manager that is busy. */
-const SILENT_PINGS_MAX = 4;
+const SILENT_PINGS_MAX = 3;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 300;
 
@@ -101,14 +101,16 @@ export class RaftLink {
     }
     this.#timer?.cancel();
     this.#state = 'open';
-    this.#backoffMs = BACKOFF_FIRST_MS;
     this.#silentPings = 0;
     socket.on('data', () => {
+      // Until now it may only have been about to refuse us: that shows after the handshake.
+      this.#backoffMs = BACKOFF_FIRST_MS;
       this.#silentPings = 0;
     });
     socket.on('drain', () => this.#flush());
     this.#ping();
     writeFrame(socket, encodeSender(this.#options.raftId));
+    socket.write(EMPTY_FRAME);
     this.#flush();
   }
 
