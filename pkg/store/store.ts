@@ -169,7 +169,8 @@ class LocalStore implements Store {
     const tick = (): void => {
       if (this.#running === undefined) return;
       this.#running.timer = clock.after(this.#tuning.tickMs, tick);
-      this.#tick();
+      // This process may not have run for a while: what waits in its sockets is read before time counts.
+      setImmediate(() => this.#tick());
     };
     this.#running.timer = clock.after(this.#tuning.tickMs, tick);
   }
