@@ -5,6 +5,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http';
 import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ClusterError, type ErrorKind, errorMessage } from '../model/index.ts';
 import type { DockerJson } from './engine.ts';
@@ -23,12 +24,16 @@ const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'up
 
 /** An idle connection is given up here before the manager gives it up (`KEEP_ALIVE_MS`), so that no request meets its end. */
 const IDLE_MS = 30_000;
+/** A manager that ended is started again by its agent: that is worth waiting for, before a client is told. */
+const RETURN_MS = 20_000;
+const RETRY_MS = 100;
 
 /** The manager process of this host, reached through its unix socket. */
 export class ManagerClient {
   readonly #socketPath: () => string | undefined;
   readonly #node: NodeControl;
   readonly #agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
+  #closed = false;
 
   constructor(socketPath: () => string | undefined, node: NodeControl) {
     this.#socketPath = socketPath;
@@ -41,11 +46,13 @@ export class ManagerClient {
   }
 
   close(): void {
+    this.#closed = true;
     this.#agent.destroy();
   }
 
   /**
-   * Hands the request to the manager and streams its answer back. The body must not have been parsed. `explain` may
+   * Hands the request to the manager, also to one that is being started anew, and streams its answer back. The body must
+   * not have been parsed. `explain` may
    * have a better error than the manager's `not found`; it is asked about writes only.
    */
   async forward(
@@ -61,6 +68,7 @@ export class ManagerClient {
         headers: passedOn(request.headers),
       },
       body,
+      RETURN_MS,
     );
     if (answer.statusCode === 404 && request.method === 'POST') {
       const message = messageOf(await textOf(answer));
@@ -107,20 +115,63 @@ export class ManagerClient {
     throw new ClusterError('unavailable', text);
   }
 
-  #call(
-    call: { readonly method: string; readonly path: string; readonly headers: OutgoingHttpHeaders },
+  /**
+   * Asks again for some time while the manager is started anew: what never reached it, and what changes nothing.
+   * @throws ClusterError unavailable when it does not come back, or when a write that reached it was not answered
+   */
+  async #call(
+    call: ManagerCall,
+    body: Readable | Buffer | undefined,
+    patienceMs = 0,
+  ): Promise<IncomingMessage> {
+    const giveUp = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return await this.#once(this.#target(), call, body);
+      } catch (error) {
+        const again = error instanceof Unanswered && (!error.reached || call.method === 'GET');
+        if (!again || this.#closed || performance.now() >= giveUp) throw error;
+      }
+      await pause(RETRY_MS);
+    }
+  }
+
+  #once(
+    socketPath: string,
+    call: ManagerCall,
     body: Readable | Buffer | undefined,
   ): Promise<IncomingMessage> {
-    const socketPath = this.#target();
     return new Promise((resolve, reject) => {
+      let reached = false;
       const request = httpRequest({ ...call, socketPath, agent: this.#agent }, resolve);
-      request.on('error', (cause) => {
-        const text = `the manager of this host does not answer: ${errorMessage(cause)}`;
-        reject(new ClusterError('unavailable', text, { cause }));
+      const send = (): void => {
+        reached = true;
+        if (body instanceof Readable) body.pipe(request);
+        else request.end(body);
+      };
+      request.on('socket', (socket) => {
+        if (socket.connecting) socket.once('connect', send);
+        else send();
       });
-      if (body instanceof Readable) body.pipe(request);
-      else request.end(body);
+      request.on('error', (cause) => reject(new Unanswered(reached, cause)));
     });
+  }
+}
+
+interface ManagerCall {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: OutgoingHttpHeaders;
+}
+
+class Unanswered extends ClusterError {
+  /** It may have read the request. */
+  readonly reached: boolean;
+
+  constructor(reached: boolean, cause: Error) {
+    const text = `the manager of this host does not answer: ${errorMessage(cause)}`;
+    super('unavailable', text, { cause });
+    this.reached = reached;
   }
 }
 

@@ -29,6 +29,8 @@ test('the leader is killed: writes go on within seconds and what was written is 
   const survivor = ['h1', 'h2', 'h3'].find((host) => host !== leader) ?? '';
   await cluster.api(survivor, 'POST', '/configs/create', { Name: 'before', Data: 'eA==' });
   await cluster.host(leader).kill('manager');
+  // Who asks the host of the dead manager is answered by the one that takes its place.
+  const onItsHost = cluster.docker(leader, 'service', 'ls');
   const begun = performance.now();
   await eventually('a write', async () => {
     await cluster.api(survivor, 'POST', '/configs/create', { Name: 'after', Data: 'eA==' });
@@ -38,6 +40,7 @@ test('the leader is killed: writes go on within seconds and what was written is 
   expect(await cluster.ctl(survivor, 'config', 'ls')).toMatch(
     /before[\s\S]*after|after[\s\S]*before/,
   );
+  expect(await onItsHost).toContain('web');
   await eventually(`the manager of ${leader} to be back`, async () => {
     const nodes = await cluster.nodes(survivor);
     return nodes.filter((node) => node.ManagerStatus?.Reachability === 'reachable').length === 3;
