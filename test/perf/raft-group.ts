@@ -1,4 +1,4 @@
-/** Three stores in three processes, talking TLS and gRPC over the loopback as managers do. */
+/** Three stores in three processes, talking over TLS on the loopback as managers do. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import {
