@@ -86,6 +86,18 @@ describe('exec', () => {
     await host.runtime.delete(id, { force: true });
   });
 
+  it('delivers its output also when the stdin is closed after it ended', async () => {
+    const id = await host.running('echo ready; sleep 100');
+    const handle = await host.runtime.exec(id, { execId: 'short', args: ['echo', 'hi'] });
+    // This process is busy, and reads nothing, until the exec has ended.
+    const busyUntil = performance.now() + 500;
+    while (performance.now() < busyUntil);
+    handle.stdin.end();
+    expect(await text(handle.stdout)).toBe('hi\n');
+    expect(await handle.wait()).toMatchObject({ code: 0 });
+    await host.runtime.delete(id, { force: true });
+  });
+
   it('delivers all of a large output to a slow reader', async () => {
     const id = await host.running('echo ready; sleep 100');
     const handle = await host.runtime.exec(id, {

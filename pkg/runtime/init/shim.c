@@ -19,7 +19,7 @@
 
 /* A frame is Docker's: type, three zero bytes, length big endian, payload. Types 1 and 2 are stdout and stderr. */
 enum { CLIENTS = 64, FRAME_MAX = 8192, OUT_ROOM = 384 << 10, READ_MAX = 16 << 10, LINE_MAX = 16 << 10 };
-/* Patience after the end: with clients that hold back output still in the pipes, with clients that are behind. */
+/* Patience after the end: with clients that hold back output still in the pipes, or do not hang up; with clients that are behind. */
 static const uint64_t DRAIN_NS = 10 * 1000000000ull, LINGER_NS = 600 * 1000000000ull;
 
 struct client {
@@ -351,10 +351,12 @@ void shim_serve(const struct shim *s, int listener) {
   S.out[0] = S.out[1] = S.pidfd = -1;
   for (int i = 0; i < CLIENTS; i++)
     if (clients[i]) frame(i, 'x', "", 0);
+  uint64_t hang_up = now_ns() + DRAIN_NS;
   deadline = now_ns() + LINGER_NS;
   for (bool waiting = true; waiting && now_ns() < deadline;) {
     waiting = false;
-    for (int i = 0; i < CLIENTS; i++) waiting |= clients[i] && clients[i]->out_len;
+    /* A client that writes to a closed connection loses what it has not read yet: it hangs up first. */
+    for (int i = 0; i < CLIENTS; i++) waiting |= clients[i] && (clients[i]->out_len || now_ns() < hang_up);
     if (waiting) wait_events(-1, 100);
   }
   _exit(0);
