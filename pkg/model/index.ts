@@ -166,6 +166,7 @@ export {
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
 export { refuseDriver, unsupported } from './validate-network.ts';
 export {
+  refuseOverlap,
   validateConfigSpec,
   validateIpamConfig,
   validateNetworkSpec,

@@ -1,4 +1,10 @@
-import { INGRESS_NETWORK_NAME, type IpamConfig, type NetworkSpec } from './network.ts';
+import { ClusterError } from './error.ts';
+import {
+  INGRESS_NETWORK_NAME,
+  type IpamConfig,
+  type Network,
+  type NetworkSpec,
+} from './network.ts';
 import type { ConfigSpec, SecretSpec } from './secret.ts';
 import { refuseUnsupportedNetwork } from './validate-network.ts';
 import { refuse } from './validate-refuse.ts';
@@ -89,6 +95,29 @@ function validateInSubnet(subnet: string, what: string, address: string): void {
   if (!isAddress(address)) refuse(`IPAMConfig: invalid ${what} address ${address}`);
   if (!contains(subnet, `${address}/32`)) {
     refuse(`IPAMConfig: ${what} ${address} is not in subnet ${subnet}`);
+  }
+}
+
+/**
+ * Refuses a subnet that another cluster network has or waits for: nothing could be allocated, and services would wait for
+ * ever without a word. @throws ClusterError in Docker's words
+ */
+export function refuseOverlap(networks: Iterable<Network>, spec: NetworkSpec): void {
+  const others = [...networks].flatMap(({ spec: other, subnets }) => {
+    const asked = (other.IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet || []);
+    const given = subnets.map(({ subnet }) => subnet);
+    return (given.length > 0 ? given : asked).map((subnet) => ({ subnet, name: other.Name }));
+  });
+  for (const { Subnet: subnet } of spec.IPAM?.Config ?? []) {
+    if (!subnet) continue;
+    const found = others.find(
+      (one) => contains(one.subnet, subnet) || contains(subnet, one.subnet),
+    );
+    if (found) {
+      const text = `Pool overlaps with other one on this address space: ${subnet} with ${found.subnet} of network ${found.name}`;
+      throw new ClusterError('forbidden', text);
+    }
+    others.push({ subnet, name: spec.Name });
   }
 }
 

@@ -1,7 +1,13 @@
 import { expect, test } from 'vitest';
 import { ClusterError } from './error.ts';
+import type { Network, NetworkSpec } from './network.ts';
 import type { ServiceSpec, TaskTemplateSpec } from './service-spec.ts';
-import { validateConfigSpec, validateNetworkSpec, validateSecretSpec } from './validate-object.ts';
+import {
+  refuseOverlap,
+  validateConfigSpec,
+  validateNetworkSpec,
+  validateSecretSpec,
+} from './validate-object.ts';
 import { validateServiceSpec } from './validate-service.ts';
 
 const good: ServiceSpec = {
@@ -168,4 +174,24 @@ test('a network needs a usable name, driver and subnet', () => {
   expect(ipam('10.9.0.0/24', '10.9.0.1')).toBe('accepted');
   expect(ipam('10.9.0.0/33')).toMatch(/invalid subnet/);
   expect(ipam('10.9.0.0/24', '10.8.0.1')).toMatch(/not in subnet/);
+});
+
+test('a subnet that another network has, or waits for, is refused', () => {
+  const specOf = (...subnets: readonly string[]): NetworkSpec => ({
+    Name: 'new',
+    IPAM: { Config: subnets.map((Subnet) => ({ Subnet })) },
+  });
+  const has = { subnets: [{ subnet: '10.5.0.0/20' }], spec: { Name: 'old' } };
+  const waits = { subnets: [], spec: { ...specOf('10.6.0.0/16'), Name: 'young' } };
+  const check = (spec: NetworkSpec) => (): void =>
+    refuseOverlap([has, waits] as unknown as Network[], spec);
+  const overlap = 'Pool overlaps with other one on this address space: ';
+  expect(check(specOf('10.5.8.0/24'))).toThrow(
+    `${overlap}10.5.8.0/24 with 10.5.0.0/20 of network old`,
+  );
+  expect(check(specOf('10.0.0.0/8'))).toThrow(`${overlap}10.0.0.0/8 with 10.5.0.0/20`);
+  expect(check(specOf('10.6.9.0/24'))).toThrow('of network young');
+  expect(check(specOf('10.7.0.0/24', '10.7.0.128/25'))).toThrow('of network new');
+  expect(check(specOf('10.5.16.0/20', '10.7.0.0/24'))).not.toThrow();
+  expect(check({ Name: 'new' })).not.toThrow();
 });

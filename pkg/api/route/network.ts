@@ -9,6 +9,7 @@ import {
   type NetworkSpec,
   NODE_LOCAL_NETWORKS,
   networkTargets,
+  refuseOverlap,
   removeObject,
   updateObject,
   VERSION_NONE,
@@ -61,6 +62,7 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
     const id = newObjectId(context.random) as NetworkId;
     await transact(context, (draft) => {
       if (draft.byName('network', spec.Name)) throw nameConflict('network', spec.Name);
+      refuseOverlap(draft.list('network'), spec);
       const now = context.cluster.store.now();
       const network: Network = {
         id,
