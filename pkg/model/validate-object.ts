@@ -103,7 +103,9 @@ function validateInSubnet(subnet: string, what: string, address: string): void {
  * ever without a word. @throws ClusterError in Docker's words
  */
 export function refuseOverlap(networks: Iterable<Network>, spec: NetworkSpec): void {
-  const others = [...networks].flatMap(({ spec: other, subnets }) => {
+  const others = [...networks].flatMap(({ spec: other, subnets, removing }) => {
+    // Its subnet is free in a moment, and is waited for.
+    if (removing) return [];
     const asked = (other.IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet || []);
     const given = subnets.map(({ subnet }) => subnet);
     return (given.length > 0 ? given : asked).map((subnet) => ({ subnet, name: other.Name }));

@@ -61,6 +61,17 @@ test('verbose inspect names the services and tasks on a network', async () => {
   await docker.run(['network', 'rm', 'app']);
 });
 
+test('a subnet that another network of the cluster has is refused', async () => {
+  const { docker } = setup;
+  const create = ['network', 'create', '-d', 'overlay', '--subnet'];
+  await docker.run([...create, '10.11.0.0/16', 'wide']);
+  const refused = await docker.try([...create, '10.11.5.0/24', 'narrow']);
+  expect(refused.stderr).toContain('Pool overlaps with other one on this address space');
+  await docker.run(['network', 'rm', 'wide']);
+  await docker.run([...create, '10.11.5.0/24', 'narrow']);
+  await docker.run(['network', 'rm', 'narrow']);
+});
+
 test('two networks of one name are refused', async () => {
   const { docker } = setup;
   await docker.run(['network', 'create', '-d', 'overlay', 'twice']);
