@@ -12,7 +12,9 @@ export type RegisterInput =
       readonly name: string;
       readonly expected: string;
       readonly text: string;
-    };
+    }
+  /** Whatever the text is. */
+  | { readonly kind: 'remove'; readonly name: string };
 
 export type RegisterOutput =
   | { readonly kind: 'done' }
@@ -27,6 +29,7 @@ type State = string | undefined;
 function effect(state: State, input: RegisterInput): State | typeof refused {
   if (input.kind === 'create') return state === undefined ? input.text : refused;
   if (input.kind === 'swap') return state === input.expected ? input.text : refused;
+  if (input.kind === 'remove') return state === undefined ? refused : undefined;
   return state;
 }
 
@@ -40,7 +43,7 @@ export const namedRegister: Model<State, RegisterInput, RegisterOutput> = {
       case 'done':
         return input.kind === 'read' && output ? refused : after;
       case 'refused':
-        return input.kind !== 'read' && after === refused ? state : refused;
+        return after === refused && input.kind !== 'remove' ? state : refused;
       case 'found':
         return input.kind === 'read' && state === output.text ? state : refused;
       case 'absent':

@@ -5,18 +5,19 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { MUTANTS as RAFT } from './raft/mutants.ts';
+import { MUTANTS as STORE } from './store/mutants.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 test('every bug can still be planted: its text is there once', () => {
-  for (const { name, file, find, replace } of RAFT) {
+  for (const { name, file, find, replace } of [...RAFT, ...STORE]) {
     const pieces = readFileSync(`${root}${file}`, 'utf8').split(find);
     expect(pieces.length, `"${name}" in ${file}`).toBe(2);
     expect(replace).not.toBe(find);
   }
 });
 
-test.each(['raft'])('the simulation of %s finds planted bugs', async (subject) => {
+test.each(['raft', 'store'])('the simulation of %s finds planted bugs', async (subject) => {
   const script = ['--conditions=source', 'test/sim/mutate.ts', subject, '--easy', '--seeds', '60'];
   const run = promisify(execFile)('node_modules/.bin/tsx', script, { cwd: root });
   const { stdout } = await run.catch((error: { stdout: string }) => error);

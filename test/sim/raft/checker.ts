@@ -50,8 +50,8 @@ export class Checker {
     this.#seen.delete(id);
   }
 
-  /** Looks at a node after it did something. */
-  observe(status: Status, disk: Disk): void {
+  /** Looks at a node after it did something. `queued`: entries of its log that wait to be written. */
+  observe(status: Status, disk: Disk, queued: () => readonly Entry[]): void {
     const before = this.#seen.get(status.id);
     const { term, commit, applied, raftState } = status;
     this.#require(applied <= commit, `${status.id} applied ${applied}, committed is ${commit}`);
@@ -64,7 +64,7 @@ export class Checker {
         this.#mayCampaign(status, disk);
       }
     }
-    if (raftState === 'StateLeader') this.#leads(status, disk);
+    if (raftState === 'StateLeader') this.#leads(status, disk, queued);
   }
 
   /** Entries are written to the log of some node, each behind the one before. */
@@ -200,7 +200,7 @@ export class Checker {
     if (index > 1) this.#same(this.#committedTerm, index, term, `snapshot at ${index}`);
   }
 
-  #leads(status: Status, disk: Disk): void {
+  #leads(status: Status, disk: Disk, queued: () => readonly Entry[]): void {
     const { id, term } = status;
     if (!this.#leaderOf.has(term)) {
       this.counts.leaders++;
@@ -209,7 +209,9 @@ export class Checker {
       for (let i = this.committed; i >= disk.view.firstIndex(); i--) {
         // An election may end after a later one has led to commits.
         const later = (this.#committedIn.get(i) ?? term) >= term;
-        const has = later || holds(disk.view, i, this.#committedTerm.get(i) ?? 0);
+        const entryTerm = this.#committedTerm.get(i) ?? 0;
+        const inMemory = queued().findLast((entry) => entry.index === i)?.term === entryTerm;
+        const has = later || inMemory || holds(disk.view, i, entryTerm);
         this.#require(has, `leader ${id} of term ${term} lacks committed entry ${i}`);
       }
     }

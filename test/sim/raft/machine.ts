@@ -1,6 +1,9 @@
 import type { Entry, Index, Snapshot } from 'raft-js';
 import type { RegisterInput, RegisterOutput } from '../../linearizable/named-register.ts';
 
+/** What goes through the log. */
+export type Write = Extract<RegisterInput, { readonly text: string }>;
+
 interface State {
   readonly hash: number;
   readonly texts: readonly (readonly [string, string])[];
@@ -41,28 +44,25 @@ export class Machine {
     this.#texts = new Map(state.texts);
   }
 
-  #take(input: RegisterInput): RegisterOutput {
+  #take(input: Write): RegisterOutput {
     const present = this.#texts.get(input.name);
     if (input.kind === 'create' && present !== undefined) return { kind: 'refused' };
     if (input.kind === 'swap' && present === undefined) return { kind: 'absent' };
     if (input.kind === 'swap' && present !== input.expected) return { kind: 'refused' };
-    if (input.kind !== 'read') this.#texts.set(input.name, input.text);
+    this.#texts.set(input.name, input.text);
     return { kind: 'done' };
   }
 }
 
 /** Short, because the limits of the core are drawn for entries of a few bytes. */
-export function encodeCall(
-  call: number,
-  input: Exclude<RegisterInput, { kind: 'read' }>,
-): Uint8Array {
+export function encodeCall(call: number, input: Write): Uint8Array {
   const expected = input.kind === 'swap' ? input.expected : '';
   return new TextEncoder().encode([call, input.name, expected, input.text].join(' '));
 }
 
-function decodeCall(data: Uint8Array): { call: number; input: RegisterInput } {
+function decodeCall(data: Uint8Array): { call: number; input: Write } {
   const [call, name = '', expected = '', text = ''] = new TextDecoder().decode(data).split(' ');
-  const input: RegisterInput =
+  const input: Write =
     expected === '' ? { kind: 'create', name, text } : { kind: 'swap', name, expected, text };
   return { call: Number(call), input };
 }

@@ -118,7 +118,7 @@ export class Member implements Endpoint {
       if (!EXPECTED.some((code) => hasCode(error, code))) throw error;
       taken = false;
     }
-    this.#world.checker.observe(node.status(), this.disk);
+    this.#world.checker.observe(node.status(), this.disk, () => this.#queued());
     this.#work();
     return taken;
   }
@@ -179,7 +179,7 @@ export class Member implements Endpoint {
     this.#send(ready.messages);
     this.#apply(ready.committedEntries);
     node.advance(ready);
-    this.#world.checker.observe(node.status(), this.disk);
+    this.#world.checker.observe(node.status(), this.disk, () => this.#queued());
     return true;
   }
 
@@ -280,6 +280,10 @@ export class Member implements Endpoint {
       if (read.index <= index) read.answer(this.machine.read(read.name), index);
     }
     this.#confirmed = this.#confirmed.filter((read) => read.index > index);
+  }
+
+  #queued(): readonly Entry[] {
+    return this.#appendWork.flatMap((m) => m.entries ?? []);
   }
 
   #queueAppend(m: Message): void {

@@ -3,7 +3,9 @@ import {
   type Config,
   type ConfigId,
   createObject,
+  type DraftTables,
   type InstantMs,
+  removeObject,
   updateObject,
   VERSION_NONE,
 } from '../../../pkg/model/index.ts';
@@ -18,6 +20,8 @@ export interface Access {
   readonly store: Store;
   /** Never rejects. */
   readonly ended: Promise<void>;
+  /** A client was told that its write is in entry `index`. */
+  acknowledged(index: number): void;
 }
 
 const GONE = Symbol('gone');
@@ -33,7 +37,7 @@ export async function operate(
   const { input, patienceMs } = call;
   const open = history.call(client, input);
   try {
-    const asked = act(access.store, input, patienceMs);
+    const asked = act(access, input, patienceMs);
     const output = await Promise.race([asked, access.ended.then((): typeof GONE => GONE)]);
     asked.catch(() => undefined);
     if (output === GONE) return undefined;
@@ -47,28 +51,47 @@ export async function operate(
   }
 }
 
-async function act(store: Store, input: RegisterInput, timeoutMs: number): Promise<RegisterOutput> {
+async function act(
+  access: Access,
+  input: RegisterInput,
+  timeoutMs: number,
+): Promise<RegisterOutput> {
+  const { store } = access;
   const { name } = input;
   switch (input.kind) {
     case 'read': {
       const found = (await store.barrier()).byName('config', name);
       return found ? { kind: 'found', text: found.spec.Data ?? '' } : { kind: 'absent' };
     }
-    case 'create':
-      await store.update((draft) => draft.add(createObject('config', configOf(name, input.text))), {
-        timeoutMs,
-      });
+    case 'create': {
+      const work = (draft: DraftTables): unknown =>
+        draft.add(createObject('config', configOf(name, input.text)));
+      // Without asking first it might be refused for the sake of one that is gone.
+      const { index } = await store.update(work, { linearizable: true, timeoutMs });
+      access.acknowledged(index);
       return { kind: 'done' };
+    }
     case 'swap': {
       const { expected, text } = input;
       const options = { linearizable: true, timeoutMs };
-      const { value } = await store.update((draft): boolean => {
+      const { value, index } = await store.update((draft): boolean => {
         const present = draft.byName('config', name);
         if (present === undefined) return false;
         if (present.spec.Data !== expected) throw new Stale();
         draft.add(updateObject('config', { ...present, spec: { ...present.spec, Data: text } }));
         return true;
       }, options);
+      access.acknowledged(index);
+      return { kind: value ? 'done' : 'absent' };
+    }
+    case 'remove': {
+      const options = { linearizable: true, timeoutMs };
+      const { value, index } = await store.update((draft): boolean => {
+        const present = draft.byName('config', name);
+        if (present) draft.add(removeObject('config', present));
+        return present !== undefined;
+      }, options);
+      access.acknowledged(index);
       return { kind: value ? 'done' : 'absent' };
     }
   }

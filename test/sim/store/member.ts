@@ -1,18 +1,20 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, silentLogger, type Timer } from '../../../pkg/io/index.ts';
-import type { ClusterId, InstantMs, NodeId } from '../../../pkg/model/index.ts';
-import { createStore, type Member, type Store } from '../../../pkg/store/index.ts';
+import type { ClusterId, InstantMs, NodeId, Version } from '../../../pkg/model/index.ts';
+import { createStore, LogKeys, type Member, type Store } from '../../../pkg/store/index.ts';
 import type { Access } from './client.ts';
 import type { Plan } from './plan.ts';
 import { SimDisk } from './sim-disk.ts';
 import type { SimNetwork } from './sim-network.ts';
+import type { Witness } from './witness.ts';
 import type { World } from './world.ts';
 
 const EPOCH_MS = 1_700_000_000_000;
 const TICK_MS = 100;
 const LOCK_FILE = 'lock';
+/** Versions between two unlock keys. */
+const ROTATE_EVERY = 23;
 
 export interface Surroundings {
   readonly world: World;
@@ -20,8 +22,7 @@ export interface Surroundings {
   readonly plan: Plan;
   /** The lock is a real file: it is about processes, not about what is durable. */
   readonly folder: string;
-  /** What each entry did, for all members alike. */
-  readonly effects: Map<number, string>;
+  readonly witness: Witness;
 }
 
 /** One simulated machine: a disk and a clock that stay, and a store that is started, killed and started again. */
@@ -40,6 +41,11 @@ export class SimMember implements Access {
   failed: Error | undefined;
   /** It refused what is on its disk. */
   refused: unknown;
+  /** It was told that it is no member any more. */
+  removed = false;
+  #keys: LogKeys | undefined;
+  #unlockKey: string | undefined;
+  #rotatedAt = 0;
 
   constructor(raftId: number, around: Surroundings) {
     const { world, plan, folder } = around;
@@ -66,7 +72,7 @@ export class SimMember implements Access {
 
   /** Begins to start; it takes part as soon as its disk was read. */
   start(members: readonly Member[] | 'bootstrap'): void {
-    const { world, network, plan, effects } = this.#around;
+    const { world, network, plan, witness } = this.#around;
     const run = ++this.#run;
     const { raftId } = this.self;
     this.failed = undefined;
@@ -89,21 +95,36 @@ export class SimMember implements Access {
       onFatal: (error): void => {
         if (run === this.#run) this.failed = error;
       },
+      onRemoved: (): void => {
+        if (run === this.#run) this.removed = true;
+      },
       disk: this.disk.mount(),
+      codec: plan.encrypted ? this.#openKeys().codec : undefined,
       tuning: {
         tickMs: TICK_MS,
         snapshotEntries: plan.snapshotEntries,
         trailingEntries: 5,
         segmentBytes: plan.segmentBytes,
+        historyChanges: plan.historyChanges,
       },
     });
-    store.watch(({ index, changes, reset }) => {
-      if (!reset) this.#compare(effects, index, JSON.stringify(changes));
+    store.watch((batch) => {
+      if (run !== this.#run) return;
+      witness.saw(raftId, batch, store);
+      this.#rotate(batch.index);
+    });
+    store.onLeadership((leading) => {
+      if (leading && run === this.#run) witness.leads(raftId, store);
     });
     this.#store = store;
     store.start().catch((error: unknown) => {
       if (run === this.#run) this.refused = error;
     });
+  }
+
+  acknowledged(index: number): void {
+    const { witness } = this.#around;
+    witness.acknowledged = Math.max(witness.acknowledged, index);
   }
 
   /** Its process and its machine end now. */
@@ -116,11 +137,18 @@ export class SimMember implements Access {
     this.#end();
   }
 
+  /** Ends its process in order. What comes of it in the middle of a crash is nobody's business. */
+  async stop(): Promise<void> {
+    const run = this.#run;
+    await this.store.stop().catch(() => undefined);
+    if (run === this.#run) this.kill();
+  }
+
   /** Everything replicated, as text. */
   content(): string {
-    return JSON.stringify(
-      [...this.store.view.list('config')].sort((a, b) => (a.id < b.id ? -1 : 1)),
-    );
+    const configs = [...this.store.view.list('config')];
+    const members = this.store.members().map(({ raftId, role }) => `${raftId} ${role}`);
+    return JSON.stringify([members.sort(), configs.sort((a, b) => (a.id < b.id ? -1 : 1))]);
   }
 
   #clock(living: () => boolean): Clock {
@@ -136,12 +164,19 @@ export class SimMember implements Access {
     };
   }
 
-  #compare(effects: Map<number, string>, index: number, text: string): void {
-    const digest = createHash('sha1').update(text).digest('base64');
-    const known = effects.get(index);
-    effects.set(index, known ?? digest);
-    if (known !== undefined && known !== digest) {
-      throw new Error(`entry ${index} did something else on member ${this.self.raftId}: ${text}`);
-    }
+  /** The key file is a real one: it is replaced in one step, and durable before anybody goes on. */
+  #openKeys(): LogKeys {
+    const file = join(this.#directory, 'keys.json');
+    this.#keys = LogKeys.open(file, { begin: !existsSync(file), unlockKey: this.#unlockKey });
+    return this.#keys;
+  }
+
+  #rotate(index: Version): void {
+    // Older ones are met again when the log is replayed.
+    if (index % ROTATE_EVERY !== 0 || index <= this.#rotatedAt) return;
+    if (this.#keys === undefined) return;
+    this.#rotatedAt = index;
+    this.#unlockKey = `SWMKEY-1-${Buffer.alloc(32, index).toString('base64')}`;
+    this.#keys.follow(this.#unlockKey, index);
   }
 }

@@ -17,6 +17,12 @@ export interface Plan {
   readonly clockOffsetMs: number;
   /** How long a client waits for its writes. */
   readonly patienceMs: number;
+  /** Changes that a member remembers for followers. */
+  readonly historyChanges: number;
+  /** Machines are removed and added. */
+  readonly replaces: boolean;
+  /** Each member encrypts its files, and takes a new key now and then. */
+  readonly encrypted: boolean;
 }
 
 export function drawPlan(random: Random): Plan {
@@ -41,5 +47,8 @@ export function drawPlan(random: Random): Plan {
     clockDrift: random.pick([0, 0.05, 0.2]),
     clockOffsetMs: random.pick([0, 50, 5000]),
     patienceMs: random.pick([600, 3000, 20_000]),
+    historyChanges: random.pick([4, 30, 10_000]),
+    replaces: random.chance(0.5),
+    encrypted: random.chance(0.3),
   };
 }

@@ -223,3 +223,11 @@ function applied(content: Uint8Array<ArrayBuffer>, write: Write): Uint8Array<Arr
   target.set(write.bytes, write.offset);
   return target;
 }
+
+/** Whether the error comes from a fault of a simulated disk. */
+export function isInjected(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (/^(EIO|ENOSPC): simulated$/.test(at.message)) return true;
+  }
+  return false;
+}

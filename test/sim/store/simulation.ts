@@ -10,12 +10,19 @@ import {
   type RegisterOutput,
 } from '../../linearizable/named-register.ts';
 import { operate, type StoreHistory } from './client.ts';
-import { SimMember } from './member.ts';
+import { Follower } from './follower.ts';
+import { SimMember, type Surroundings } from './member.ts';
+import { Operator } from './operator.ts';
 import { drawPlan, type Plan } from './plan.ts';
+import { isInjected } from './sim-disk.ts';
 import { SimNetwork } from './sim-network.ts';
+import { Witness } from './witness.ts';
 import { World } from './world.ts';
 
-const IDS = [1, 2, 3];
+const SIZE = 3;
+const SIZE_MAX = 5;
+const FOLLOWERS = 2;
+const REPLACE_MS = 900;
 const NAMES = 5;
 const FORM_MS = 60_000;
 const CONVERGE_MS = 60_000;
@@ -27,6 +34,10 @@ export interface Counts {
   crashes: number;
   diskFaults: number;
   partitions: number;
+  handOvers: number;
+  removed: number;
+  added: number;
+  followed: number;
 }
 
 export interface Result {
@@ -54,7 +65,11 @@ class Simulation {
   readonly #world: World;
   readonly #plan: Plan;
   readonly #network: SimNetwork;
-  readonly #members: readonly SimMember[];
+  readonly #around: Surroundings;
+  /** The machines that are, or shall be, in the group. */
+  readonly #members: SimMember[];
+  readonly #operator: Operator;
+  readonly #followers: Follower[] = [];
   readonly #history: StoreHistory;
   readonly #problems: readonly unknown[];
   readonly #leaders = new Map<number, number>();
@@ -64,7 +79,12 @@ class Simulation {
     crashes: 0,
     diskFaults: 0,
     partitions: 0,
+    handOvers: 0,
+    removed: 0,
+    added: 0,
+    followed: 0,
   };
+  #machines = 0;
   #texts = 0;
   #clientsUp = 0;
   #calm = true;
@@ -75,8 +95,13 @@ class Simulation {
     this.#plan = drawPlan(world.random);
     this.#network = new SimNetwork(world, this.#plan.network);
     const plan = this.#plan;
-    const around = { world, network: this.#network, plan, folder, effects: new Map() };
-    this.#members = IDS.map((raftId) => new SimMember(raftId, around));
+    this.#around = { world, network: this.#network, plan, folder, witness: new Witness() };
+    this.#members = Array.from({ length: SIZE }, () => this.#newMachine());
+    this.#operator = new Operator({
+      world,
+      members: this.#members,
+      newMachine: (): SimMember => this.#newMachine(),
+    });
     this.#history = new History<RegisterInput, RegisterOutput>(() => world.now);
     this.#problems = problems;
   }
@@ -85,7 +110,9 @@ class Simulation {
     await this.#form();
     this.#calm = false;
     for (let id = 0; id < this.#plan.clients; id++) void this.#client(id);
+    for (let count = 0; count < FOLLOWERS; count++) this.#follow();
     this.#planFault();
+    if (this.#plan.replaces) this.#planReplacement();
     await this.#play(this.#plan.durationMs, () => false);
     this.#calm = true;
     this.#network.heal();
@@ -93,13 +120,16 @@ class Simulation {
       member.disk.fault = 'none';
       if (!member.isUp) member.start([]);
     }
-    if (!(await this.#play(CONVERGE_MS, () => this.#clientsUp === 0 && this.#isSettled()))) {
+    if (!(await this.#play(CONVERGE_MS, () => this.#isOver()))) {
       throw new Error(`the members do not come together again: ${this.#describe()}`);
     }
     await this.#readAll();
     this.#judge();
     const digest = createHash('sha1').update(JSON.stringify(this.#history.operations));
     for (const member of this.#members) member.kill();
+    this.#counts.removed = this.#operator.removed;
+    this.#counts.added = this.#operator.added;
+    for (const { batches } of this.#followers) this.#counts.followed += batches;
     return { counts: this.#counts, digest: digest.digest('hex') };
   }
 
@@ -160,6 +190,7 @@ class Simulation {
     const text = `t${this.#texts++}`;
     if (random.chance(0.25)) return { kind: 'create', name: `${name}-${random.below(8)}`, text };
     if (random.chance(0.15)) return { kind: 'create', name, text };
+    if (random.chance(0.2)) return { kind: 'remove', name };
     if (expected === undefined || random.chance(0.4)) return { kind: 'read', name };
     return { kind: 'swap', name, expected, text };
   }
@@ -177,8 +208,10 @@ class Simulation {
     const { random } = this.#world;
     const draw = random.next();
     const victim = random.pick(this.#members);
-    if (draw < 0.35) this.#crash(victim);
-    else if (draw < 0.45) for (const member of this.#members) this.#crash(member);
+    if (draw < 0.25) this.#crash(victim);
+    else if (draw < 0.3) this.#stop(victim);
+    else if (draw < 0.38) for (const member of this.#members) this.#crash(member);
+    else if (draw < 0.46) this.#handOver(victim);
     else if (draw < 0.6) this.#breakDisk(victim, random.chance(0.5) ? 'sync' : 'no space');
     else if (draw < 0.85) this.#partition(victim.self.raftId);
     else this.#network.heal();
@@ -188,9 +221,58 @@ class Simulation {
     if (!member.isUp) return;
     this.#counts.crashes++;
     member.kill();
+    this.#startLater(member);
+  }
+
+  #stop(member: SimMember): void {
+    if (!member.isUp) return;
+    void member.stop().then(() => this.#startLater(member));
+  }
+
+  #startLater(member: SimMember): void {
     this.#world.after(this.#world.random.between(10, 1500), () => {
-      if (!member.isUp && !this.#calm) member.start([]);
+      const belongs = this.#members.includes(member);
+      if (belongs && !member.isUp && !this.#calm) member.start([]);
     });
+  }
+
+  /** Leaders change although nothing fails. */
+  #handOver(member: SimMember): void {
+    if (!member.isUp) return;
+    this.#counts.handOvers++;
+    member.store.transferLeadership(undefined, { timeoutMs: 1000 }).catch(() => undefined);
+  }
+
+  #planReplacement(): void {
+    const { random } = this.#world;
+    this.#world.after(random.between(0, 2 * REPLACE_MS), () => {
+      if (this.#calm) return;
+      this.#replace(random.pick(this.#members));
+      this.#planReplacement();
+    });
+  }
+
+  #replace(victim: SimMember): void {
+    if (this.#members.length < SIZE_MAX && this.#world.random.chance(0.5)) {
+      void this.#operator.add();
+    } else if (this.#members.length > 2) {
+      void this.#operator.remove(victim);
+    }
+  }
+
+  #newMachine(): SimMember {
+    return new SimMember(++this.#machines, this.#around);
+  }
+
+  #follow(): void {
+    const follower = new Follower({
+      world: this.#world,
+      witness: this.#around.witness,
+      up: (): readonly SimMember[] => this.#members.filter((member) => member.isUp),
+      wanted: (): boolean => !this.#calm,
+    });
+    this.#followers.push(follower);
+    void follower.run();
   }
 
   #breakDisk(member: SimMember, fault: 'sync' | 'no space'): void {
@@ -206,7 +288,8 @@ class Simulation {
     const { random } = this.#world;
     this.#counts.partitions++;
     const oneWay = random.chance(0.3);
-    const peers = random.chance(0.5) ? IDS : [random.pick(IDS)];
+    const ids = this.#members.map(({ self }) => self.raftId);
+    const peers = random.chance(0.5) ? ids : [random.pick(ids)];
     for (const peer of peers) {
       this.#network.cut(victim, peer);
       if (!oneWay) this.#network.cut(peer, victim);
@@ -214,11 +297,16 @@ class Simulation {
     this.#world.after(random.between(100, 3000), () => this.#network.heal());
   }
 
-  #isSettled(): boolean {
-    const indexes = this.#members.map((member) => (member.isUp ? member.store.view.index : -1));
+  /** Nobody wants anything any more, and all members are where the leader is. */
+  #isOver(): boolean {
+    if (this.#clientsUp > 0 || this.#operator.busy) return false;
+    const leader = this.#members.find((member) => member.isUp && member.store.isLeader());
+    if (leader === undefined) return false;
+    const { index } = leader.store.view;
+    const ids = this.#members.map(({ self }) => self.raftId);
     return (
-      indexes.every((index) => index === indexes[0]) &&
-      this.#members.some((member) => member.store.isLeader())
+      this.#members.every((member) => member.isUp && member.store.view.index === index) &&
+      leader.store.members().every((one) => one.role === 'voter' && ids.includes(one.raftId))
     );
   }
 
@@ -259,9 +347,10 @@ class Simulation {
   #check(): void {
     const [problem] = this.#problems;
     if (problem !== undefined) throw problem;
-    for (const member of this.#members) {
+    for (const member of [...this.#members]) {
       if (!member.isUp) continue;
-      if (member.refused !== undefined) this.#checkRefusal(member);
+      if (member.removed) this.#operator.gone(member);
+      else if (member.refused !== undefined) this.#checkRefusal(member);
       else if (member.failed) this.#checkFailure(member, member.failed);
       else this.#checkLeader(member);
     }
@@ -317,11 +406,4 @@ class Simulation {
       })
       .join(', ');
   }
-}
-
-function isInjected(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if (/^(EIO|ENOSPC): simulated$/.test(at.message)) return true;
-  }
-  return false;
 }
