@@ -123,8 +123,7 @@ export class SimMember implements Access {
   }
 
   acknowledged(index: number): void {
-    const { witness } = this.#around;
-    witness.acknowledged = Math.max(witness.acknowledged, index);
+    if (this.#store) this.#around.witness.acknowledged(index, this.#store);
   }
 
   /** Its process and its machine end now. */

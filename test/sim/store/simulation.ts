@@ -304,9 +304,11 @@ class Simulation {
     if (leader === undefined) return false;
     const { index } = leader.store.view;
     const ids = this.#members.map(({ self }) => self.raftId);
+    const group = leader.store.members();
     return (
+      group.length === ids.length &&
       this.#members.every((member) => member.isUp && member.store.view.index === index) &&
-      leader.store.members().every((one) => one.role === 'voter' && ids.includes(one.raftId))
+      group.every((one) => one.role === 'voter' && ids.includes(one.raftId))
     );
   }
 

@@ -13,8 +13,8 @@ export class Witness {
   readonly #contents = new Map<number, number>();
   /** The newest stamp that each member was told of, and where. */
   readonly #stamps = new Map<number, Pick<Batch, 'index' | 'now'>>();
-  /** Version of the newest write that somebody was told is done. */
-  acknowledged = 0;
+  /** The newest write that somebody was told is done, by the term at who told it. */
+  readonly #acknowledged = new Map<number, number>();
 
   /** `member` applied an entry with effects, or took in a snapshot. */
   saw(member: number, batch: Batch, store: Store): void {
@@ -33,12 +33,16 @@ export class Witness {
     else this.#contents.set(index, content);
   }
 
-  /** A leader that starts to decide must have everything that was acknowledged. */
-  leads(member: number, { view }: Store): void {
-    if (view.index >= this.acknowledged) return;
-    throw new Error(
-      `member ${member} leads at ${view.index}, acknowledged is ${this.acknowledged}`,
-    );
+  acknowledged(index: number, { term }: Store): void {
+    this.#acknowledged.set(term, Math.max(index, this.#acknowledged.get(term) ?? 0));
+  }
+
+  /** A leader that starts to decide must have everything that was acknowledged in earlier terms. */
+  leads(member: number, { view, term }: Store): void {
+    for (const [told, index] of this.#acknowledged) {
+      if (told >= term || view.index >= index) continue;
+      throw new Error(`member ${member} leads at ${view.index}, but ${index} was acknowledged`);
+    }
   }
 
   /** What `who` has at `index` is what the others had there, as far as it was seen. */
