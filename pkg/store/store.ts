@@ -172,7 +172,8 @@ class LocalStore implements Store {
       // This process may not have run for a while: what waits in its sockets is read before time counts.
       setImmediate(() => this.#tick());
     };
-    this.#running.timer = clock.after(this.#tuning.tickMs, tick);
+    // Unless it failed at once, and said so.
+    if (this.#running) this.#running.timer = clock.after(this.#tuning.tickMs, tick);
   }
 
   async stop(): Promise<void> {

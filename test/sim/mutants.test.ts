@@ -17,9 +17,20 @@ test('every bug can still be planted: its text is there once', () => {
   }
 });
 
-test.each(['raft', 'store'])('the simulation of %s finds planted bugs', async (subject) => {
-  const script = ['--conditions=source', 'test/sim/mutate.ts', subject, '--easy', '--seeds', '60'];
-  const run = promisify(execFile)('node_modules/.bin/tsx', script, { cwd: root });
-  const { stdout } = await run.catch((error: { stdout: string }) => error);
-  expect(stdout).toMatch(/^([5-9]) of \1 found$/m);
-});
+test.each(['raft', 'store'])(
+  'the simulation of %s finds planted bugs',
+  { timeout: 600_000 },
+  async (subject) => {
+    const script = [
+      '--conditions=source',
+      'test/sim/mutate.ts',
+      subject,
+      '--easy',
+      '--seeds',
+      '60',
+    ];
+    const run = promisify(execFile)('node_modules/.bin/tsx', script, { cwd: root });
+    const { stdout } = await run.catch((error: { stdout: string }) => error);
+    expect(stdout).toMatch(/^([5-9]) of \1 found$/m);
+  },
+);

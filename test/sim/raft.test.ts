@@ -9,7 +9,7 @@ const FOUND = [1001, 2910];
 /** Runs that are repeated: the same seed must give the same run. */
 const REPEATED = 100;
 
-test('no rule of raft is broken, and the group recovers', { timeout: 300_000 }, () => {
+test('no rule of raft is broken, and the group recovers', { timeout: 900_000 }, () => {
   const total = { leaders: 0, commits: 0, reads: 0, configs: 0, snapshots: 0 };
   for (const seed of [...Array(SEEDS + 1).keys()].slice(1).concat(FOUND)) {
     const { counts } = run(seed);
@@ -23,7 +23,7 @@ test('no rule of raft is broken, and the group recovers', { timeout: 300_000 }, 
   expect(total.snapshots).toBeGreaterThan(SEEDS);
 });
 
-test('the same seed gives the same run', () => {
+test('the same seed gives the same run', { timeout: 300_000 }, () => {
   for (let seed = 1; seed <= REPEATED; seed++) expect(run(seed).digest).toBe(run(seed).digest);
 });
 

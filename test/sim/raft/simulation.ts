@@ -193,7 +193,9 @@ class Simulation {
       .filter((m) => isMember(config, m.id))
       .every(({ machine }) => machine.index === index && machine.hash === hash);
     if (settled && this.#writes()) return true;
-    if (round < HEALING_ROUNDS / 2) this.#writes = this.#clients.write(leader);
+    // Later ones would keep the members from coming to rest.
+    const wanted = round < HEALING_ROUNDS / 2 || !this.#writes();
+    if (wanted) this.#writes = this.#clients.write(leader);
     return false;
   }
 

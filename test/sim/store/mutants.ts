@@ -57,11 +57,11 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (records.length > 0 || own) {',
   },
   {
-    name: 'a snapshot is referred to before its file is there',
+    name: 'a snapshot is relied on before its file is there',
     file: 'pkg/store/snapshotter.ts',
     find: '    await snapshots.write(point, parts);\n    await replica().writer.flush({ index, term: point.term, installed: false });',
     replace:
-      '    await replica().writer.flush({ index, term: point.term, installed: false });\n    await snapshots.write(point, parts);',
+      '    const writing = snapshots.write(point, parts);\n    await replica().writer.flush({ index, term: point.term, installed: false });\n    await wal.release(index);\n    await writing;',
   },
   {
     name: 'entries that were replaced are still behind the new ones after a restart',

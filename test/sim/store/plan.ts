@@ -31,7 +31,8 @@ export function drawPlan(random: Random): Plan {
     network: {
       delayMs: random.pick([2, 10, 40]),
       lossChance: sometimes(0.5, random.between(0.005, 0.15)),
-      strayChance: sometimes(0.4, random.between(0.01, 0.1)),
+      strayChance: sometimes(0.5, random.between(0.01, 0.1)),
+      strayMs: random.pick([400, 2500]),
     },
     disk: {
       syncMs: random.pick([1, 5, 20]),

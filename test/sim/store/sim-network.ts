@@ -9,9 +9,8 @@ export interface NetworkManners {
   readonly lossChance: number;
   /** A message takes a way of its own: late, or twice. */
   readonly strayChance: number;
+  readonly strayMs: number;
 }
-
-const STRAY_MS = 400;
 
 /** Messages between members in virtual time: in order on each path, but some are lost, late or doubled. */
 export class SimNetwork {
@@ -64,14 +63,14 @@ export class SimNetwork {
 
   #send(from: number, to: number, payload: Uint8Array): void {
     const { random, now } = this.#world;
-    const { delayMs, lossChance, strayChance } = this.#manners;
+    const { delayMs, lossChance, strayChance, strayMs } = this.#manners;
     const path = `${from}>${to}`;
     if (random.chance(lossChance)) {
       this.#world.after(delayMs, () => this.#receivers.get(from)?.unreachable(to));
       return;
     }
     if (random.chance(strayChance)) {
-      this.#world.after(random.between(0, STRAY_MS), () => void this.#deliver(from, to, payload));
+      this.#world.after(random.between(0, strayMs), () => void this.#deliver(from, to, payload));
       if (random.chance(0.5)) return;
     }
     const at = Math.max(this.#arrivesAt.get(path) ?? 0, now + random.between(0.2, delayMs));

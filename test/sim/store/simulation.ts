@@ -190,7 +190,7 @@ class Simulation {
     const text = `t${this.#texts++}`;
     if (random.chance(0.25)) return { kind: 'create', name: `${name}-${random.below(8)}`, text };
     if (random.chance(0.15)) return { kind: 'create', name, text };
-    if (random.chance(0.2)) return { kind: 'remove', name };
+    if (random.chance(0.3)) return { kind: 'remove', name };
     if (expected === undefined || random.chance(0.4)) return { kind: 'read', name };
     return { kind: 'swap', name, expected, text };
   }
