@@ -47,8 +47,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'answers leave before fdatasync',
     file: 'pkg/store/wal.ts',
-    find: '    this.#note(records);\n    await file.fdatasync();',
-    replace: '    this.#note(records);',
+    find: '      await file.pwrite(this.#end, frame.bytes);\n      await file.fdatasync();\n',
+    replace: '      await file.pwrite(this.#end, frame.bytes);\n',
   },
   {
     name: 'a new vote is not written',
@@ -73,8 +73,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the name of a new segment is not made durable',
     file: 'pkg/store/wal.ts',
-    find: '    await disk.rename(`${folder}/${PREPARED}`, `${folder}/${name}`);\n    await disk.fsyncDir(folder);',
-    replace: '    await disk.rename(`${folder}/${PREPARED}`, `${folder}/${name}`);',
+    find: '    await disk.fsyncDir(folder);\n    await this.#file?.close();\n',
+    replace: '    await this.#file?.close();\n',
   },
   {
     name: 'a read asks nobody',
