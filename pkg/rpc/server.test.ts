@@ -245,6 +245,14 @@ describe('server', () => {
     expect(await joinGroup(connect(address, manager), self)).toEqual({ members: [] });
   });
 
+  it('says that its port is taken', async () => {
+    const { address } = await running();
+    const second = new RpcServer({ credentials: new Credentials(manager), log: silentLogger });
+    open.push(second);
+    await expect(second.listen(address)).rejects.toThrow('EADDRINUSE');
+    await expect(second.listen('no port here')).rejects.toMatchObject({ kind: 'invalid' });
+  });
+
   it('says that a manager cannot be reached', async () => {
     const client = connect('127.0.0.1:1', manager);
     await expect(client.ready(50)).rejects.toMatchObject({ kind: 'unavailable' });

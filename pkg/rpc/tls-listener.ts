@@ -32,6 +32,8 @@ export class TlsListener {
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       noDelay: true,
     });
+    // An accept that fails (too many open files) costs one caller his connection, not us the process.
+    this.#server.on('error', () => undefined);
     this.#server.on('secureConnection', (socket) => this.#take(socket));
     // New connections see a renewed certificate; open ones live on.
     this.#unfollow = credentials.onReplace((identity) =>
