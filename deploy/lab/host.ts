@@ -29,7 +29,7 @@ export type Target = 'manager' | 'agent' | 'all';
 const PROGRAM = ['../dist/agent.js', '../../dist/agent.js']
   .map((path) => resolve(import.meta.dirname, path))
   .find((path) => existsSync(path));
-const AGENT_START_TIMEOUT_MS = 20_000;
+const AGENT_START_TIMEOUT_MS = 60_000;
 
 /** One pretended machine: a network namespace with its own link to the switch, data folder, cgroup and API socket. */
 export class Host {

@@ -14,19 +14,40 @@ const cycles = option('cycles', 10_000);
 const parallel = option('parallel', 4);
 const until = performance.now() + option('minutes', 600) * MS_PER_MINUTE;
 let done = 0;
+/** Why it stopped early; what is held is compared all the same. */
+let failure: unknown;
 
 /** Several at once, so that the same names, addresses and identifiers go from hand to hand. */
 async function cyclesUpTo(cluster: TestCluster, count: number): Promise<void> {
   let next = done;
   const one = async (): Promise<void> => {
-    while (next < count && performance.now() < until) {
+    while (next < count && performance.now() < until && failure === undefined) {
       next += 1;
       await cycle(cluster, next);
       done += 1;
       if (done % NOTE_EVERY === 0) note(cluster);
     }
   };
-  await Promise.all(Array.from({ length: parallel }, one));
+  const stop = (error: unknown): void => {
+    failure ??= error;
+  };
+  await Promise.all(Array.from({ length: parallel }, () => one().catch(stop)));
+  if (failure !== undefined) await clear(cluster);
+}
+
+/** What the cycles that failed left on purpose. */
+async function clear(cluster: TestCluster): Promise<void> {
+  for (const kind of ['services', 'networks']) {
+    const all = await cluster.api<{ ID?: string; Id?: string; Name?: string }[]>(
+      'h1',
+      'GET',
+      `/${kind}`,
+    );
+    for (const { ID, Id = ID, Name = '' } of all) {
+      if (kind === 'networks' && !Name.startsWith('net')) continue;
+      await cluster.api('h1', 'DELETE', `/${kind}/${Id}`);
+    }
+  }
 }
 
 function note(cluster: TestCluster): void {
@@ -54,8 +75,10 @@ try {
   note(cluster);
   const sameBlock = JSON.stringify(first.IPAM.Config) === JSON.stringify(last.IPAM.Config);
   const sameVni = JSON.stringify(first.Options) === JSON.stringify(last.Options);
-  process.stdout.write(`${JSON.stringify({ cycles: done, leaked, sameBlock, sameVni })}\n`);
-  if (leaked.length > 0 || !sameBlock || !sameVni) process.exitCode = 1;
+  process.stdout.write(
+    `${JSON.stringify({ cycles: done, leaked, sameBlock, sameVni, failure: String(failure) })}\n`,
+  );
+  if (leaked.length > 0 || !sameBlock || !sameVni || failure !== undefined) process.exitCode = 1;
 } finally {
   const left = await cluster.stop();
   if (left.length > 0) {
