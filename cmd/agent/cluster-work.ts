@@ -86,7 +86,7 @@ export class HostWork implements ClusterWork {
   }
 
   #description(): NodeDescription {
-    const { hostname, labels, genericResources, version } = this.#options;
+    const { hostname, labels, genericResources, version, network } = this.#options;
     const pairs = labels.map((label): [string, string] => {
       const at = label.indexOf('=');
       return at < 0 ? [label, ''] : [label.slice(0, at), label.slice(at + 1)];
@@ -101,6 +101,7 @@ export class HostWork implements ClusterWork {
       engineLabels: Object.fromEntries(pairs),
       plugins: PLUGINS,
       genericResources,
+      canEncrypt: network.canEncrypt(),
     };
   }
 }

@@ -12,6 +12,7 @@ import {
   VERSION_NONE,
 } from '../../pkg/model/index.ts';
 import type { Begin } from './begin.ts';
+import { makeNetworkKeys } from './network-keys.ts';
 
 /** A node that has a certificate and has not registered yet. */
 export function admittedNode(
@@ -48,7 +49,8 @@ export function addFirstObjects(
   if (draft.cluster || begin.how.kind !== 'bootstrap') return;
   const { cluster, availability } = begin.how;
   const stamps = { version: VERSION_NONE, createdAt: now, updatedAt: now };
-  draft.add(createObject('cluster', { ...cluster, id: clusterId, ...stamps }));
+  const networkKeys = makeNetworkKeys(random, now);
+  draft.add(createObject('cluster', { ...cluster, id: clusterId, networkKeys, ...stamps }));
   const manager = { raftId: begin.raftId, address: begin.advertise };
   draft.add(createObject('node', admittedNode(nodeId, 'manager', now, { manager, availability })));
   draft.add(

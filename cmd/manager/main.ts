@@ -36,6 +36,7 @@ import { addFirstObjects } from './first-objects.ts';
 import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
+import { rotateNetworkKeys } from './network-keys.ts';
 
 const VERSION = '0.1.0';
 const JOIN_PAUSE_MS = 250;
@@ -140,7 +141,10 @@ async function serve(base: Base): Promise<void> {
   begun(config['data-dir'], begin);
   await api.listen({ path: join(config['run-dir'], 'manager.sock') });
   log.info('manager serves', { node: nodeId, address: begin.advertise });
-  running.push(followIdentity(base));
+  running.push(
+    followIdentity(base),
+    rotateNetworkKeys({ store, clock, random, log, signal: abort.signal }),
+  );
   await Promise.all(running);
   await api.close();
   await store.stop();

@@ -14,6 +14,22 @@ export interface ClusterSpec {
   readonly TaskDefaults?: unknown;
 }
 
+/** What the traffic of encrypted networks is encrypted with. */
+export interface NetworkKey {
+  /** Counts up with every key. */
+  readonly number: number;
+  /** 32 random bytes, base64. */
+  readonly secret: string;
+}
+
+/** The last key, the one in use and the next one, by number: a node that is a rotation behind is still understood. */
+export interface NetworkKeys {
+  readonly keys: readonly NetworkKey[];
+  readonly current: number;
+  /** When the current one came into use. */
+  readonly rotatedAt: InstantMs;
+}
+
 /** The one cluster object (its id is the cluster's). */
 export interface Cluster {
   readonly id: ClusterId;
@@ -29,6 +45,8 @@ export interface Cluster {
   };
   /** What managers wrap the keys of their logs in (`SWMKEY-1-…`); absent while autolock is off. */
   readonly unlockKey?: string | undefined;
+  /** Absent in a cluster that an older version made, until its leader has added them. */
+  readonly networkKeys?: NetworkKeys | undefined;
   readonly joinTokens: { readonly worker: string; readonly manager: string };
   /** CIDR blocks from which network subnets are cut, and the prefix length of each. */
   readonly addressPools: readonly string[];

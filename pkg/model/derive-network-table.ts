@@ -1,7 +1,7 @@
 import type { Attachment } from './attachment.ts';
 import type { NetworkEndpoint, NetworkService, NetworkTable } from './endpoint.ts';
 import { compareText, type NetworkId } from './id.ts';
-import type { Network } from './network.ts';
+import { isEncrypted, type Network } from './network.ts';
 import { networkWishes, taskWeight } from './network-labels.ts';
 import { endpointMode, networkTargets, type Service } from './service.ts';
 import { compareTaskState, slotName, type Task, taskName } from './task.ts';
@@ -11,6 +11,10 @@ import type { View } from './view.ts';
 export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | undefined {
   const network = view.get('network', id);
   if (!network || network.vni === 0) return undefined;
+  const keys = view.cluster?.networkKeys;
+  const encrypted = isEncrypted(network.spec);
+  // Rather none than one that sends in clear.
+  if (encrypted && keys === undefined) return undefined;
   const tasks = [...view.tasksOfNetwork(id)].filter(holdsAddress);
   const attached = [...view.list('attachment')].filter((one) => one.networkId === id);
   const endpoints = [
@@ -26,6 +30,7 @@ export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | un
     ingress: network.spec.Ingress === true,
     internal: network.spec.Internal === true,
     mtu: mtuOf(network),
+    ...(encrypted && keys && { encryption: { keys: keys.keys, current: keys.current } }),
     subnets: network.subnets.map(({ subnet, gateway }) => ({ subnet, gateway })),
     peers: peersOf(view),
     endpoints,

@@ -1,3 +1,4 @@
+import type { NetworkKey } from './cluster.ts';
 import type { NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
 import type { PublishedPort } from './service.ts';
 
@@ -51,6 +52,13 @@ export interface NetworkService {
   readonly mesh?: MeshWishes | undefined;
 }
 
+/** Keys of encrypted networks: all of them are understood, one is used. */
+export interface NetworkEncryption {
+  readonly keys: readonly NetworkKey[];
+  /** `number` of the one in use. */
+  readonly current: number;
+}
+
 export interface NetworkPeer {
   readonly nodeId: NodeId;
   /** Underlay address, the VXLAN tunnel's end. */
@@ -68,8 +76,10 @@ export interface NetworkTable {
   readonly dataPathPort: number;
   readonly ingress: boolean;
   readonly internal: boolean;
-  /** Asked for with `com.docker.network.driver.mtu`; absent: underlay less 50. */
+  /** Asked for with `com.docker.network.driver.mtu`; absent: underlay less 50, or 90 when encrypted. */
   readonly mtu?: number | undefined;
+  /** Traffic between hosts is encrypted with these; a host that cannot do so must not take part. */
+  readonly encryption?: NetworkEncryption | undefined;
   readonly subnets: readonly { readonly subnet: string; readonly gateway: string }[];
   readonly peers: readonly NetworkPeer[];
   readonly endpoints: readonly NetworkEndpoint[];

@@ -10,6 +10,8 @@ export {
   type Cluster,
   type ClusterSpec,
   DATA_PATH_PORT_DEFAULT,
+  type NetworkKey,
+  type NetworkKeys,
   SUBNET_SIZE_DEFAULT,
   taskHistoryLimit,
 } from './cluster.ts';
@@ -18,6 +20,7 @@ export { deriveNetworkTable } from './derive-network-table.ts';
 export type {
   EndpointState,
   MeshWishes,
+  NetworkEncryption,
   NetworkEndpoint,
   NetworkPeer,
   NetworkService,
@@ -63,6 +66,7 @@ export {
   type NodeNetworkCheck,
   tableText,
 } from './network-check.ts';
+export { firstNetworkKeys, nextNetworkKeys } from './network-keys.ts';
 export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,
@@ -164,7 +168,7 @@ export {
   taskName,
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
-export { refuseDriver, unsupported } from './validate-network.ts';
+export { checkEncryption, refuseDriver, unsupported } from './validate-network.ts';
 export {
   refuseOverlap,
   validateConfigSpec,

@@ -58,6 +58,12 @@ export interface Network {
   readonly removing?: boolean | undefined;
 }
 
+/** `--opt encrypted`; Docker takes it without a value for yes. */
+export function isEncrypted(spec: NetworkSpec): boolean {
+  const value = spec.Options?.['encrypted'];
+  return value !== undefined && value !== 'false' && value !== '0';
+}
+
 /** The network that the cluster is made with; its subnet is the first block of the address pools. */
 export function ingressNetworkSpec(): NetworkSpec {
   return { Name: INGRESS_NETWORK_NAME, Driver: 'overlay', Scope: 'swarm', Ingress: true };

@@ -24,6 +24,8 @@ export interface NodeDescription {
   readonly plugins: readonly { readonly type: string; readonly name: string }[];
   /** What `--generic-resource` of the agent says. */
   readonly genericResources?: readonly GenericResource[] | undefined;
+  /** Its kernel can encrypt overlay networks (ESP). */
+  readonly canEncrypt?: boolean | undefined;
 }
 
 /** unknown: registered but not heard since the last change of leader; down: lease ended. */

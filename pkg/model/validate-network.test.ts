@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { ClusterError } from './error.ts';
 import type { NetworkSpec } from './network.ts';
+import type { Node } from './node.ts';
+import { checkEncryption } from './validate-network.ts';
 import { validateNetworkSpec } from './validate-object.ts';
+import type { View } from './view.ts';
 
 function refusal(spec: Partial<NetworkSpec>): string {
   try {
@@ -14,7 +17,6 @@ function refusal(spec: Partial<NetworkSpec>): string {
 }
 
 test.each<[string, Partial<NetworkSpec>, RegExp]>([
-  ['encryption', { Options: { encrypted: '' } }, /^501 encrypted overlay networks are not supp/],
   ['IPv6', { EnableIPv6: true }, /^501 IPv6 networks are not supported/],
   ['an IPv6 subnet', { IPAM: { Config: [{ Subnet: 'fd00::/64' }] } }, /^501 IPv6/],
   ['no IPv4', { EnableIPv4: false }, /^501 networks without IPv4/],
@@ -37,6 +39,7 @@ test.each<[string, Partial<NetworkSpec>, RegExp]>([
 test('what an overlay does follow is accepted, and so are explicit defaults', () => {
   expect(refusal({ Options: { 'com.docker.network.driver.mtu': '1400' } })).toBe('accepted');
   expect(refusal({ Options: { encrypted: 'false' } })).toBe('accepted');
+  expect(refusal({ Options: { encrypted: '' } })).toBe('accepted');
   expect(
     refusal({
       EnableIPv4: true,
@@ -47,4 +50,19 @@ test('what an overlay does follow is accepted, and so are explicit defaults', ()
       Options: {},
     }),
   ).toBe('accepted');
+});
+
+test('an encrypted network is refused as long as a node cannot encrypt, and names it', () => {
+  const node = (hostname: string, canEncrypt: boolean | undefined): Node =>
+    ({ id: hostname, description: { hostname, canEncrypt } }) as Node;
+  const view = (...nodes: readonly Node[]): View =>
+    ({ list: () => nodes }) as Pick<View, 'list'> as View;
+  const encrypted = { Name: 'n', Options: { encrypted: '' } };
+  checkEncryption(view(node('a', true)), encrypted);
+  checkEncryption(view(node('a', false)), { Name: 'n' });
+  expect(() =>
+    checkEncryption(view(node('b', false), node('a', undefined), node('c', true)), encrypted),
+  ).toThrow(
+    /encrypted overlay network n is not supported by this version: the kernel of a, b cannot encrypt/,
+  );
 });

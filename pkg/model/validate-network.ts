@@ -1,8 +1,10 @@
 import { ClusterError } from './error.ts';
-import type { NetworkSpec } from './network.ts';
+import { compareText } from './id.ts';
+import { isEncrypted, type NetworkSpec } from './network.ts';
+import type { View } from './view.ts';
 
 /** Driver options that an overlay network follows. */
-const OPTIONS_KNOWN = new Set(['com.docker.network.driver.mtu']);
+const OPTIONS_KNOWN = new Set(['com.docker.network.driver.mtu', 'encrypted']);
 /** Drivers of Docker that this version has nothing for. */
 const DRIVERS_MISSING: ReadonlyMap<string, string> = new Map([
   ['macvlan', 'containers are only put on bridge and overlay networks'],
@@ -19,9 +21,6 @@ const MTU_MAX = 65_535;
  */
 export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
   const options = spec.Options ?? {};
-  if (isOn(options['encrypted'])) {
-    unsupported('encrypted overlay networks are', 'traffic between nodes would not be encrypted');
-  }
   const subnets = (spec.IPAM?.Config ?? []).map(({ Subnet }) => Subnet ?? '');
   if (spec.EnableIPv6 || subnets.some((subnet) => subnet.includes(':')))
     unsupported('IPv6 networks are', 'only IPv4 addresses are given to tasks');
@@ -38,6 +37,23 @@ export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
   for (const [name, value] of Object.entries(options)) refuseOption(name, value);
 }
 
+/**
+ * A network whose traffic is to be encrypted, and nodes whose kernel cannot do it.
+ * @throws ClusterError `not-implemented` (501) that names them
+ */
+export function checkEncryption(view: View, spec: NetworkSpec): void {
+  if (!isEncrypted(spec)) return;
+  const unable = [...view.list('node')]
+    .filter(({ description }) => description !== undefined && description.canEncrypt !== true)
+    .map(({ id, description }) => description?.hostname || id)
+    .toSorted(compareText);
+  if (unable.length === 0) return;
+  unsupported(
+    `encrypted overlay network ${spec.Name} is`,
+    `the kernel of ${unable.join(', ')} cannot encrypt (it needs ESP with AES-GCM: modules esp4 and gcm)`,
+  );
+}
+
 /** `macvlan` and its like. @throws ClusterError `not-implemented` (501) */
 export function refuseDriver(driver: string | null | undefined): void {
   const reason = DRIVERS_MISSING.get(driver ?? '');
@@ -50,17 +66,12 @@ export function unsupported(what: string, reason: string): never {
 }
 
 function refuseOption(name: string, value: string): void {
-  if (name === 'encrypted') return;
   if (!OPTIONS_KNOWN.has(name)) {
     unsupported(`network option ${name} is`, 'an overlay network would not follow it');
   }
+  if (name === 'encrypted') return;
   const mtu = Number(value);
   if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
     throw new ClusterError('invalid', `invalid value for option ${name}: ${value}`);
   }
-}
-
-/** Docker takes `--opt encrypted` without a value for yes. */
-function isOn(value: string | undefined): boolean {
-  return value !== undefined && value !== 'false' && value !== '0';
 }

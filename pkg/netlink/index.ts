@@ -85,3 +85,20 @@ export {
 export { deleteRule, dumpRules, type MarkRule, newRule, parseRule } from './route/rule.ts';
 export { NetlinkSocket } from './socket.ts';
 export { hasCode, SyscallError } from './syscall-error.ts';
+export {
+  type AssociationId,
+  deleteAssociation,
+  dumpAssociations,
+  newAssociation,
+  parseAssociation,
+  type SecurityAssociation,
+} from './xfrm/association.ts';
+export {
+  deletePolicy,
+  dumpPolicies,
+  type PolicyTemplate,
+  parsePolicy,
+  putPolicy,
+  type SecurityPolicy,
+} from './xfrm/policy.ts';
+export type { TrafficSelector } from './xfrm/selector.ts';

@@ -16,7 +16,7 @@ const MSG_DONTWAIT = 0x40;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 
-const PROTOCOL = { route: 0, netfilter: 12 } as const;
+const PROTOCOL = { route: 0, xfrm: 6, netfilter: 12 } as const;
 const RECEIVE_BUFFER_BYTES = 256 * 1024;
 /** Large nf_tables batches go out in one `sendto`. */
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;

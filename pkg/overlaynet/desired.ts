@@ -1,6 +1,7 @@
 import { TABLE_MAIN } from 'vxlan-netlink';
 import type { NetworkTable } from '../model/index.ts';
 import { contains } from './address-pool.ts';
+import { encryptedPort } from './encryption.ts';
 import { addressWithoutPrefix, macOf } from './expression.ts';
 import { gatewayAddress, ingressReturnRoutes, MARK_RULE_PRIORITY } from './ingress.ts';
 import type { DesiredLink, FdbEntry, Namespace, Neighbour } from './kernel/kernel.ts';
@@ -48,7 +49,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
       master: BRIDGE,
       vni: table.vni,
       local: context.underlayAddress,
-      port: table.dataPathPort,
+      port: table.encryption ? encryptedPort(table) : table.dataPathPort,
       underlay: host,
     },
   ];

@@ -21,8 +21,8 @@ import type {
   RepairReport,
   SandboxSpec,
 } from './network.ts';
-import { Overlay, type TableChange } from './overlay.ts';
-import { pinnedOverlays, removePins } from './pin.ts';
+import { Overlay, overlayMtu, removeOverlays, type TableChange } from './overlay.ts';
+import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
 import { RepairRounds } from './repair-round.ts';
 import { adoptSandboxes, Sandbox } from './sandbox.ts';
@@ -41,8 +41,6 @@ import {
 
 const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
 const DEFAULT_MTU = 1500;
-/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
-const VXLAN_OVERHEAD = 50;
 const NEW_TABLE: TableChange = { removed: new Set(), gone: new Set(), moved: true };
 
 /**
@@ -109,13 +107,18 @@ class KernelHostNetwork implements HostNetwork {
     this.#underlayMtu = this.#host.mtuOf(self.underlayAddress) ?? DEFAULT_MTU;
   }
 
+  canEncrypt(): boolean {
+    return this.#host.encryption.canEncrypt();
+  }
+
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
     this.#wanted = new Set(tables.map((table) => table.networkId));
     this.#removeUnwanted();
-    this.#guard(tables);
-    let failure: unknown;
+    const refusal = this.#guard(tables);
+    let failure: unknown = refusal;
     for (const table of tables) {
       try {
+        if (refusal !== undefined && table.encryption !== undefined) throw refusal;
         this.#applyTable(table);
       } catch (error) {
         failure ??= error;
@@ -231,6 +234,7 @@ class KernelHostNetwork implements HostNetwork {
       for (const [networkId, overlay] of this.#overlays) {
         note(`network ${networkId}`, this.#settleHub(overlay));
       }
+      note('encryption', this.#host.encryption.repair());
       note('host links', this.#settleHost());
       note('host tables', this.#host.rulesets.repair().length);
       for (const sandbox of this.#sandboxes.values()) {
@@ -278,10 +282,15 @@ class KernelHostNetwork implements HostNetwork {
     removePins(this.#options.runDir);
   }
 
-  /** Before the ways to new peers, which answer at once. */
-  #guard(tables: readonly NetworkTable[]): void {
+  /**
+   * Whose frames are taken, and which only encrypted: before the ways to new peers, which answer at once. Returns why
+   * encrypted networks cannot be used here.
+   */
+  #guard(tables: readonly NetworkTable[]): Error | undefined {
     const left = [...this.#overlays.values()].map(({ table }) => table);
-    this.#host.guard([...tables, ...left.filter(({ networkId }) => !this.#wanted.has(networkId))]);
+    const all = [...tables, ...left.filter(({ networkId }) => !this.#wanted.has(networkId))];
+    this.#host.guard(all);
+    return this.#host.encryption.settle(all, this.#self.underlayAddress);
   }
 
   #applyTable(table: NetworkTable): void {
@@ -373,7 +382,10 @@ class KernelHostNetwork implements HostNetwork {
     const operations = this.#host.settle({
       localNetworks: this.localNetworks(),
       sandboxes: [...this.#sandboxes.values()],
-      ingress: ingress && { table: ingress.table, mtu: this.#mtuOf(ingress) },
+      ingress: ingress && {
+        table: ingress.table,
+        mtu: overlayMtu(ingress.table, this.#underlayMtu),
+      },
       mtu: this.#underlayMtu,
       prune: this.#pending.length === 0,
     });
@@ -395,32 +407,22 @@ class KernelHostNetwork implements HostNetwork {
 
   /** Overlays that no table names and no container uses, and pins of a previous agent's. */
   #removeUnwanted(): void {
-    const attached = [...this.#sandboxes.values()].flatMap(({ attachments }) => attachments);
-    const used = new Set(attached.map(({ networkId }) => networkId));
-    for (const [networkId, overlay] of this.#overlays) {
-      if (this.#wanted.has(networkId) || used.has(networkId)) continue;
-      overlay.remove();
-      this.#overlays.delete(networkId);
-      if (overlay.table.ingress) this.#settleHost();
-    }
+    const attachments = [...this.#sandboxes.values()].flatMap((sandbox) => sandbox.attachments);
+    const keep = new Set([...this.#wanted, ...attachments.map(({ networkId }) => networkId)]);
+    const removed = removeOverlays(this.#overlays, keep);
+    if (removed.some(({ table }) => table.ingress)) this.#settleHost();
     if (this.#pending.length > 0) return;
-    for (const { networkId, pin } of pinnedOverlays(this.#options.runDir)) {
-      if (!this.#wanted.has(networkId) && !used.has(networkId)) this.#kernel.removeNamespace(pin);
-    }
+    removeForgottenPins(this.#kernel, this.#options.runDir, keep);
   }
 
   #hubContext(overlay: Overlay): Parameters<Overlay['reconcile']>[0] {
     return {
       ...this.#self,
       host: this.#host.namespace,
-      mtu: this.#mtuOf(overlay),
+      mtu: overlayMtu(overlay.table, this.#underlayMtu),
       sandboxes: [...this.#sandboxes.values()],
       prune: this.#pending.length === 0,
     };
-  }
-
-  #mtuOf(overlay: Overlay): number {
-    return overlay.table.mtu ?? this.#underlayMtu - VXLAN_OVERHEAD;
   }
 
   #wiring(): WiringContext {

@@ -4,6 +4,7 @@ import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset } from './guard.ts';
+import { HostEncryption } from './host-encryption.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
@@ -35,6 +36,7 @@ export interface HostState {
 export class HostSide {
   readonly namespace: Namespace;
   readonly rulesets: AppliedRulesets;
+  readonly encryption: HostEncryption;
   /** Whose foot in the ingress network this is; changes when the host joins a cluster. */
   nodeId: string;
   readonly #gatewaySubnet: string;
@@ -55,6 +57,7 @@ export class HostSide {
     this.#onPortFailure = options.onPortFailure;
     this.namespace = options.namespace;
     this.rulesets = new AppliedRulesets(options.namespace);
+    this.encryption = new HostEncryption(options.namespace.security);
     this.nodeId = options.nodeId;
     this.#gatewaySubnet = options.gatewaySubnet;
     this.#ingressMode = options.ingressMode;
@@ -133,6 +136,7 @@ export class HostSide {
   }
 
   removeEverything(localNetworks: readonly LocalNetwork[]): void {
+    this.encryption.removeEverything();
     for (const { bridge } of localNetworks) this.deleteLink(bridge);
     const nothing = { localNetworks: [], sandboxes: [], ingress: undefined, mtu: 0, prune: true };
     this.settle(nothing);

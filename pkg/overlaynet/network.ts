@@ -144,6 +144,8 @@ export interface RepairReport {
 export interface HostNetwork {
   /** The host joined a cluster, under this name: said before the first tables of it are applied. */
   become(self: HostIdentity): void;
+  /** Whether this kernel can encrypt overlay networks (ESP). */
+  canEncrypt(): boolean;
   /**
    * Makes the kernel hold exactly these networks. When it returns, new connections follow the tables: an endpoint that
    * is not `in-service`, or gone, gets none. Synchronous.

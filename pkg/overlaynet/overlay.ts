@@ -21,6 +21,11 @@ const HUB_SYSCTLS = {
   'net/ipv6/conf/default/disable_ipv6': '1',
 } as const;
 
+/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
+const VXLAN_OVERHEAD = 50;
+/** ESP header, nonce, padding, trailer and tag in transport mode (RFC 4303, RFC 4106): 37 at most. */
+const ESP_OVERHEAD = 40;
+
 export interface TableChange {
   /** Addresses that took connections before and do not any more. */
   readonly removed: ReadonlySet<string>;
@@ -194,6 +199,24 @@ export class Overlay {
     this.close();
     this.#kernel.removeNamespace(this.#pin);
   }
+}
+
+/** Closes and removes those that are not to be kept. */
+export function removeOverlays(
+  overlays: Map<string, Overlay>,
+  keep: ReadonlySet<string>,
+): readonly Overlay[] {
+  const unwanted = [...overlays].filter(([networkId]) => !keep.has(networkId));
+  for (const [networkId, overlay] of unwanted) {
+    overlay.remove();
+    overlays.delete(networkId);
+  }
+  return unwanted.map(([, overlay]) => overlay);
+}
+
+/** What is left of the underlay's MTU inside the tunnel, unless the network was given one. */
+export function overlayMtu({ mtu, encryption }: NetworkTable, underlayMtu: number): number {
+  return mtu ?? underlayMtu - VXLAN_OVERHEAD - (encryption ? ESP_OVERHEAD : 0);
 }
 
 /** Whether static entries differ after it. */

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Kernel } from './kernel/kernel.ts';
 
 const FOLDER = 'netns';
 
@@ -9,7 +10,7 @@ export function pinOf(runDir: string, networkId: string): string {
 }
 
 /** Networks that have a pin, of this agent or an earlier one. */
-export function pinnedOverlays(
+function pinnedOverlays(
   runDir: string,
 ): readonly { readonly networkId: string; readonly pin: string }[] {
   try {
@@ -18,6 +19,17 @@ export function pinnedOverlays(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** Namespaces that an earlier agent made for networks which are not wanted any more. */
+export function removeForgottenPins(
+  kernel: Pick<Kernel, 'removeNamespace'>,
+  runDir: string,
+  keep: ReadonlySet<string>,
+): void {
+  for (const { networkId, pin } of pinnedOverlays(runDir)) {
+    if (!keep.has(networkId)) kernel.removeNamespace(pin);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { newObjectId } from '../../io/index.ts';
 import {
+  checkEncryption,
   compareTaskState,
   createObject,
   type DraftTables,
@@ -63,6 +64,7 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
     await transact(context, (draft) => {
       if (draft.byName('network', spec.Name)) throw nameConflict('network', spec.Name);
       refuseOverlap(draft.list('network'), spec);
+      checkEncryption(draft, spec);
       const now = context.cluster.store.now();
       const network: Network = {
         id,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { TABLE_MAIN } from 'vxlan-netlink';
+import { type SecurityPolicy, TABLE_MAIN } from 'vxlan-netlink';
 import { type DesiredNamespace, planNamespace } from '../plan.ts';
 import type { Kernel, Namespace } from './kernel.ts';
 
@@ -180,6 +180,39 @@ const CASES: readonly (readonly [string, (given: Given) => void])[] = [
       ).toThrow(/ENOENT/);
       expect(left.listTable(table)?.digest).toBe(listing?.digest);
       expect([left.tables(), right.tables()]).toEqual([['t'], []]);
+    },
+  ],
+
+  [
+    "encryption policies take each other's place and go, in one namespace only",
+    (given): void => {
+      const { left, right } = given;
+      const selector = { source: '192.0.2.1', destination: '192.0.2.2', protocol: 17 } as const;
+      const policy = (spi: number, priority: number): SecurityPolicy => ({
+        direction: 'out',
+        selector: { ...selector, destinationPort: 4790 },
+        priority,
+        action: 'allow',
+        template: { source: '192.0.2.1', destination: '192.0.2.2', spi, request: 7 },
+      });
+      const ban: SecurityPolicy = {
+        direction: 'in',
+        selector: { protocol: 17, destinationPort: 4790 },
+        priority: 9,
+        action: 'block',
+      };
+      left.security.apply([
+        { do: 'put-policy', policy: policy(300, 5) },
+        { do: 'put-policy', policy: ban },
+        { do: 'put-policy', policy: policy(301, 5) },
+      ]);
+      const found = left.security.observe().policies;
+      expect(found).toHaveLength(2);
+      expect(found).toEqual(expect.arrayContaining([policy(301, 5), ban]));
+      expect(right.security.observe().policies).toEqual([]);
+      const gone = { do: 'delete-policy', policy: ban } as const;
+      left.security.apply([gone, gone]);
+      expect(left.security.observe().policies).toEqual([policy(301, 5)]);
     },
   ],
 ];

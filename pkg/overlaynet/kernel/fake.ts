@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { Command, MarkRule, SetElement, TableListing, TrackedConnection } from 'vxlan-netlink';
+import type {
+  Command,
+  MarkRule,
+  SecurityAssociation,
+  SecurityPolicy,
+  SetElement,
+  TableListing,
+  TrackedConnection,
+} from 'vxlan-netlink';
 import { assert } from '../../model/index.ts';
 import type {
   DesiredLink,
@@ -14,6 +22,7 @@ import type {
   Ping,
   Route,
 } from './kernel.ts';
+import type { ObservedSecurity, Security, SecurityOperation } from './security.ts';
 
 /** A refusal in the kernel's terms, as `SyscallError` carries it. */
 class FakeRefusal extends Error {
@@ -59,6 +68,46 @@ export class FakeKernel implements Kernel {
   }
 }
 
+class FakeSecurity implements Security {
+  #associations: readonly SecurityAssociation[] = [];
+  #policies: readonly SecurityPolicy[] = [];
+
+  canEncrypt(): boolean {
+    return true;
+  }
+
+  observe(): ObservedSecurity {
+    return { associations: this.#associations, policies: this.#policies };
+  }
+
+  apply(operations: readonly SecurityOperation[]): void {
+    for (const operation of operations) {
+      if ('association' in operation) this.#associate(operation);
+      else this.#decide(operation);
+    }
+  }
+
+  #associate(operation: Extract<SecurityOperation, { association: unknown }>): void {
+    const { destination, spi } = operation.association;
+    const others = this.#associations.filter(
+      (one) => one.destination !== destination || one.spi !== spi,
+    );
+    if (operation.do === 'delete-association') {
+      this.#associations = others;
+      return;
+    }
+    if (others.length < this.#associations.length) throw new FakeRefusal('EEXIST', `spi ${spi}`);
+    this.#associations = [...others, operation.association];
+  }
+
+  #decide(operation: Extract<SecurityOperation, { policy: unknown }>): void {
+    const place = ({ direction, selector }: typeof operation.policy): string =>
+      `${direction} ${selector.source} ${selector.destination} ${selector.destinationPort}`;
+    const others = this.#policies.filter((one) => place(one) !== place(operation.policy));
+    this.#policies = operation.do === 'put-policy' ? [...others, operation.policy] : others;
+  }
+}
+
 class FakeNamespace implements Namespace {
   readonly #links = new Map<string, FakeLink>();
   #addresses: readonly LinkAddress[] = [];
@@ -72,6 +121,7 @@ class FakeNamespace implements Namespace {
   ]);
   #tables = new Map<string, FakeTable>();
   #generation = 1;
+  readonly security = new FakeSecurity();
 
   constructor() {
     const lo = {

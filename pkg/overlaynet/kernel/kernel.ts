@@ -1,4 +1,5 @@
 import type { Command, Connection, MarkRule, TableListing, TrackedConnection } from 'vxlan-netlink';
+import type { Security } from './security.ts';
 
 /** The kernel's network half in the words that this package needs; `linux.ts` is the real one, `fake.ts` the tests'. */
 export interface Kernel {
@@ -31,6 +32,7 @@ export interface Namespace extends Disposable {
     address: string,
     port: number,
   ): { readonly fd: number; readonly port: number };
+  readonly security: Security;
   /** Asks an address for an ICMP echo from this namespace. */
   ping(address: string): Ping;
   /** Tracked connections that match. Milliseconds, where anything is tracked at all. */

@@ -57,6 +57,7 @@ import type {
   Ping,
   Route,
 } from './kernel.ts';
+import { linuxSecurity } from './security.ts';
 
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
@@ -71,6 +72,7 @@ export const linuxKernel: Kernel = {
 
 class LinuxNamespace implements Namespace {
   readonly #namespace: NetworkNamespace;
+  readonly security = linuxSecurity(() => this.#namespace.run(() => NetlinkSocket.open('xfrm')));
   #netfilter: NetlinkSocket | undefined;
 
   constructor(namespace: NetworkNamespace) {

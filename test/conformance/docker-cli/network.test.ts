@@ -83,7 +83,10 @@ test.each([
   [['create', '-d', 'overlay', 'ingress'], 'is kept for the routing mesh'],
   [['create', 'host'], 'operation is not permitted on predefined host network'],
   [['create', '-d', 'overlay', '--subnet', 'nonsense', 'x'], 'invalid'],
-  [['create', '-d', 'overlay', '--opt', 'encrypted', 'x'], 'encrypted overlay networks are not'],
+  [
+    ['create', '-d', 'overlay', '--opt', 'encrypted', 'x'],
+    'encrypted overlay network x is not supported by this version: the kernel of',
+  ],
   [['create', '-d', 'overlay', '--ipv6', 'x'], 'IPv6 networks are not supported'],
   [['create', '-d', 'macvlan', '--scope', 'swarm', 'x'], 'network driver macvlan is not supported'],
   [['rm', 'nowhere'], 'network nowhere not found'],

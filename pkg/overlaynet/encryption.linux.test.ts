@@ -1,0 +1,185 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { NetworkEncryption, NetworkTable } from '../model/index.ts';
+import { linuxKernel } from './kernel/linux.ts';
+import type { HostNetwork } from './network.ts';
+import { NetworkLab } from './testing/lab.ts';
+import { networkTable } from './testing/table.ts';
+
+/** Where it cannot, `test/vm/run.sh` runs this file on a kernel that can. */
+const canEncrypt = ((): boolean => {
+  using namespace = linuxKernel.open();
+  return namespace.security.canEncrypt();
+})();
+
+const withEsp = test.skipIf(!canEncrypt);
+
+const secret = (fill: number): string => Buffer.alloc(32, fill).toString('base64');
+const keys = (numbers: readonly number[], current: number): NetworkEncryption => ({
+  keys: numbers.map((number) => ({ number, secret: secret(number) })),
+  current,
+});
+const ENDPOINTS = [
+  { address: '10.0.1.11', node: 1 },
+  { address: '10.0.1.12', node: 2 },
+];
+
+let lab: NetworkLab;
+let one: HostNetwork;
+let two: HostNetwork;
+
+const encrypted = (encryption = keys([1, 2], 1)): NetworkTable => ({
+  ...networkTable({ endpoints: ENDPOINTS, nodes: 2 }),
+  encryption,
+});
+const attach = async (host: HostNetwork, name: string, address: string): Promise<void> => {
+  await host.attach({
+    containerId: name,
+    netns: lab.namespace(name),
+    name,
+    hostname: name,
+    overlays: [{ networkId: 'app-id', address: `${address}/24` }],
+  });
+};
+const ping = (from: string, address: string): Promise<string> =>
+  lab.run(from, 'busybox', 'ping', '-c1', '-W3', address);
+
+beforeEach(async () => {
+  lab = new NetworkLab();
+  one = await lab.host('h1', 1);
+});
+
+afterEach(async () => {
+  await lab.close();
+});
+
+test.skipIf(canEncrypt)(
+  'a kernel that cannot encrypt takes no part, and says what it lacks',
+  () => {
+    const clear = { ...networkTable({ name: 'clear', endpoints: [], vni: 4100 }) };
+    expect(one.canEncrypt()).toBe(false);
+    expect(() => one.applyTables([encrypted(), clear])).toThrow(
+      /cannot encrypt overlay networks on this node: .*needs ESP with AES-GCM/,
+    );
+    expect([...one.applyTables([clear]).keys()]).toEqual(['clear-id']);
+  },
+);
+
+/** Packets that the switch passed on: encrypted ones, and tunnel packets in clear. */
+const passed = async (): Promise<{ readonly esp: number; readonly clear: number }> => {
+  const listing = await lab.run('switch', 'nft', '-j', 'list', 'counters');
+  const counters = (
+    JSON.parse(listing) as { nftables: { counter?: { name: string; packets: number } }[] }
+  ).nftables.flatMap(({ counter }) => counter ?? []);
+  const of = (name: string): number =>
+    counters.find((counter) => counter.name === name)?.packets ?? 0;
+  return { esp: of('sealed'), clear: of('plain') };
+};
+
+async function twoHosts(): Promise<void> {
+  two = await lab.host('h2', 2);
+  const chain = 'type filter hook forward priority 10;';
+  await lab.run(
+    'switch',
+    'nft',
+    `table bridge seen { counter sealed {}; counter plain {}; chain f { ${chain} ip protocol esp counter name sealed; udp dport 4789-4790 counter name plain; }; }`,
+  );
+  for (const host of [one, two]) host.applyTables([encrypted()]);
+  await attach(one, 'c1', '10.0.1.11');
+  await attach(two, 'c2', '10.0.1.12');
+}
+
+withEsp('containers reach each other, and nothing is seen in clear between the hosts', async () => {
+  await twoHosts();
+  await ping('c1', '10.0.1.12');
+  await ping('c2', '10.0.1.11');
+  const { esp, clear } = await passed();
+  expect(esp).toBeGreaterThanOrEqual(4);
+  expect(clear).toBe(0);
+  const [link] = JSON.parse(await lab.run('c1', 'ip', '-j', 'link', 'show', 'eth0'));
+  expect(link.mtu).toBe(1410);
+  // A packet of that size fits the underlay with everything around it.
+  await lab.run('c1', 'busybox', 'ping', '-c1', '-W3', '-s', String(1410 - 28), '10.0.1.12');
+});
+
+withEsp('keys change one host after the other without a lost packet', async () => {
+  await twoHosts();
+  const rotations = [keys([1, 2, 3], 2), keys([2, 3, 4], 3), keys([3, 4, 5], 4)];
+  for (const encryption of rotations) {
+    for (const host of [one, two]) {
+      host.applyTables([encrypted(encryption)]);
+      await ping('c1', '10.0.1.12');
+      await ping('c2', '10.0.1.11');
+    }
+  }
+  expect((await passed()).clear).toBe(0);
+  const states = await lab.run('h1', 'ip', 'xfrm', 'state');
+  // Three to be understood, one to send with.
+  expect(states.match(/^src /gm)).toHaveLength(4);
+});
+
+withEsp('what comes in clear is dropped, from strangers and in the name of a peer', async () => {
+  await twoHosts();
+  lab.machine('h3', 3);
+  const counting =
+    'table ip seen { counter frames {}; chain i { type filter hook input priority 0; icmp type echo-request counter name frames; }; }';
+  await lab.run('c1', 'nft', counting);
+  const inject = async (): Promise<void> => {
+    await lab.run('h3', 'busybox', 'ping', '-c2', '-W1', '10.0.1.11').catch(() => undefined);
+  };
+  const arrived = async (): Promise<number> =>
+    Number(/packets (\d+)/.exec(await lab.run('c1', 'nft', 'list', 'counters'))?.[1]);
+  await lab.run(
+    'h3',
+    'ip',
+    'link',
+    'add',
+    'vx',
+    'type',
+    'vxlan',
+    'id',
+    '4097',
+    'dstport',
+    '4790',
+    'remote',
+    '192.168.50.1',
+    'local',
+    '192.168.50.3',
+  );
+  await lab.run('h3', 'ip', 'addr', 'add', '10.0.1.12/24', 'dev', 'vx');
+  await lab.run('h3', 'ip', 'link', 'set', 'vx', 'up');
+  await lab.run(
+    'h3',
+    'ip',
+    'neigh',
+    'add',
+    '10.0.1.11',
+    'lladdr',
+    '02:42:0a:00:01:0b',
+    'dev',
+    'vx',
+  );
+  await inject();
+  expect(await arrived()).toBe(0);
+  // The same without the policies arrives: it is these that keep it out. They come back by themselves.
+  await lab.run('h1', 'ip', 'xfrm', 'policy', 'flush');
+  await inject();
+  expect(await arrived()).toBeGreaterThan(0);
+  expect(one.repair().findings).toContain('encryption: 4');
+  const before = await arrived();
+  await inject();
+  expect(await arrived()).toBe(before);
+  await ping('c1', '10.0.1.12');
+});
+
+withEsp('when the network goes, so do keys and policies', async () => {
+  await twoHosts();
+  for (const [host, name] of [
+    [one, 'c1'],
+    [two, 'c2'],
+  ] as const) {
+    await host.detach(name);
+    host.applyTables([]);
+  }
+  expect(await lab.run('h1', 'ip', 'xfrm', 'state')).toBe('');
+  expect(await lab.run('h1', 'ip', 'xfrm', 'policy')).toBe('');
+});
