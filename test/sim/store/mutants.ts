@@ -59,9 +59,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a snapshot is relied on before its file is there',
     file: 'pkg/store/snapshotter.ts',
-    find: '    await snapshots.write(point, parts);\n    await replica().writer.flush({ index, term: point.term, installed: false });',
+    find: '    await snapshots.write(point, this.#measured(parts));\n    await replica().writer.flush({ index, term: point.term, installed: false });',
     replace:
-      '    const writing = snapshots.write(point, parts);\n    await replica().writer.flush({ index, term: point.term, installed: false });\n    await wal.release(index);\n    await writing;',
+      '    const writing = snapshots.write(point, this.#measured(parts));\n    await replica().writer.flush({ index, term: point.term, installed: false });\n    await wal.release(index);\n    await writing;',
   },
   {
     name: 'entries that were replaced are still behind the new ones after a restart',
