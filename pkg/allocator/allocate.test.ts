@@ -163,3 +163,23 @@ test('networks that every host has for itself are not allocated', () => {
   expect(cluster.running(web).length).toBe(3);
   expect(cluster.tasks(web)[0]?.networks).toEqual([]);
 });
+
+test('host-mode ports are the user’s: nothing is chosen for them, and a change of them is taken over', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const host = (PublishedPort: number): ServiceSpec => ({
+    ...webSpec({ replicas: 1 }),
+    EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort, PublishMode: 'host' }] },
+  });
+  const web = cluster.createService(host(0));
+  cluster.settle();
+  const ports = (): readonly number[] =>
+    cluster.service(web).endpoint.ports.map(({ publishedPort }) => publishedPort);
+  expect(ports()).toEqual([0]);
+  cluster.updateService(web, () => host(8080));
+  cluster.settle();
+  expect(ports()).toEqual([8080]);
+  expect(cluster.service(web).endpoint.virtualIps).toEqual([]);
+  cluster.updateService(web, (spec) => ({ ...spec, EndpointSpec: {} }));
+  cluster.settle();
+  expect(ports()).toEqual([]);
+});

@@ -84,3 +84,120 @@ test('a node that has not described itself yet keeps its tasks', () => {
   cluster.converge();
   expect(cluster.running(web).length).toBe(1);
 });
+
+/** A node with room for four tasks of one CPU, and a second one to go to. */
+function reserving(labels: readonly Record<string, string>[]): {
+  cluster: DecideCluster;
+  services: readonly ServiceId[];
+  small: NodeId;
+} {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const services = labels.map((Labels, at) =>
+    cluster.createService(
+      webSpec({
+        Name: `svc${at}`,
+        replicas: 1,
+        Labels,
+        TaskTemplate: {
+          ContainerSpec: { Image: 'nginx' },
+          Resources: { Reservations: { NanoCPUs: 1e9, MemoryBytes: 2 ** 30 } },
+        },
+      }),
+    ),
+  );
+  cluster.converge();
+  const small = [...cluster.tables.list('node')][0]?.id as NodeId;
+  cluster.addNode();
+  cluster.converge();
+  return { cluster, services, small };
+}
+
+function resize(cluster: DecideCluster, id: NodeId, nanoCpus: number): void {
+  cluster.setNode(id, (node) => ({
+    ...node,
+    description: node.description && { ...node.description, nanoCpus },
+  }));
+}
+
+test('a node that became smaller keeps what has priority, then what came first', () => {
+  const { cluster, services, small } = reserving([{}, {}, { 'muster.priority': '50' }]);
+  resize(cluster, small, 2e9);
+  cluster.converge();
+  const [first, second, important] = services.map((id) => cluster.running(id)[0]?.nodeId);
+  expect([first, important]).toEqual([small, small]);
+  expect(second).not.toBe(small);
+  expect(second).toBeDefined();
+});
+
+test('a paused node keeps what it has, until it is active again', () => {
+  const { cluster, services, small } = reserving([{}, {}]);
+  cluster.setAvailability(small, 'pause');
+  resize(cluster, small, 1e9);
+  cluster.converge();
+  expect(services.map((id) => cluster.running(id)[0]?.nodeId)).toEqual([small, small]);
+  cluster.setAvailability(small, 'active');
+  cluster.converge();
+  expect(services.map((id) => cluster.running(id)[0]?.nodeId === small)).toEqual([true, false]);
+});
+
+test('what is over counts for nothing', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const [node] = cluster.tables.list('node');
+  const reserve = { Reservations: { NanoCPUs: 3e9 } };
+  const TaskTemplate = { ContainerSpec: { Image: 'a' }, Resources: reserve };
+  cluster.createService({
+    Name: 'done',
+    TaskTemplate,
+    Mode: { ReplicatedJob: { TotalCompletions: 1 } },
+  });
+  cluster.converge();
+  const web = cluster.createService(webSpec({ replicas: 1, TaskTemplate }));
+  cluster.converge();
+  const [before] = cluster.running(web);
+  resize(cluster, node?.id as NodeId, 3.5e9);
+  cluster.converge();
+  expect(cluster.running(web)).toEqual([before]);
+});
+
+test.each([
+  ['a name is gone', [{ kind: 'gpu', amount: 1, names: ['b'] }]],
+  ['names became a number', [{ kind: 'gpu', amount: 0 }]],
+  ['the kind is gone', []],
+])('a task loses its node when of what it holds %s', (_what, genericResources) => {
+  const cluster = new DecideCluster();
+  const offering = (names: readonly string[]): NodeId =>
+    cluster.addNode({
+      description: {
+        hostname: 'h',
+        os: 'linux',
+        architecture: 'x86_64',
+        nanoCpus: 4e9,
+        memoryBytes: 2 ** 33,
+        engineVersion: '28',
+        engineLabels: {},
+        plugins: [],
+        genericResources: [{ kind: 'gpu', amount: names.length, names }],
+      },
+    }).id;
+  const node = offering(['a', 'b']);
+  const asked = [{ DiscreteResourceSpec: { Kind: 'gpu', Value: 1 } }];
+  const web = cluster.createService(
+    webSpec({
+      replicas: 1,
+      TaskTemplate: {
+        ContainerSpec: { Image: 'a' },
+        Resources: { Reservations: { GenericResources: asked } },
+      },
+    }),
+  );
+  cluster.converge();
+  const other = offering(['c']);
+  cluster.converge();
+  expect(cluster.running(web)[0]?.nodeId).toBe(node);
+  cluster.setNode(node, (one) => ({
+    ...one,
+    description: one.description && { ...one.description, genericResources },
+  }));
+  cluster.converge();
+  expect(cluster.running(web)[0]?.nodeId).toBe(other);
+});

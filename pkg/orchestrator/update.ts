@@ -277,10 +277,13 @@ function replaceSlot(work: Workload, keepsServing: boolean, slot: SlotKey, id: T
   return addTask(work, { id, slot, hold: !keepsServing });
 }
 
-/** Complete only when no slot is left to do and each runs, or gave up, in the present version. */
+/**
+ * Complete only when no slot is left to do and each runs, or gave up, in the present version; as a pass of its own, for a
+ * leader that is lost while it writes must not leave the end of an update that is not over.
+ */
 function complete(work: Workload, slots: readonly SlotKey[]): void {
   const status = work.service.updateStatus;
-  if (!status || status.active.length > 0) return;
+  if (!status || status.active.length > 0 || work.isTouched) return;
   if (!slots.every((slot) => isSettled(work, slot))) return;
   const rollback = isRollback(work.service);
   setStatus(work, {

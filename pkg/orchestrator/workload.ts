@@ -62,6 +62,11 @@ export class Workload {
     return this.#wakeAt;
   }
 
+  /** Something was decided about tasks in this pass. */
+  get isTouched(): boolean {
+    return this.#touched.size > 0;
+  }
+
   /** Keys of the slots that have tasks not on their way out. */
   get slots(): readonly SlotKey[] {
     return [...this.#slots.keys()];

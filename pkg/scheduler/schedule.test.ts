@@ -210,3 +210,124 @@ test('a thousand tasks on fifty nodes are given addresses and placed in one pass
   cluster.converge();
   expect(cluster.tasks(web).length).toBe(1);
 });
+
+const NESTED = ['az', 'rack'].map((label) => ({
+  Spread: { SpreadDescriptor: `node.labels.${label}` },
+}));
+
+function racks(cluster: DecideCluster): readonly NodeId[] {
+  return [
+    { az: 'a', rack: '1' },
+    { az: 'a', rack: '1' },
+    { az: 'a', rack: '2' },
+    { az: 'b', rack: '1' },
+    { az: 'b', rack: '1' },
+    { az: 'b', rack: '1' },
+    { az: 'b', rack: '2' },
+  ].map((labels) => labelled(cluster, labels));
+}
+
+test('nested preferences level zones, then racks, then nodes, also when the service grows', () => {
+  const cluster = new DecideCluster();
+  racks(cluster);
+  const web = cluster.createService(
+    webSpec({ replicas: 4, TaskTemplate: template({ Placement: { Preferences: NESTED } }) }),
+  );
+  cluster.converge();
+  const byRack = (): readonly number[] => {
+    const [a, b, c, d, e, f, g] = perNode(cluster, web);
+    return [(a ?? 0) + (b ?? 0), c ?? 0, (d ?? 0) + (e ?? 0) + (f ?? 0), g ?? 0];
+  };
+  expect(byRack()).toEqual([1, 1, 1, 1]);
+  cluster.updateService(web, (spec) => withReplicas(spec, 12));
+  cluster.converge();
+  expect(byRack()).toEqual([3, 3, 3, 3]);
+  expect(perNode(cluster, web).slice(3, 6)).toEqual([1, 1, 1]);
+});
+
+test('failures of an older version do not count against the new one', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const [bad] = cluster.tables.list('node');
+  const policy = template({ RestartPolicy: { Delay: 0 } });
+  const web = cluster.createService(webSpec({ replicas: 1, TaskTemplate: policy }));
+  cluster.settle();
+  for (let count = 0; count < 6; count++) {
+    const [task] = cluster.runnable(web);
+    if (task) cluster.report(task.id, 'failed');
+    cluster.settle();
+  }
+  const other = cluster.createService(webSpec({ Name: 'other', replicas: 3 }));
+  cluster.settle();
+  const good = cluster.addNode();
+  cluster.createService(webSpec({ Name: 'more', replicas: 5 }));
+  cluster.settle();
+  cluster.setAvailability(bad?.id as NodeId, 'active');
+  const [present] = cluster.runnable(web);
+  if (present) cluster.report(present.id, 'failed');
+  cluster.settle();
+  expect(cluster.runnable(web)[0]?.nodeId).toBe(good.id);
+  cluster.removeService(other);
+  cluster.converge();
+  cluster.updateService(web, (spec) => withImage(spec, 'nginx:2'));
+  cluster.converge();
+  expect(cluster.running(web)[0]?.nodeId).toBe(bad?.id);
+});
+
+test('what reservations leave is spread like the rest', () => {
+  const cluster = new DecideCluster({ nodes: 3 });
+  const reserve = template({ Resources: { Reservations: { NanoCPUs: 1e9 } } });
+  const web = cluster.createService(webSpec({ replicas: 7, TaskTemplate: reserve }));
+  cluster.settle();
+  expect([...perNode(cluster, web)].toSorted()).toEqual([2, 2, 3]);
+});
+
+test('a task that died gives its reservation back', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const reserve = template({
+    Resources: { Reservations: { NanoCPUs: 3e9 } },
+    RestartPolicy: { Condition: 'none' },
+  });
+  const web = cluster.createService(webSpec({ replicas: 1, TaskTemplate: reserve }));
+  cluster.converge();
+  const api = cluster.createService(webSpec({ Name: 'api', replicas: 1, TaskTemplate: reserve }));
+  cluster.settle();
+  expect(cluster.tasks(api)[0]?.status.state).toBe('pending');
+  const [task] = cluster.running(web);
+  if (task) cluster.report(task.id, 'failed');
+  cluster.settle();
+  expect(cluster.tasks(api)[0]?.status.state).toBe('assigned');
+});
+
+test('a task removed while it waits is forgotten', () => {
+  const cluster = new DecideCluster();
+  const web = cluster.createService(webSpec({ replicas: 2 }));
+  cluster.settle();
+  cluster.removeService(web);
+  cluster.addNode();
+  cluster.settle();
+  expect(cluster.tables.count('task')).toBe(0);
+});
+
+test('a task that comes with its node is confirmed there or waits, whatever the others offer', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const [small] = cluster.tables.list('node');
+  cluster.setNode(small?.id as NodeId, (node) => ({
+    ...node,
+    description: node.description && { ...node.description, nanoCpus: 1e9 },
+  }));
+  const reserve = template({ Resources: { Reservations: { NanoCPUs: 2e9 } } });
+  const web = cluster.createService({
+    ...webSpec({ TaskTemplate: reserve }),
+    Mode: { Global: {} },
+  });
+  cluster.settle();
+  expect(
+    cluster
+      .tasks(web)
+      .map(({ status }) => status.state)
+      .toSorted(),
+  ).toEqual(['assigned', 'pending']);
+  expect(cluster.tasks(web).find(({ nodeId }) => nodeId === small?.id)?.status.error).toBe(
+    'no suitable node (insufficient resources on 1 node)',
+  );
+});
