@@ -9,7 +9,7 @@ import type { EndpointConfig } from './docker-shape.ts';
 export interface NetworkDefinition {
   readonly id: string;
   readonly name: string;
-  readonly driver: 'bridge' | 'host' | 'null';
+  readonly driver: 'bridge' | 'macvlan' | 'host' | 'null';
   /** RFC 3339. */
   readonly createdAt: string;
   readonly subnet?: string | undefined;
@@ -137,6 +137,7 @@ export class LocalNetworks {
     return this.#network.ensureLocalNetwork({
       networkId: definition.id,
       name: definition.name,
+      parent: definition.driver === 'macvlan' ? definition.options['parent'] : undefined,
       subnet: definition.subnet,
       range: definition.range,
       gateway: definition.gateway,
@@ -155,7 +156,7 @@ export class LocalNetworks {
   /** The attachment to a bridge network, which is made if need be. */
   attachment(name: string, endpoint: EndpointConfig): LocalAttachment {
     const definition = this.get(name);
-    if (definition.driver !== 'bridge') {
+    if (definition.driver !== 'bridge' && definition.driver !== 'macvlan') {
       throw new ClusterError(
         'invalid',
         `container cannot be connected to ${definition.name} network with others`,

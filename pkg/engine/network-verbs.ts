@@ -43,6 +43,13 @@ const BRIDGE_OPTIONS: ReadonlyMap<string, RegExp> = new Map([
   ['com.docker.network.bridge.default_bridge', /^false$/],
 ]);
 
+/** Of Docker's macvlan driver. A parent that does not exist is refused when the network is made. */
+const MACVLAN_OPTIONS: ReadonlyMap<string, RegExp> = new Map([
+  ['parent', /^[^\s/.]{1,15}$/],
+  ['macvlan_mode', /^bridge$/],
+  ['com.docker.network.driver.mtu', /^[1-9]\d{1,4}$/],
+]);
+
 export class NetworkVerbs {
   readonly #host: Host;
 
@@ -114,13 +121,19 @@ export class NetworkVerbs {
     if (!request.Name) throw new ClusterError('invalid', 'network name is required');
     const driver = request.Driver || 'bridge';
     refuseDriver(driver);
-    if (driver !== 'bridge') {
+    if (driver !== 'bridge' && driver !== 'macvlan') {
       throw new ClusterError(
         'not-found',
         `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
       );
     }
-    refuseUnsupported(request);
+    if (driver === 'macvlan' && !request.Options?.['parent']) {
+      unsupported(
+        'macvlan networks without a parent are',
+        'name a link of this host: -o parent=eth0',
+      );
+    }
+    refuseUnsupported(request, driver === 'bridge' ? BRIDGE_OPTIONS : MACVLAN_OPTIONS);
     const ipam = request.IPAM?.Config?.[0];
     const { id } = await this.#host.networks.create({
       name: request.Name,
@@ -134,7 +147,7 @@ export class NetworkVerbs {
       labels: request.Labels ?? {},
       options: request.Options ?? {},
     });
-    this.#emit('create', id, request.Name);
+    this.#emit('create', { id, name: request.Name, driver });
     return { id, warning: '' };
   }
 
@@ -149,7 +162,7 @@ export class NetworkVerbs {
       );
     }
     await this.#host.networks.remove(definition);
-    this.#emit('destroy', definition.id, definition.name);
+    this.#emit('destroy', definition);
   }
 
   #uses(container: Container, { name, id }: NetworkDefinition): boolean {
@@ -182,7 +195,7 @@ export class NetworkVerbs {
     }
     const endpoint = request.EndpointConfig ?? {};
     await this.#change(container, definition, endpoint);
-    this.#emit('connect', definition.id, definition.name);
+    this.#emit('connect', definition);
   }
 
   async disconnect(text: string, body: DockerJson): Promise<void> {
@@ -201,7 +214,7 @@ export class NetworkVerbs {
       );
     }
     await this.#change(container, definition, undefined);
-    this.#emit('disconnect', definition.id, definition.name);
+    this.#emit('disconnect', definition);
   }
 
   /** `endpoint` undefined takes the network away. */
@@ -233,8 +246,11 @@ export class NetworkVerbs {
     });
   }
 
-  #emit(action: string, id: string, name: string): void {
-    this.#host.events.emit('network', action, { id, attributes: { name, type: 'bridge' } });
+  #emit(
+    action: string,
+    { id, name, driver }: Pick<NetworkDefinition, 'id' | 'name' | 'driver'>,
+  ): void {
+    this.#host.events.emit('network', action, { id, attributes: { name, type: driver } });
   }
 
   async prune(keep: (network: DockerJson) => boolean): Promise<readonly string[]> {
@@ -251,7 +267,7 @@ export class NetworkVerbs {
 }
 
 /** What the bridge would not follow. @throws ClusterError `not-implemented` (501) */
-function refuseUnsupported(request: CreateNetworkBody): void {
+function refuseUnsupported(request: CreateNetworkBody, known: ReadonlyMap<string, RegExp>): void {
   const ipam = request.IPAM?.Config ?? [];
   const ipv4 = 'a bridge has one IPv4 subnet';
   if (request.EnableIPv6 || ipam.some(({ Subnet }) => Subnet?.includes(':'))) {
@@ -267,7 +283,7 @@ function refuseUnsupported(request: CreateNetworkBody): void {
     unsupported('config-only networks are', 'every network carries its own configuration');
   }
   for (const [name, value] of Object.entries(request.Options ?? {})) {
-    if (BRIDGE_OPTIONS.get(name)?.test(value)) continue;
-    unsupported(`network option ${name}=${value} is`, 'the bridge would not follow it');
+    if (known.get(name)?.test(value)) continue;
+    unsupported(`network option ${name}=${value} is`, 'the network would not follow it');
   }
 }

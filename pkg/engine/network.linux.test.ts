@@ -112,6 +112,25 @@ test('a bridge keeps its range and what is reserved, and refuses what lies outsi
   ).rejects.toThrow('invalid subnet nonsense');
 });
 
+test('a macvlan network needs a parent of this host and its subnet', async () => {
+  const { networks } = host.engine;
+  const macvlan = { Name: 'lan', Driver: 'macvlan' };
+  await expect(networks.create(macvlan)).rejects.toThrow(
+    'name a link of this host: -o parent=eth0',
+  );
+  const Options = { parent: 'eth9' };
+  await expect(networks.create({ ...macvlan, Options })).rejects.toThrow('needs the subnet');
+  const IPAM = { Config: [{ Subnet: '192.0.2.0/24' }] };
+  await expect(networks.create({ ...macvlan, Options, IPAM })).rejects.toThrow(
+    'parent eth9 is no link of this host',
+  );
+  const passthru = { parent: 'eth9', macvlan_mode: 'passthru' };
+  await expect(networks.create({ ...macvlan, Options: passthru })).rejects.toThrow(
+    'network option macvlan_mode=passthru is not supported',
+  );
+  expect((await networks.list()).map(({ Name }) => Name)).not.toContain('lan');
+});
+
 test('without a network there is a loopback and nothing else', async () => {
   const { out } = await host.run('ip -o link | cut -d: -f2; ping -c 1 127.0.0.1 | grep -c ttl', {
     HostConfig: { NetworkMode: 'none' },

@@ -7,8 +7,7 @@ import type { View } from './view.ts';
 const OPTIONS_KNOWN = new Set(['com.docker.network.driver.mtu', 'encrypted']);
 /** Drivers of Docker that this version has nothing for. */
 const DRIVERS_MISSING: ReadonlyMap<string, string> = new Map([
-  ['macvlan', 'containers are only put on bridge and overlay networks'],
-  ['ipvlan', 'containers are only put on bridge and overlay networks'],
+  ['ipvlan', 'containers are only put on bridge, macvlan and overlay networks'],
 ]);
 /** RFC 791: every link carries 68 bytes; an IPv4 packet has at most 65535. */
 const MTU_MIN = 68;
@@ -26,6 +25,12 @@ export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
     unsupported('IPv6 networks are', 'only IPv4 addresses are given to tasks');
   if (spec.EnableIPv4 === false) {
     unsupported('networks without IPv4 are', 'only IPv4 addresses are given to tasks');
+  }
+  if (spec.Driver === 'macvlan') {
+    unsupported(
+      'network driver macvlan is',
+      'a cluster network is an overlay; make a macvlan network on each host for its own containers',
+    );
   }
   refuseDriver(spec.Driver);
   if (spec.IPAM?.Driver && spec.IPAM.Driver !== 'default') {
@@ -54,7 +59,7 @@ export function checkEncryption(view: View, spec: NetworkSpec): void {
   );
 }
 
-/** `macvlan` and its like. @throws ClusterError `not-implemented` (501) */
+/** `ipvlan` and its like. @throws ClusterError `not-implemented` (501) */
 export function refuseDriver(driver: string | null | undefined): void {
   const reason = DRIVERS_MISSING.get(driver ?? '');
   if (reason !== undefined) unsupported(`network driver ${driver} is`, reason);

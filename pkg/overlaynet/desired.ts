@@ -147,7 +147,8 @@ export interface HostContext {
 
 /** Our links in the host's namespace. */
 export function desiredHost(context: HostContext): DesiredNamespace {
-  const bridges = context.localNetworks.map((network) => ({
+  const local = context.localNetworks.filter(({ parent }) => parent === undefined);
+  const bridges = local.map((network) => ({
     name: network.bridge,
     address: `${network.gateway}/${network.subnet.split('/')[1]}`,
     mtu: network.mtu,
@@ -199,6 +200,7 @@ export function desiredHost(context: HostContext): DesiredNamespace {
 }
 
 export interface SandboxContext {
+  readonly host: Namespace;
   readonly attachments: readonly Attachment[];
   readonly defaultGateway: string | undefined;
   /** The ingress network's table when the container takes part in it and keeps client addresses. */
@@ -232,8 +234,10 @@ export function desiredSandbox(context: SandboxContext): DesiredNamespace {
   return {
     links: [
       { kind: 'present', name: 'lo' },
-      ...attachments.map(({ link, address }): DesiredLink => {
-        return { kind: 'present', name: link, mac: macOf(addressWithoutPrefix(address)) };
+      ...attachments.map(({ link, address, parent }): DesiredLink => {
+        const common = { name: link, mac: macOf(addressWithoutPrefix(address)) };
+        if (parent === undefined) return { kind: 'present', ...common };
+        return { kind: 'macvlan', ...common, parent, underlay: context.host };
       }),
     ],
     addresses: attachments.map(({ link, address }) => ({ link, address })),

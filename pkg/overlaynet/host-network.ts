@@ -193,7 +193,7 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
-    this.#unplug(record.attachments.filter(leaving));
+    this.#unplug(sandbox, record.attachments.filter(leaving));
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -207,7 +207,7 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
-    this.#unplug(sandbox.attachments);
+    this.#unplug(sandbox, sandbox.attachments);
     this.#removeUnwanted();
     this.#settleHost();
     const { hostPorts, attachments } = sandbox.record;
@@ -325,9 +325,10 @@ class KernelHostNetwork implements HostNetwork {
     this.#settleSandbox(sandbox);
   }
 
-  #unplug(attachments: readonly Attachment[]): void {
-    for (const { kind, networkId, hostLink } of attachments) {
-      if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
+  #unplug(sandbox: Sandbox, attachments: readonly Attachment[]): void {
+    for (const { kind, networkId, link, hostLink, parent } of attachments) {
+      if (parent !== undefined) sandbox.namespace.apply([{ do: 'delete-link', name: link }]);
+      else if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
       else this.#host.deleteLink(hostLink);
     }
   }
@@ -374,7 +375,8 @@ class KernelHostNetwork implements HostNetwork {
     const ingress = overlays.find(({ table }) => table.ingress)?.table;
     const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
     const defaultGateway = defaultGatewayOf(attachments, this.#description());
-    return { attachments, defaultGateway, ingressTable };
+    return {
+      host: this.#host.namespace, attachments, defaultGateway, ingressTable };
   }
 
   #settleHost(): number {

@@ -104,7 +104,8 @@ export class HostSide {
       }),
       this.#onPortFailure,
     );
-    const bridges: HostBridge[] = localNetworks.map(({ bridge, subnet, internal }) => ({
+    const local = localNetworks.filter(({ parent }) => parent === undefined);
+    const bridges: HostBridge[] = local.map(({ bridge, subnet, internal }) => ({
       link: bridge,
       subnet,
       internal,

@@ -38,7 +38,9 @@ export class LocalNetworks {
   ensure(spec: LocalNetworkSpec, host: readonly HostPrefix[]): LocalNetwork {
     const known = this.byId.get(spec.networkId);
     if (known !== undefined) return known;
-    const taken = [this.#reserved, ...this.all.map(({ subnet }) => subnet)];
+    if (spec.parent !== undefined) return this.#ensureMacvlan(spec, spec.parent, host);
+    const bridges = this.all.filter(({ parent }) => parent === undefined);
+    const taken = [this.#reserved, ...bridges.map(({ subnet }) => subnet)];
     const foreign = host.filter(({ link }) => link !== spec.bridge && !this.#owns(link));
     const subnet =
       spec.subnet ?? pickSubnet([...taken, ...foreign.map(({ destination }) => destination)]);
@@ -56,9 +58,34 @@ export class LocalNetworks {
       const message = `subnet ${subnet} overlaps with ${destination} of link ${link} of this host, which could not be reached any more: choose another one with --subnet`;
       throw new ClusterError('conflict', message, { status: 403 });
     }
+    return this.#keep({ ...spec, subnet });
+  }
+
+  /** Its subnet is the parent's own, or another one on the same wire: it overlaps nothing that we route. */
+  #ensureMacvlan(
+    spec: LocalNetworkSpec,
+    parent: string,
+    host: readonly HostPrefix[],
+  ): LocalNetwork {
+    if (spec.subnet === undefined) {
+      throw new ClusterError(
+        'invalid',
+        'a macvlan network needs the subnet of its parent: --subnet',
+      );
+    }
+    if (!host.some(({ link }) => link === parent)) {
+      const message = `parent ${parent} is no link of this host that has an address or a route`;
+      throw new ClusterError('invalid', message);
+    }
+    return this.#keep({ ...spec, subnet: spec.subnet });
+  }
+
+  #keep(spec: LocalNetworkSpec & { readonly subnet: string }): LocalNetwork {
+    const { subnet } = spec;
     const network: LocalNetwork = {
       networkId: spec.networkId,
       name: spec.name,
+      parent: spec.parent,
       subnet,
       range: spec.range,
       gateway: spec.gateway ?? gatewayOf(subnet),

@@ -109,6 +109,44 @@ test('local networks: addresses, names, isolation, connect and disconnect', asyn
   expect(host.repair().findings).toEqual([]);
 });
 
+test('macvlan: a container is on the network of a link of the host', async () => {
+  const spec1 = { networkId: 'm1', name: 'lan', parent: 'eth0' };
+  expect(() =>
+    host.ensureLocalNetwork({ ...spec1, parent: 'eth7', subnet: '10.1.0.0/24' }),
+  ).toThrow('parent eth7 is no link of this host');
+  expect(() => host.ensureLocalNetwork(spec1)).toThrow('needs the subnet of its parent');
+  const lan = { subnet: '192.168.50.0/24', range: '192.168.50.192/28', gateway: '192.168.50.100' };
+  host.ensureLocalNetwork({ ...spec1, ...lan });
+  const a = await host.attach(spec('a', { localNetworks: [{ networkId: 'm1' }] }));
+  await host.attach(spec('b', { localNetworks: [{ networkId: 'm1', aliases: ['other'] }] }));
+  expect(a.interfaces[0]).toMatchObject({
+    address: '192.168.50.192/24',
+    gateway: '192.168.50.100',
+  });
+  await lab.serve('a', 'a', 80);
+  expect(await lab.ask('outside', { host: '192.168.50.192', port: 80 })).toEqual({
+    'a 192.168.50.100': 1,
+  });
+  expect(await lab.ask('a', { host: '192.168.50.100', port: 80 })).toEqual({
+    'world 192.168.50.192': 1,
+  });
+  expect(await lab.ask('b', { host: '192.168.50.192', port: 80 })).toEqual({
+    'a 192.168.50.193': 1,
+  });
+  expect(await resolve('a', 'b', 'other')).toEqual(['192.168.50.193', '192.168.50.193']);
+  await lab.run('a', 'ip', 'link', 'delete', 'eth0');
+  expect(host.repair().findings.join()).toContain('container a links');
+  expect(await lab.ask('outside', { host: '192.168.50.192', port: 80 })).toEqual({
+    'a 192.168.50.100': 1,
+  });
+  expect(host.repair().findings).toEqual([]);
+  host.disconnect('b', 'm1');
+  expect(await lab.run('b', 'ip', '-o', 'link')).not.toContain('eth0');
+  await host.detach('a');
+  expect(await lab.run('a', 'ip', '-o', 'link')).not.toContain('eth0');
+  host.removeLocalNetwork('m1');
+});
+
 test('a subnet is not put over the host, and addresses come from its range', async () => {
   expect(() =>
     host.ensureLocalNetwork({ networkId: 'n1', name: 'x', subnet: '192.168.48.0/20' }),

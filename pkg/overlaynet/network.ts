@@ -27,10 +27,15 @@ export interface HostNetworkOptions extends HostIdentity {
   readonly ingressMode?: 'preserve' | 'masquerade' | undefined;
 }
 
-/** A network of this host alone: a Linux bridge with NAT. */
+/** A network of this host alone: a Linux bridge with NAT, or macvlan links on one of its links. */
 export interface LocalNetworkSpec {
   readonly networkId: string;
   readonly name: string;
+  /**
+   * Link of the host: containers are put on its network with MAC addresses of their own (macvlan) instead of behind a
+   * bridge. `subnet` must be given then.
+   */
+  readonly parent?: string | undefined;
   /** `172.20.0.0/16`; picked from free 172.16.0.0/12 blocks when absent. */
   readonly subnet?: string | undefined;
   /** Part of the subnet that containers without a wish get addresses from; all of it when absent. */
@@ -48,6 +53,8 @@ export interface LocalNetworkSpec {
 export interface LocalNetwork {
   readonly networkId: string;
   readonly name: string;
+  /** Macvlan: there is no bridge. */
+  readonly parent?: string | undefined;
   readonly subnet: string;
   readonly range?: string | undefined;
   readonly gateway: string;

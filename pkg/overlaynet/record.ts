@@ -15,6 +15,8 @@ export interface Attachment {
   /** With prefix length. */
   readonly address: string;
   readonly aliases: readonly string[];
+  /** Link of the host that a macvlan hangs on; there is no other end then. */
+  readonly parent?: string | undefined;
 }
 
 export interface SandboxRecord {

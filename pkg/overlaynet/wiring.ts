@@ -136,6 +136,7 @@ function chooseLocal(
     hostLink: linkName(HOST_LINK_PREFIX, containerId, wanted.networkId),
     address: `${address}/${network.subnet.split('/')[1]}`,
     aliases: wanted.aliases ?? [],
+    parent: network.parent,
   };
 }
 
@@ -220,7 +221,8 @@ export function publishedPortsOf(
     ({ kind, address }) =>
       kind !== 'overlay' && gateway !== undefined && contains(address, gateway),
   );
-  if (target === undefined) return [];
+  // A macvlan's container is on the network itself; the host could not even reach it.
+  if (target === undefined || target.parent !== undefined) return [];
   const targetAddress = addressWithoutPrefix(target.address);
   return record.hostPorts.map((port) => ({ ...port, targetAddress }));
 }

@@ -21,6 +21,7 @@ const Attribute = {
   address: 1,
   name: 3,
   mtu: 4,
+  link: 5,
   master: 10,
   protocolInfo: 12,
   linkInfo: 18,
@@ -29,6 +30,9 @@ const Attribute = {
 const INFO_KIND = 1;
 const INFO_DATA = 2;
 const VETH_PEER = 1;
+const MACVLAN_MODE = 1;
+/** Siblings reach each other without a switch that sends frames back. */
+const MACVLAN_MODE_BRIDGE = 4;
 const BridgePort = { hairpin: 4, learning: 8, isolated: 33 } as const;
 const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15 } as const;
 
@@ -44,6 +48,11 @@ interface LinkCommon {
 export type NewLink =
   | (LinkCommon & { readonly kind: 'bridge' })
   | (LinkCommon & { readonly kind: 'veth'; readonly peer: LinkCommon })
+  | (LinkCommon & {
+      readonly kind: 'macvlan';
+      /** Index, in the namespace of the netlink socket, of the link that carries its frames. */
+      readonly parent: number;
+    })
   | (LinkCommon & {
       readonly kind: 'vxlan';
       readonly vni: number;
@@ -78,13 +87,14 @@ export interface Link {
 }
 
 /**
- * RTM_NEWLINK. A VXLAN link is made for static tables: no learning, ARP answered from the neighbour table (`proxy`).
+ * RTM_NEWLINK. A macvlan link lets its siblings reach each other (mode bridge). A VXLAN link is made for static tables: no learning, ARP answered from the neighbour table (`proxy`).
  * The kernel answers EEXIST for a taken name.
  */
 export function newLink(link: NewLink): Message {
   const body = encodeBody((writer) => {
     writeHeader(writer, 0, 0, 0);
     writeCommon(writer, link);
+    if (link.kind === 'macvlan') writer.attributeU32(Attribute.link, link.parent);
     writer.nested(Attribute.linkInfo, (inner) => {
       inner.attribute(INFO_KIND, Buffer.from(link.kind));
       writeKind(inner, link);
@@ -209,6 +219,9 @@ function writeKind(writer: MessageWriter, link: NewLink): void {
         writeCommon(peer, link.peer);
       });
     });
+  }
+  if (link.kind === 'macvlan') {
+    writer.nested(INFO_DATA, (inner) => inner.attributeU32(MACVLAN_MODE, MACVLAN_MODE_BRIDGE));
   }
   if (link.kind === 'vxlan') {
     writer.nested(INFO_DATA, (inner) => {

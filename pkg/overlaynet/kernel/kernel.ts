@@ -61,12 +61,13 @@ export type DesiredLink = {
 } & (
   | { readonly kind: 'bridge' | 'present' }
   | { readonly kind: 'veth'; readonly peer: DesiredPeer }
+  | { readonly kind: 'macvlan'; readonly parent: string; readonly underlay: Namespace }
   | {
       readonly kind: 'vxlan';
       readonly vni: number;
       readonly local: string;
       readonly port: number;
-      /** Namespace whose addresses the tunnel uses. */
+      /** Namespace whose addresses the tunnel uses, and whose link carries a macvlan's frames. */
       readonly underlay: Namespace;
     }
 );

@@ -47,7 +47,7 @@ import {
   type TableListing,
   type TrackedConnection,
 } from 'vxlan-netlink';
-import { assert } from '../../model/index.ts';
+import { assert, must } from '../../model/index.ts';
 import type {
   DesiredLink,
   Kernel,
@@ -243,6 +243,11 @@ class LinuxNamespace implements Namespace {
       const { kind, vni, local, port } = link;
       using underlay = linux(link.underlay).route();
       underlay.request(newLink({ kind, name, mtu, mac, vni, local, port, namespaceFd: this.fd }));
+    } else if (link.kind === 'macvlan') {
+      using underlay = linux(link.underlay).route();
+      const [found] = underlay.request(getLink(link.parent));
+      const parent = parseLink(must(found, `link ${link.parent}`)).index;
+      underlay.request(newLink({ kind: 'macvlan', name, mtu, mac, parent, namespaceFd: this.fd }));
     } else {
       socket.request(newLink({ kind: 'bridge', name, mtu, mac }));
     }
