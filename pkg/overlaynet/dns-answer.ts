@@ -5,6 +5,18 @@ import type { Directory } from './directory.ts';
 const TTL_SECONDS = 5;
 /** Largest UDP answer for a client without EDNS0 (RFC 1035 section 4.2.1). */
 const UDP_ANSWER_MAX = 512;
+/** What we take of a question: more than any needs, and never broken up on its way (DNS flag day 2020). */
+const UDP_QUESTION_MAX = 1232;
+const EDNS: Answer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: UDP_QUESTION_MAX,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
 const REVERSE_SUFFIX = '.in-addr.arpa';
 const RECURSION_DESIRED = 0x100;
 const RECURSION_AVAILABLE = 0x80;
@@ -109,6 +121,10 @@ function limitSize(query: Packet, answers: readonly Answer[], transport: 'udp' |
   return encode(reply(query, [], TRUNCATED_RESPONSE));
 }
 
+function offersEdns(query: Packet): boolean {
+  return query.additionals?.some(({ type }) => type === 'OPT') === true;
+}
+
 function udpLimit(query: Packet): number {
   const option = query.additionals?.find((record) => record.type === 'OPT');
   const offered = option?.type === 'OPT' ? option.udpPayloadSize : 0;
@@ -122,6 +138,8 @@ function reply(query: Packet, answers: Answer[], flags: number): Packet {
     flags: flags | RECURSION_AVAILABLE | ((query.flags ?? 0) & RECURSION_DESIRED),
     questions: query.questions ?? [],
     answers,
+    // Whoever speaks EDNS0 is told that we do (RFC 6891 section 6.1.1).
+    additionals: offersEdns(query) ? [EDNS] : [],
   };
 }
 

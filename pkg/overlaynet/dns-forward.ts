@@ -7,8 +7,15 @@ const FORWARDED_MAX = 1024;
 const DNS_PORT = 53;
 const DNS_ID_LENGTH = 2;
 
-/** Asks the resolvers, one after the other, from the namespace of this process. */
+/** How long a resolver that did not answer is asked last. */
+const SILENT_MS = 30_000;
+
+/**
+ * Asks the resolvers, one after the other, from the namespace of this process. One that was silent is asked last for a
+ * while: each question would wait for it.
+ */
 export class DnsForwarder {
+  readonly #silentUntil = new Map<string, number>();
   #running = 0;
 
   /** The resolver's reply as it came; undefined when none answered. */
@@ -20,14 +27,24 @@ export class DnsForwarder {
     if (this.#running >= FORWARDED_MAX) return undefined;
     this.#running++;
     try {
-      for (const resolver of resolvers) {
+      for (const resolver of this.#inOrder(resolvers)) {
         const reply = await (transport === 'udp' ? askUdp : askTcp)(message, resolver);
-        if (reply !== undefined) return reply;
+        if (reply !== undefined) {
+          this.#silentUntil.delete(resolver);
+          return reply;
+        }
+        this.#silentUntil.set(resolver, performance.now() + SILENT_MS);
       }
       return undefined;
     } finally {
       this.#running--;
     }
+  }
+
+  #inOrder(resolvers: readonly string[]): readonly string[] {
+    const now = performance.now();
+    const isSilent = (resolver: string): boolean => (this.#silentUntil.get(resolver) ?? 0) > now;
+    return [...resolvers.filter((one) => !isSilent(one)), ...resolvers.filter(isSilent)];
   }
 }
 

@@ -1,9 +1,10 @@
+import { createSocket } from 'node:dgram';
 import { decode, encode, type Packet, type RecordType } from 'dns-packet';
 import { describe, expect, test } from 'vitest';
 import { directoryOfContainers, directoryOfTable } from './directory.ts';
 import { renderHosts, renderResolvConf } from './dns.ts';
 import { answerQuery, refuseQuery } from './dns-answer.ts';
-import { frame, unframe } from './dns-forward.ts';
+import { DnsForwarder, frame, unframe } from './dns-forward.ts';
 import { networkTable } from './testing/table.ts';
 
 const many = Array.from({ length: 60 }, (_, index) => ({
@@ -48,6 +49,42 @@ const addresses = (reply: Packet | string): readonly unknown[] =>
   typeof reply === 'string'
     ? [reply]
     : (reply.answers ?? []).map((answer) => 'data' in answer && answer.data);
+
+test('a client that speaks EDNS0 is told that we do, another is not', () => {
+  const told = (reply: Packet | string): unknown =>
+    typeof reply === 'string' ? reply : reply.additionals?.map(({ type }) => type);
+  expect(told(ask('web', { edns: 4096 }))).toEqual(['OPT']);
+  expect(told(ask('web'))).toEqual([]);
+});
+
+test('a resolver that was silent is asked last from then on', async () => {
+  const asked: string[] = [];
+  const [silent, alive] = await Promise.all(
+    ['silent', 'alive'].map(async (name) => {
+      const socket = createSocket('udp4');
+      socket.on('message', (message, { port }) => {
+        asked.push(name);
+        if (name === 'alive') socket.send(message, port, '127.0.0.1');
+      });
+      await new Promise<void>((resolve) => {
+        socket.bind(0, '127.0.0.1', resolve);
+      });
+      return socket;
+    }),
+  );
+  const resolvers = [silent, alive].map((socket) => `127.0.0.1:${socket?.address().port}`);
+  try {
+    const forwarder = new DnsForwarder();
+    const message = encode({ type: 'query', id: 9, questions: [{ type: 'A', name: 'x' }] });
+    for (let round = 0; round < 3; round++) {
+      expect(await forwarder.ask(message, 'udp', resolvers)).toEqual(message);
+    }
+    expect(asked).toEqual(['silent', 'alive', 'alive', 'alive']);
+  } finally {
+    silent?.close();
+    alive?.close();
+  }
+});
 
 describe('answers', () => {
   test('keep id and recursion bits, and say how long they last', () => {
