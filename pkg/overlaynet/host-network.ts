@@ -375,8 +375,8 @@ class KernelHostNetwork implements HostNetwork {
     const ingress = overlays.find(({ table }) => table.ingress)?.table;
     const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
     const defaultGateway = defaultGatewayOf(attachments, this.#description());
-    return {
-      host: this.#host.namespace, attachments, defaultGateway, ingressTable };
+    const host = this.#host.namespace;
+    return { host, attachments, defaultGateway, ingressTable };
   }
 
   #settleHost(): number {
