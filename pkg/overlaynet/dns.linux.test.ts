@@ -150,15 +150,15 @@ test('a question asked while the agent restarts is answered when it is back', as
   host = await lab.host('h1', 1);
   await attach();
   await host.dispose();
-  const patient = RESOLVE.replace('timeout: 1000, tries: 1', 'timeout: 500, tries: 20');
+  const patient = RESOLVE.replace('timeout: 1000, tries: 1', 'timeout: 1000, tries: 20');
   const asked = lab.run('box', process.execPath, '-e', patient, 'resolve4', 'web');
   const question = { type: 'A', name: 'www' } as const;
   const hex = frame(encode({ type: 'query', id: 7, questions: [question] })).toString('hex');
   const overTcp = lab.run('box', process.execPath, '-e', OVER_TCP, hex);
   const tracked = (): Promise<string> => lab.run('box', 'cat', '/proc/net/nf_conntrack');
-  await expect.poll(tracked).toMatch(/udp.*dst=127.0.0.11/);
+  await expect.poll(tracked, { timeout: 20_000 }).toMatch(/udp.*dst=127.0.0.11/);
   const connecting = (): Promise<string> => lab.run('box', 'ss', '-Htn', 'state', 'syn-sent');
-  await expect.poll(connecting).toContain('127.0.0.11');
+  await expect.poll(connecting, { timeout: 20_000 }).toContain('127.0.0.11');
   host = await lab.host('h1', 1);
   await host.readopt(new Map([['box', lab.pin('box')]]));
   host.applyTables([TABLE]);

@@ -133,7 +133,7 @@ test('connections drain while their backend stops, and end at once when its addr
   everyone(table(WEB.filter((_, index) => !held.startsWith(`c${index + 1}`))));
   // Nothing may be under way meanwhile: the answer of a container that is dead in earnest never comes.
   const tracked = (): Promise<string> => lab.run('cl', 'cat', '/proc/net/nf_conntrack');
-  await expect.poll(tracked).not.toContain(' tcp ');
+  await expect.poll(tracked, { timeout: 20_000 }).not.toContain(' tcp ');
   await expect.poll(() => tcp.next()).toBe('ECONNRESET');
 });
 
@@ -197,7 +197,7 @@ test('frames are taken from peers alone', async () => {
   expect(await arrived()).toBe(0);
   await lab.run('h1', 'nft', 'delete', 'table', 'ip', 'muster-guard');
   await send();
-  await expect.poll(arrived).toBe(1);
+  await expect.poll(arrived, { timeout: 20_000 }).toBe(1);
   expect(one.repair().findings).toEqual(['host tables: 1']);
   await send();
   expect(await arrived()).toBe(1);
