@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually, TestCluster } from './cluster.ts';
+
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start('policies', { managers: 1, agents: 2 });
+});
+
+afterAll(async () => {
+  expect((await cluster?.stop()) ?? []).toEqual([]);
+});
+
+const SLEEP = ['muster/web:1', 'sh', '-c', "trap 'exit 0' TERM; while :; do sleep 1; done"];
+
+async function create(...args: readonly string[]): Promise<void> {
+  await cluster.ctl('h1', 'service', 'create', '--detach', ...args);
+}
+
+test('labels of the stock client, flags of ctl and constraints decide where tasks run', async () => {
+  await cluster.ctl('h1', 'node', 'update', '--label-add', 'disk=ssd', 'h2');
+  await cluster.docker(
+    'h1',
+    'service',
+    'create',
+    '-d',
+    '--name',
+    'fast',
+    '--replicas',
+    '2',
+    '--label',
+    'muster.prefer=node.labels.disk == ssd',
+    ...SLEEP,
+  );
+  const fast = await cluster.waitRunning('fast', 2);
+  expect(await Promise.all(fast.map((task) => cluster.hostOf(task)))).toEqual(['h2', 'h2']);
+  const typo = await cluster.tryDocker(
+    'h1',
+    'service',
+    'create',
+    '-d',
+    '--label',
+    'muster.prefers=x',
+    ...SLEEP,
+  );
+  expect(typo.code).toBe(1);
+  expect(typo.err).toContain('label muster.prefers is not known');
+  await create(
+    '--name',
+    'packed',
+    '--replicas',
+    '2',
+    '--strategy',
+    'binpack',
+    '--constraint',
+    'node.hostname =~ ^h[13]$',
+    '--reserve-memory',
+    '64m',
+    ...SLEEP,
+  );
+  const packed = await cluster.waitRunning('packed', 2);
+  const hosts = new Set(await Promise.all(packed.map((task) => cluster.hostOf(task))));
+  expect(hosts.size).toBe(1);
+  expect([...hosts][0]).toMatch(/^h[13]$/);
+  const [one] = fast;
+  expect(await cluster.ctl('h1', 'explain', 'task', one?.ID ?? '')).toContain(
+    'meets 1 preferences',
+  );
+  await cluster.ctl('h1', 'service', 'rm', 'fast', 'packed');
+});
+
+test('a service goes back to any of its revisions', async () => {
+  await create('--name', 'web', '--replicas', '2', ...SLEEP);
+  await cluster.waitRunning('web', 2);
+  await cluster.ctl(
+    'h1',
+    'service',
+    'update',
+    '--quiet',
+    '--update-monitor',
+    '500ms',
+    '--update-parallelism',
+    '0',
+    '--image',
+    'muster/web:2',
+    'web',
+  );
+  await cluster.ctl('h1', 'service', 'update', '--detach', '--label-add', 'third=yes', 'web');
+  const history = await cluster.ctl('h1', 'service', 'history', 'web');
+  expect(
+    history
+      .split('\n')
+      .slice(1, 4)
+      .map((line) => line.split(/\s+/)[0]),
+  ).toEqual(['3', '2', '1']);
+  await cluster.ctl('h1', 'service', 'rollback', '--quiet', '--to', '1', 'web');
+  const spec = JSON.parse(await cluster.ctl('h1', 'service', 'inspect', 'web')) as readonly {
+    readonly Spec: {
+      readonly TaskTemplate: { readonly ContainerSpec: { readonly Image: string } };
+    };
+    readonly UpdateStatus: { readonly State: string; readonly Message: string };
+  }[];
+  expect(spec[0]?.Spec.TaskTemplate.ContainerSpec.Image).toContain('muster/web:1');
+  expect(spec[0]?.UpdateStatus.State).toBe('rollback_completed');
+  const none = await cluster.tryCtl('h1', 'service', 'rollback', '--to', '99', 'web');
+  expect(none.err).toContain('service web has no revision 99');
+  await cluster.ctl('h1', 'service', 'rm', 'web');
+});
+
+test('an update that fits nowhere ends by its deadline with the reason', async () => {
+  await create(
+    '--name',
+    'stuck',
+    '--progress-deadline',
+    '3s',
+    '--update-failure-action',
+    'rollback',
+    ...SLEEP,
+  );
+  await cluster.waitRunning('stuck', 1);
+  await cluster.ctl('h1', 'service', 'update', '--detach', '--reserve-cpu', '500', 'stuck');
+  await eventually('the rollback', async () => {
+    const { UpdateStatus: status } = await cluster.api<{
+      UpdateStatus?: { State: string; Message: string };
+    }>('h1', 'GET', '/services/stuck');
+    return status?.State === 'rollback_completed';
+  });
+  await cluster.waitRunning('stuck', 1);
+  await cluster.ctl('h1', 'service', 'rm', 'stuck');
+});
+
+test('draining a node starts the replacements first where the service asks for it', async () => {
+  await create('--name', 'kept', '--replicas', '3', '--min-available', '3', ...SLEEP);
+  await cluster.waitRunning('kept', 3);
+  let fewest = 3;
+  let watching = true;
+  const watch = (async (): Promise<void> => {
+    while (watching) {
+      fewest = Math.min(fewest, (await cluster.running('kept')).length);
+      await new Promise((settle) => setTimeout(settle, 20));
+    }
+  })();
+  await cluster.ctl('h1', 'node', 'update', '--availability', 'drain', 'h3');
+  await eventually('three tasks elsewhere', async () => {
+    const tasks = await cluster.running('kept');
+    const hosts = await Promise.all(tasks.map((task) => cluster.hostOf(task)));
+    return hosts.length === 3 && !hosts.includes('h3');
+  });
+  watching = false;
+  await watch;
+  expect(fewest).toBe(3);
+  await cluster.ctl('h1', 'service', 'rm', 'kept');
+});
