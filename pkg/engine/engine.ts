@@ -11,6 +11,7 @@ import { Execs } from './execs.ts';
 import type { EngineOptions, Host } from './host.ts';
 import { Images } from './images.ts';
 import { hostInfo, versionInfo } from './info.ts';
+import { dropStaleLease } from './lease.ts';
 import { LocalNetworks } from './local-networks.ts';
 import { NetworkVerbs } from './network-verbs.ts';
 import { RecordStore } from './record-store.ts';
@@ -99,6 +100,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { dataDir, runDir, runtime, network, bridgeSubnet } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
   await ensureTmpfs(join(runDir, 'secrets'));
+  dropStaleLease(runDir);
   const volumes = new VolumeStore(join(dataDir, 'volumes'), random);
   await volumes.open();
   const file = join(dataDir, 'networks.json');

@@ -9,6 +9,7 @@ import { attachmentsOf } from './cluster-networks.ts';
 import type { Container } from './container.ts';
 import { deviceNumber } from './device.ts';
 import type { Host } from './host.ts';
+import { leasePath } from './lease.ts';
 import { extraHosts, hostPorts, type NetworkPlan, networkPlan } from './network-plan.ts';
 import type { ContainerRecord, ResolvedMount } from './record.ts';
 import { runtimeSpec } from './runtime-spec.ts';
@@ -91,6 +92,7 @@ async function createInRuntime(
     volumePath: (name) => host.volumes.path(name),
     files: [...files, ...(record.task?.files ?? []).map((file) => ({ ...file, writable: false }))],
     logPath: host.records.logPath(id),
+    leasePath: leasePath(host.options.runDir),
     cgroupParent: host.options.cgroupParent,
     network: networkNamespace(host, plan),
     sharedNamespaces: {

@@ -52,6 +52,8 @@ export interface TaskRecord {
   readonly hostPorts: readonly TaskHostPort[];
   readonly files: readonly MountedFile[];
   readonly stopGraceMs: number;
+  /** Killed when the cluster has not been heard for so long. */
+  readonly fenceMs?: number | undefined;
 }
 
 export interface RunState {

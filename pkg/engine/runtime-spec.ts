@@ -26,6 +26,8 @@ export interface SpecInputs {
     readonly writable: boolean;
   }[];
   readonly logPath: string;
+  /** What the fences of tasks go by. */
+  readonly leasePath: string;
   readonly cgroupParent?: string | undefined;
   /** Network namespace to join; `new` for its own. */
   readonly network: NamespaceMode;
@@ -57,6 +59,7 @@ export function runtimeSpec(record: ContainerRecord, inputs: SpecInputs): Contai
     },
     shmSizeBytes: hostConfig.ShmSize || undefined,
     log: { path: inputs.logPath, ...logSpec(hostConfig) },
+    fence: record.task?.fenceMs ? { path: inputs.leasePath, ms: record.task.fenceMs } : undefined,
   };
 }
 

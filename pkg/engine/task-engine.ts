@@ -17,6 +17,8 @@ export interface TaskContainerSpec {
   readonly container: ContainerSpec;
   readonly limits?: ResourceSpec | undefined;
   readonly reservations?: ResourceSpec | undefined;
+  /** Kill it when the cluster has not been heard for so long, and do not start it then. */
+  readonly fenceMs?: number | undefined;
   readonly logDriver?:
     | { readonly name: string; readonly options: Readonly<Record<string, string>> }
     | undefined;
@@ -111,6 +113,10 @@ export interface TaskEngine {
   tasks(): readonly TaskContainer[];
   /** Called in order for every change, until the returned function is called. */
   onTaskEvent(listener: (event: TaskEvent) => void): () => void;
+  /** Now, as leases count time: milliseconds since the machine began. */
+  leaseTimeMs(): number;
+  /** The leader knew of this machine at that instant: fenced tasks may go on. */
+  renewLease(atMs: number): void;
   /** One record per line. `not-found` when there is no such task here. */
   taskLogs(id: string, options?: LogOptions): AsyncIterable<LogRecord>;
 }

@@ -10,6 +10,7 @@ import type { LogOptions, LogRecord } from '../runtime/index.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import type { Host } from './host.ts';
+import { bootTimeMs, renewLease } from './lease.ts';
 import { readLogs } from './logs.ts';
 import type { TaskRecord } from './record.ts';
 import { removeContainer } from './remove.ts';
@@ -122,6 +123,7 @@ export class Tasks implements TaskEngine {
       hostPorts: spec.hostPorts,
       files: await writeSecrets(this.#host, id, files),
       stopGraceMs: stopGraceMs(spec.container),
+      fenceMs: spec.fenceMs,
     });
     const { container } = await createContainer(this.#host, {
       name: spec.taskName,
@@ -199,6 +201,14 @@ export class Tasks implements TaskEngine {
     return (): void => {
       this.#listeners.delete(listener);
     };
+  }
+
+  leaseTimeMs(): number {
+    return bootTimeMs();
+  }
+
+  renewLease(atMs: number): void {
+    renewLease(this.#host.options.runDir, atMs);
   }
 
   taskLogs(id: string, options: LogOptions = {}): AsyncIterable<LogRecord> {

@@ -6,6 +6,10 @@ import { refuse } from './validate-refuse.ts';
 /** Service labels with this prefix are wishes that the Engine API has no field for; an unknown one is an error. */
 export const POLICY_PREFIX = 'muster.';
 
+const FENCE = 'fence';
+/** The only policy that running tasks have to know. */
+export const FENCE_LABEL = `${POLICY_PREFIX}${FENCE}`;
+
 export const PROGRESS_DEADLINE_DEFAULT_MS = 600_000;
 export const DRAIN_DEADLINE_DEFAULT_MS = 600_000;
 export const RESTART_DELAY_MAX_DEFAULT_MS = 60_000;
@@ -32,6 +36,8 @@ export interface ServicePolicy {
   readonly progressDeadlineMs: number;
   /** Cap of the growing restart delay. */
   readonly restartMaxDelayMs: number;
+  /** Its tasks are killed when their node has not been heard for so long, and not replaced before; 0: no fence. */
+  readonly fenceMs: number;
 }
 
 /** One label: what may stand in it, in words and for the command line. */
@@ -99,11 +105,20 @@ export const POLICY_LABELS: readonly PolicyLabel[] = [
     text: 'the restart delay doubles with each failure up to this',
     read: (value, label) => ({ restartMaxDelayMs: milliseconds(value, label) }),
   },
+  {
+    name: FENCE,
+    value: 'duration',
+    text: 'never two copies of a slot: tasks on a node that is cut off for so long are killed there, and replaced after that',
+    read: (value, label) => ({ fenceMs: fence(value, label) }),
+  },
 ];
 
 const LABELS: ReadonlyMap<string, PolicyLabel> = new Map(
   POLICY_LABELS.map((label) => [label.name, label]),
 );
+
+const FENCE_MIN_MS = 3_000;
+const FENCE_MAX_MS = 3_600_000;
 
 const DEFAULTS: ServicePolicy = {
   strategy: 'spread',
@@ -115,11 +130,18 @@ const DEFAULTS: ServicePolicy = {
   drainDeadlineMs: DRAIN_DEADLINE_DEFAULT_MS,
   progressDeadlineMs: PROGRESS_DEADLINE_DEFAULT_MS,
   restartMaxDelayMs: RESTART_DELAY_MAX_DEFAULT_MS,
+  fenceMs: 0,
 };
 
 /** Throws `ClusterError` (400) for a label with the reserved prefix that is unknown or holds nonsense. */
 export function validatePolicyLabels(spec: ServiceSpec): void {
-  readPolicy(spec);
+  const { fenceMs, minAvailable } = readPolicy(spec);
+  if (fenceMs === 0) return;
+  const orders = [spec.UpdateConfig?.Order, spec.RollbackConfig?.Order];
+  const needed = 'tasks' in minAvailable ? minAvailable.tasks : minAvailable.percent;
+  if (orders.includes('start-first') || needed > 0) {
+    refuse(`label ${FENCE_LABEL}: start-first and min-available would run two copies of a slot`);
+  }
 }
 
 /** The policy of a spec that was accepted. A label that this version cannot read counts as absent. */
@@ -167,6 +189,12 @@ function wholeNumber(value: string, label: string, max: number): number {
 function amount(value: string, label: string): ServicePolicy['minAvailable'] {
   if (value.endsWith('%')) return { percent: wholeNumber(value.slice(0, -1), label, 100) };
   return { tasks: wholeNumber(value, label, Number.MAX_SAFE_INTEGER) };
+}
+
+function fence(value: string, label: string): number {
+  const ms = milliseconds(value, label);
+  if (ms === 0 || (ms >= FENCE_MIN_MS && ms <= FENCE_MAX_MS)) return ms;
+  return refuse(`label ${label}: "${value}" is not 0 and not between 3s and 1h`);
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

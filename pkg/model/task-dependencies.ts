@@ -1,5 +1,6 @@
 import { compareText } from './id.ts';
 import { endpointMode, networkTargets, portsAsked } from './service.ts';
+import { FENCE_LABEL } from './service-policy.ts';
 import type { ServiceSpec } from './service-spec.ts';
 
 /**
@@ -19,6 +20,7 @@ export function taskSpecChanged(before: ServiceSpec, after: ServiceSpec): boolea
 /** The cheap way to find that nothing changed: the parts that count are the same text. */
 function sameText(before: ServiceSpec, after: ServiceSpec): boolean {
   return (
+    before.Labels?.[FENCE_LABEL] === after.Labels?.[FENCE_LABEL] &&
     JSON.stringify(before.TaskTemplate) === JSON.stringify(after.TaskTemplate) &&
     JSON.stringify(before.EndpointSpec) === JSON.stringify(after.EndpointSpec) &&
     JSON.stringify(before.Networks) === JSON.stringify(after.Networks)
@@ -46,6 +48,7 @@ function taskDependencies(spec: ServiceSpec): string {
     networks: networkTargets(spec),
     mode: endpointMode(spec),
     ports: portsAsked(spec),
+    fence: spec.Labels?.[FENCE_LABEL] ?? '',
   });
 }
 

@@ -86,7 +86,7 @@ test.each([
   ],
   ["value '' is invalid", template({ Placement: { Constraints: ['node.role=='] } })],
   [
-    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available, drain-deadline, progress-deadline, restart-max-delay',
+    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available, drain-deadline, progress-deadline, restart-max-delay, fence',
     { ...good, Labels: { 'muster.prioritty': '10' } },
   ],
   [
@@ -104,6 +104,14 @@ test.each([
   [
     'label muster.drain-deadline: "soon" is not a duration such as 500ms, 10s or 1m30s',
     { ...good, Labels: { 'muster.drain-deadline': 'soon' } },
+  ],
+  [
+    'label muster.fence: start-first and min-available would run two copies of a slot',
+    { ...good, Labels: { 'muster.fence': '10s' }, UpdateConfig: { Order: 'start-first' } },
+  ],
+  [
+    'label muster.fence: "1s" is not 0 and not between 3s and 1h',
+    { ...good, Labels: { 'muster.fence': '1s' } },
   ],
   [
     'TaskSpec: invalid generic resource gpu=0',

@@ -6,6 +6,7 @@ import {
   type TaskId,
   VERSION_NONE,
 } from '../model/index.ts';
+import { fencedOffUntil } from './fence.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 /** How a task begins: at once, or prepared and held until `releaseTasks` lets it run. */
@@ -26,6 +27,7 @@ export function addTask(work: Workload, wish: NewTask): Task {
   const mode = serviceMode(service.spec).kind;
   const perNode = mode === 'global' || mode === 'global-job';
   const job = mode === 'replicated-job' || mode === 'global-job';
+  const hold = wish.hold || fencedOffUntil(work, wish.slot) !== undefined;
   const task: Task = {
     id: wish.id,
     version: VERSION_NONE,
@@ -36,7 +38,7 @@ export function addTask(work: Workload, wish: NewTask): Task {
     specVersion: wish.specVersion ?? service.specVersion,
     slot: perNode ? 0 : Number(wish.slot),
     nodeId: perNode ? (wish.slot as string as NodeId) : undefined,
-    desiredState: wish.hold ? 'ready' : startedState(job),
+    desiredState: hold ? 'ready' : startedState(job),
     status: { state: 'new', at: now, message: 'created' },
     networks: [],
     startAfter: wish.startAfter,

@@ -9,6 +9,7 @@ import {
   type TaskId,
   updatePolicy,
 } from '../model/index.ts';
+import { fencedOffUntil } from './fence.ts';
 import { addTask, startedState } from './new-task.ts';
 import { isNodeLost, isStopping, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
@@ -143,8 +144,9 @@ export function releaseTasks(work: Workload, slots: readonly SlotKey[]): void {
     for (const task of work.tasks(slot)) {
       if (task.desiredState !== 'ready' || isTerminal(task.status.state)) continue;
       const due = dueAt(work, slot, task);
-      if (due > work.now) work.wake(due);
-      else {
+      if (due > work.now) {
+        if (Number.isFinite(due)) work.wake(due);
+      } else {
         const job = task.jobIteration !== undefined;
         work.set(task, { desiredState: startedState(job), startAfter: undefined });
       }
@@ -153,7 +155,10 @@ export function releaseTasks(work: Workload, slots: readonly SlotKey[]): void {
 }
 
 function dueAt(work: Workload, slot: SlotKey, task: Task): InstantMs {
-  const delayed = task.startAfter ?? work.now;
+  const delayed = Math.max(
+    task.startAfter ?? work.now,
+    fencedOffUntil(work, slot, task.id) ?? 0,
+  ) as InstantMs;
   const blocked = work
     .tasks(slot)
     .some(
@@ -165,5 +170,7 @@ function dueAt(work: Workload, slot: SlotKey, task: Task): InstantMs {
 }
 
 function blocks(work: Workload, other: Task): boolean {
-  return other.desiredState === 'shutdown' && isStopping(work, other);
+  // On a node that is down only a fence is waited for, not patience.
+  const heard = work.nodeOf(other)?.status.state !== 'down';
+  return other.desiredState === 'shutdown' && heard && isStopping(work, other);
 }

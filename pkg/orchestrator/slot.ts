@@ -1,4 +1,10 @@
-import { compareTaskState, isRunnable, isTerminal, type Task } from '../model/index.ts';
+import {
+  compareTaskState,
+  isRunnable,
+  isTerminal,
+  servicePolicy,
+  type Task,
+} from '../model/index.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 export function newest(tasks: readonly Task[]): Task | undefined {
@@ -27,12 +33,15 @@ export function isDraining(work: Workload, task: Task): boolean {
   return node?.spec.Availability === 'drain' && node.status.state !== 'down';
 }
 
-/** Does the task still hold its place on a machine that would tell us when it is over? */
+/** Does the task still hold its place on a machine that would tell us when it is over, or kills it when its fence ends? */
 export function isStopping(work: Workload, task: Task): boolean {
   const { state } = task.status;
   if (isTerminal(state) || compareTaskState(state, 'assigned') < 0) return false;
   const node = work.nodeOf(task);
-  return node !== undefined && node.status.state !== 'down';
+  if (!node) return false;
+  if (node.status.state !== 'down') return true;
+  const { fenceMs } = servicePolicy(work.specOf(task));
+  return fenceMs > 0 && work.now < node.status.since + fenceMs;
 }
 
 /** Nothing of the present spec runs or is about to run in the slot. */

@@ -4,14 +4,16 @@ import {
   type DeciderInput,
   type Decision,
   type Dirty,
+  type InstantMs,
   isTerminal,
-  type NodeId,
+  type Node,
   networkTargets,
   REVISIONS_MAX,
   type Revision,
   removeObject,
   type ServiceId,
   serviceMode,
+  servicePolicy,
   type Task,
   type TaskId,
   taskHistoryLimit,
@@ -22,12 +24,13 @@ import {
  * Delete what nobody needs any more: tasks that were removed and have stopped, tasks that never reached a node, old
  * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
-export function decideReaping({ view, dirty }: DeciderInput): Decision {
+export function decideReaping({ view, dirty, now }: DeciderInput): Decision {
   const services = stirredServices(view, dirty);
   const ids = new Set<TaskId>();
-  for (const id of services) collectDead(view, id, ids);
+  for (const id of services) collectDead(view, id, now, ids);
   const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
   return {
+    wakeAt: nextLoss(view, now),
     changes: [
       ...dead.map((task) => removeObject('task', task)),
       ...idleRevisions(view, { all: dirty.cluster, services, dead }),
@@ -47,16 +50,17 @@ function stirredServices(view: View, dirty: Dirty): ReadonlySet<ServiceId> {
   for (const id of dirty.nodes) {
     for (const { serviceId } of view.tasksOfNode(id)) services.add(serviceId);
   }
+  for (const [{ serviceId }] of lostRemovals(view)) services.add(serviceId);
   return services;
 }
 
-function collectDead(view: View, id: ServiceId, dead: Set<TaskId>): void {
+function collectDead(view: View, id: ServiceId, now: InstantMs, dead: Set<TaskId>): void {
   const service = view.get('service', id);
   const kind = service && serviceMode(service.spec).kind;
   const perNode = kind === 'global' || kind === 'global-job';
   const slots = new Map<string | number, Task[]>();
   for (const task of view.tasksOfService(id)) {
-    if (isFinished(view, task)) dead.add(task.id);
+    if (isFinished(view, task, now)) dead.add(task.id);
     else if (task.desiredState !== 'remove') {
       group(slots, perNode ? (task.nodeId ?? '') : task.slot, task);
     }
@@ -68,17 +72,40 @@ function collectDead(view: View, id: ServiceId, dead: Set<TaskId>): void {
 }
 
 /** Not wanted, and nothing of it is left on a node that we could still hear from. */
-function isFinished(view: View, task: Task): boolean {
+function isFinished(view: View, task: Task, now: InstantMs): boolean {
   const { state } = task.status;
   const unplaced = compareTaskState(state, 'assigned') < 0;
   if (task.desiredState === 'shutdown') return unplaced;
   if (task.desiredState !== 'remove') return false;
-  return unplaced || isTerminal(state) || isOutOfReach(view, task.nodeId);
+  return unplaced || isTerminal(state) || isOutOfReach(view, task, now);
 }
 
-function isOutOfReach(view: View, nodeId: NodeId | undefined): boolean {
-  const node = nodeId === undefined ? undefined : view.get('node', nodeId);
-  return !node || node.status.state === 'down';
+/** Nobody can say what became of it, and it does not run any more if it is fenced. */
+function isOutOfReach(view: View, task: Task, now: InstantMs): boolean {
+  const node = task.nodeId === undefined ? undefined : view.get('node', task.nodeId);
+  if (!node) return true;
+  return node.status.state === 'down' && now >= goneAt(view, task, node);
+}
+
+function goneAt(view: View, task: Task, { status }: Node): InstantMs {
+  const spec = view.revision(task.serviceId, task.specVersion)?.spec;
+  return (status.since + (spec ? servicePolicy(spec).fenceMs : 0)) as InstantMs;
+}
+
+/** Tasks to be removed whose node is down. */
+function* lostRemovals(view: View): Iterable<readonly [Task, Node]> {
+  for (const node of view.list('node')) {
+    if (node.status.state !== 'down') continue;
+    for (const task of view.tasksOfNode(node.id)) {
+      if (task.desiredState === 'remove') yield [task, node];
+    }
+  }
+}
+
+function nextLoss(view: View, now: InstantMs): InstantMs | undefined {
+  const due = [...lostRemovals(view)].map(([task, node]) => goneAt(view, task, node));
+  const later = due.filter((at) => at > now);
+  return later.length === 0 ? undefined : (Math.min(...later) as InstantMs);
 }
 
 /** The oldest finished tries of one slot; its last task always stays, it may say that the slot gave up. */

@@ -30,6 +30,7 @@ export class Workload {
   readonly view: View;
   readonly now: InstantMs;
   readonly #slots = new Map<SlotKey, Task[]>();
+  readonly #leaving = new Map<SlotKey, Task[]>();
   readonly #touched = new Map<TaskId, Task | undefined>();
   readonly #changed = new Map<number, Difference>();
   readonly #before: Service;
@@ -45,7 +46,8 @@ export class Workload {
     const { kind } = serviceMode(service.spec);
     this.#perNode = kind === 'global' || kind === 'global-job';
     for (const task of view.tasksOfService(service.id)) {
-      if (task.desiredState !== 'remove') this.#tasksOfSlot(task).push(task);
+      if (task.desiredState === 'remove') this.#leave(task);
+      else this.#tasksOfSlot(task).push(task);
     }
     for (const tasks of this.#slots.values()) tasks.sort(byCreation);
   }
@@ -77,6 +79,11 @@ export class Workload {
     return this.#slots.get(slot) ?? [];
   }
 
+  /** Tasks of the slot that are to be removed. */
+  leaving(slot: SlotKey): readonly Task[] {
+    return this.#leaving.get(slot) ?? [];
+  }
+
   all(): readonly Task[] {
     return [...this.#slots.values()].flat();
   }
@@ -97,6 +104,7 @@ export class Workload {
       tasks.splice(at, 1);
       if (tasks.length === 0) this.#slots.delete(this.slotOf(task));
       this.#touched.set(task.id, next);
+      this.#leave(next);
     } else tasks.splice(at, 1, next);
   }
 
@@ -155,6 +163,11 @@ export class Workload {
       result.push(known ? updateObject('task', task) : createObject('task', task));
     }
     return result;
+  }
+
+  #leave(task: Task): void {
+    const slot = this.slotOf(task);
+    this.#leaving.set(slot, [...this.leaving(slot), task]);
   }
 
   #tasksOfSlot(task: Task): Task[] {

@@ -82,6 +82,9 @@ export function containerPlan(
     ...joins,
     ...placementRecords(host.placement),
     ...logRecords(spec, host.logPath),
+    ...(spec.fence
+      ? [{ tag: TAG.fence, numbers: [spec.fence.ms], strings: [spec.fence.path] }]
+      : []),
     ...rootRecords(spec, facts, host.mountPoint),
     ...mountRecords(spec, facts, host.nodes),
     ...sysctlRecords(spec),

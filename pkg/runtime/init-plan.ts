@@ -31,6 +31,7 @@ export const TAG = {
   cwd: 27,
   arg: 28,
   env: 29,
+  fence: 30,
 } as const;
 
 /** Bits of the second number of a `flags` record. */

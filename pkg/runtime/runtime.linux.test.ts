@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -6,6 +7,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestHost } from './test-host.ts';
 
@@ -14,6 +16,42 @@ beforeAll(() => {
   host = new TestHost();
 });
 afterAll(() => host.close());
+
+describe('the fence of a container', () => {
+  const lease = (ms: number): { path: string; ms: number } => {
+    const path = join(host.dir, `lease-${randomUUID()}`);
+    writeFileSync(path, `${bootMs() + ms}\n`);
+    return { path, ms: 500 };
+  };
+
+  it('kills it when the time in the file is over, without anybody asking, and not while it is renewed', async () => {
+    const fence = lease(0);
+    const spec = host.spec('echo ready; sleep 100', { fence });
+    await host.runtime.create(spec);
+    await host.runtime.start(spec.id);
+    for (let round = 0; round < 10; round++) {
+      writeFileSync(fence.path, `${bootMs()}\n`);
+      await new Promise((settle) => setTimeout(settle, 100));
+    }
+    expect((await host.runtime.state(spec.id)).status).toBe('running');
+    expect(await host.runtime.wait(spec.id)).toMatchObject({ code: 137, signal: 9 });
+    await host.runtime.delete(spec.id);
+  });
+
+  it('does not let it start when the time is over already, or nobody ever said a time', async () => {
+    for (const fence of [lease(-501), { path: join(host.dir, 'nothing'), ms: 60_000 }]) {
+      const spec = host.spec('echo ready; sleep 100', { fence });
+      await host.runtime.create(spec);
+      await expect(host.runtime.start(spec.id)).rejects.toThrow('the cluster has not been heard');
+      await host.runtime.delete(spec.id, { force: true });
+    }
+  });
+});
+
+/** CLOCK_BOOTTIME. */
+function bootMs(): number {
+  return Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ', 1)[0]) * 1000);
+}
 
 describe('the end of a container', () => {
   it('reports the exit code', async () => {

@@ -198,6 +198,11 @@ export interface ContainerSpec {
   /** Size of /dev/shm. Default 64 MiB. */
   readonly shmSizeBytes?: number | undefined;
   readonly log?: LogSpec | undefined;
+  /**
+   * Killed by its shim, whatever the agent is doing, when the instant in the file (CLOCK_BOOTTIME, milliseconds, as text)
+   * is longer ago than `ms`; not started then, either.
+   */
+  readonly fence?: { readonly path: string; readonly ms: number } | undefined;
 }
 
 /** A further process in a running container. Absent fields are the container's. */

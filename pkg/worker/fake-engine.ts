@@ -19,6 +19,8 @@ interface LogLine {
 export class FakeEngine implements TaskEngine {
   /** What was asked, in order: `create t1`, `start t1`, `stop t1`… */
   readonly calls: string[] = [];
+  /** Every renewal. */
+  readonly leases: number[] = [];
   readonly specs = new Map<string, TaskContainerSpec>();
   readonly logs = new Map<string, readonly LogLine[]>();
   readonly #containers = new Map<string, TaskContainer>();
@@ -122,6 +124,14 @@ export class FakeEngine implements TaskEngine {
   onTaskEvent(listener: (event: TaskEvent) => void): () => void {
     this.#listeners.add(listener);
     return (): void => void this.#listeners.delete(listener);
+  }
+
+  leaseTimeMs(): number {
+    return performance.now();
+  }
+
+  renewLease(atMs: number): void {
+    this.leases.push(atMs);
   }
 
   async *taskLogs(id: string): AsyncGenerator<LogLine> {

@@ -14,6 +14,8 @@ export interface SessionHandlers {
   began(session: AgentSession, client: RpcClient): void;
   ended(): void;
   message(message: ManagerMessage, session: AgentSession): void;
+  /** The leader heard this node at `atMs` (`leaseTimeMs`) or later. */
+  known(atMs: number): void;
 }
 
 export interface SessionOptions {
@@ -26,6 +28,7 @@ export interface SessionOptions {
   readonly description: () => NodeDescription;
   /** Underlay address of this node; empty: as the manager sees it. */
   readonly address: string;
+  readonly leaseTimeMs: () => number;
   readonly handlers: SessionHandlers;
 }
 
@@ -135,6 +138,7 @@ async function converse(
   session.send({ kind: 'register', description: description(), address });
   for await (const message of session) {
     watchdog.heard();
+    if (message.kind === 'alive') watchdog.answered();
     if (message.kind === 'redirect') return message.leader || undefined;
     if (message.kind === 'welcome') onWelcome(message);
     else handlers.message(message, session);
@@ -147,6 +151,9 @@ class Watchdog implements Disposable {
   readonly #session: AgentSession;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
+  readonly #options: SessionOptions;
+  /** When each heartbeat was sent that is not answered yet; answers come in order. */
+  readonly #sent: number[] = [];
   readonly #onAbort = (): void => {
     if (this.#signal.reason instanceof BackSoon && this.#beating) this.#sayAway();
     else this.#session.cancel();
@@ -156,7 +163,9 @@ class Watchdog implements Disposable {
   #beating = false;
   #timer: Disposable | undefined;
 
-  constructor(session: AgentSession, { clock }: SessionOptions, signal: AbortSignal) {
+  constructor(session: AgentSession, options: SessionOptions, signal: AbortSignal) {
+    const { clock } = options;
+    this.#options = options;
     this.#session = session;
     this.#clock = clock;
     this.#signal = signal;
@@ -168,6 +177,12 @@ class Watchdog implements Disposable {
 
   heard(): void {
     this.#heardAt = this.#clock.monotonicMs();
+  }
+
+  /** Counted from when the question was sent: the leader heard it after that. */
+  answered(): void {
+    const at = this.#sent.shift();
+    if (at !== undefined) this.#options.handlers.known(at);
   }
 
   beatEvery(periodMs: number): void {
@@ -202,7 +217,10 @@ class Watchdog implements Disposable {
       this.#session.cancel();
       return;
     }
-    if (this.#beating) this.#session.send({ kind: 'heartbeat' });
+    if (this.#beating) {
+      this.#sent.push(this.#options.leaseTimeMs());
+      this.#session.send({ kind: 'heartbeat' });
+    }
     this.#schedule();
   }
 }

@@ -9,6 +9,7 @@ import {
   networkWishes,
   portsAsked,
   type ServiceSpec,
+  servicePolicy,
   taskName,
 } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
@@ -60,6 +61,7 @@ export function taskContainerSpec(
       ...container,
       Env: [...(container.Env ?? []), ...genericEnvironment(task.genericResources ?? [])],
     },
+    fenceMs: servicePolicy(spec).fenceMs || undefined,
     limits: template.Resources?.Limits ?? undefined,
     reservations: template.Resources?.Reservations ?? undefined,
     logDriver: driver?.Name ? { name: driver.Name, options: driver.Options ?? {} } : undefined,

@@ -105,7 +105,9 @@ export class Worker {
         {
           ...this.#options,
           managers: () => this.#managers,
+          leaseTimeMs: () => engine.leaseTimeMs(),
           handlers: {
+            known: (atMs) => engine.renewLease(atMs),
             began: (session, client) => this.#began(session, client),
             ended: () => this.#ended(),
             message: (message, session) => this.#message(message, session),

@@ -23,7 +23,7 @@ export interface TaskJson {
   readonly Status: {
     readonly State: string;
     readonly Err?: string;
-    readonly ContainerStatus?: { readonly ContainerID?: string };
+    readonly ContainerStatus?: { readonly ContainerID?: string; readonly PID?: number };
   };
 }
 

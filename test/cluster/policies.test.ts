@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, TestCluster } from './cluster.ts';
 
@@ -150,4 +151,38 @@ test('draining a node starts the replacements first where the service asks for i
   await watch;
   expect(fewest).toBe(3);
   await cluster.ctl('h1', 'service', 'rm', 'kept');
+});
+
+test('an agent that stands still never leaves two copies of a fenced slot', async () => {
+  await cluster.ctl('h1', 'node', 'update', '--availability', 'active', 'h3');
+  await create('--name', 'db', '--fence', '5s', '--constraint', 'node.role == worker', ...SLEEP);
+  const [old] = await cluster.waitRunning('db', 1);
+  if (!old) throw new Error('no task');
+  const frozen = cluster.host(await cluster.hostOf(old));
+  frozen.freeze('agent', 'SIGSTOP');
+  try {
+    const pid = old.Status.ContainerStatus?.PID ?? 0;
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    let fresh: typeof old | undefined;
+    await eventually('the replacement', async () => {
+      fresh = (await cluster.running('db')).find(({ ID }) => ID !== old.ID);
+      if (!fresh) return false;
+      // It has just come up: the old copy must have gone before, though nobody could tell its agent.
+      expect(existsSync(`/proc/${pid}`)).toBe(false);
+      return true;
+    });
+    frozen.freeze('agent', 'SIGCONT');
+    await eventually('the agent to say what became of the old task', async () => {
+      const task = await cluster.api<{ Status: { State: string } }>(
+        'h1',
+        'GET',
+        `/tasks/${old.ID}`,
+      );
+      return ['failed', 'shutdown'].includes(task.Status.State);
+    });
+    expect((await cluster.running('db')).map(({ ID }) => ID)).toEqual([fresh?.ID]);
+  } finally {
+    frozen.freeze('agent', 'SIGCONT');
+  }
+  await cluster.ctl('h1', 'service', 'rm', 'db');
 });

@@ -15,7 +15,7 @@ static const struct shape SHAPE[T_COUNT] = {
     [T_MASK] = {0, 1, 0},     [T_HOSTNAME] = {0, 1, 0}, [T_DOMAIN] = {0, 1, 0},    [T_RLIMIT] = {3, 0, 0},
     [T_OOM_ADJ] = {1, 0, 0},  [T_CAPS] = {2, 0, 0},     [T_USER] = {2, 0, 0},      [T_GROUP] = {1, 0, 0},
     [T_SECCOMP] = {0, 0, 1},  [T_WINSIZE] = {2, 0, 0},  [T_CWD] = {0, 1, 0},       [T_ARG] = {0, 1, 0},
-    [T_ENV] = {0, 1, 0},
+    [T_ENV] = {0, 1, 0},      [T_FENCE] = {1, 1, 0},
 };
 static struct rec *recs;
 static size_t count;

@@ -39,6 +39,7 @@ enum tag {
   T_CWD,
   T_ARG,
   T_ENV,
+  T_FENCE,     /* milliseconds | path of the file that says until when the cluster knew this node */
   T_COUNT
 };
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* A frame is Docker's: type, three zero bytes, length big endian, payload. Types 1 and 2 are stdout and stderr. */
-enum { CLIENTS = 64, FRAME_MAX = 8192, OUT_ROOM = 384 << 10, READ_MAX = 16 << 10, LINE_MAX = 16 << 10 };
+enum { CLIENTS = 64, FRAME_MAX = 8192, OUT_ROOM = 384 << 10, READ_MAX = 16 << 10, LINE_MAX = 16 << 10, FENCE_LOOK_MS = 250 };
 /* Patience after the end: with clients that hold back output still in the pipes, or do not hang up; with clients that are behind. */
 static const uint64_t DRAIN_NS = 10 * 1000000000ull, LINGER_NS = 600 * 1000000000ull;
 
@@ -43,6 +43,22 @@ static uint64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Milliseconds until the container has to stop because the cluster knows nothing of its node any more; -1: no fence. The
+ * file holds an instant of CLOCK_BOOTTIME in milliseconds. Without it there is no time left. */
+static int fence_left(void) {
+  const struct rec *f = plan_next(T_FENCE, NULL);
+  char text[32] = "";
+  struct timespec t;
+  if (!f) return -1;
+  int fd = open(f->str[0], O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  uint64_t until = n > 0 ? strtoull(text, NULL, 10) + f->num[0] : 0, now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+  if (until <= now) return 0;
+  return until - now < FENCE_LOOK_MS ? (int)(until - now) : FENCE_LOOK_MS;
 }
 
 /* ---- log: {u32 length, u8 stream, u8 partial, u16 0, u64 ns} text {u32 length}, big endian ---- */
@@ -176,6 +192,7 @@ static void reply(int i, const char *text) { frame(i, 'r', text, strlen(text)); 
 
 static void start(int i) {
   if (started) return reply(i, "already started");
+  if (fence_left() == 0) return reply(i, "the cluster has not been heard for as long as the service's fence");
   char byte = 'g';
   started = true;
   started_ns = now_ns();
@@ -331,7 +348,10 @@ void shim_serve(const struct shim *s, int listener) {
   log_open();
   shim_status("created", "");
   if (write(3, "ok", 2) == 2) close(3);
-  while (!wait_events(listener, -1)) {}
+  for (int left = -1; !wait_events(listener, left);) {
+    left = started ? fence_left() : -1;
+    if (left == 0) syscall(SYS_pidfd_send_signal, S.pidfd, SIGKILL, NULL, 0), left = FENCE_LOOK_MS;
+  }
   uint64_t deadline = now_ns() + DRAIN_NS;
   for (int s1 = 1; s1 <= 2; s1++)
     while (S.out[s1 - 1] >= 0) { /* what it wrote before it ended */

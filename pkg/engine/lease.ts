@@ -1,0 +1,28 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** File below `runDir` that says when the cluster last knew this node. Shims of fenced tasks read it by themselves. */
+export function leasePath(runDir: string): string {
+  return join(runDir, 'lease');
+}
+
+/** Milliseconds of CLOCK_BOOTTIME, which goes on while the machine sleeps; rounded down to 10 ms. */
+export function bootTimeMs(): number {
+  return Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ', 1)[0]) * 1000);
+}
+
+/** The leader heard this node at `atMs` (`bootTimeMs`) or later. */
+export function renewLease(runDir: string, atMs: number): void {
+  writeFileSync(leasePath(runDir), `${String(Math.trunc(atMs)).padStart(20, '0')}\n`);
+}
+
+/** What another boot of the machine left lies in the future of this one, and means nothing. */
+export function dropStaleLease(runDir: string): void {
+  let at: number;
+  try {
+    at = Number(readFileSync(leasePath(runDir), 'utf8'));
+  } catch {
+    return;
+  }
+  if (!(at <= bootTimeMs())) renewLease(runDir, 0);
+}

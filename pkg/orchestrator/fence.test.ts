@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest';
+import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
+import type { NodeId, ServiceId } from '../model/index.ts';
+
+const LABELS = { 'muster.fence': '10s' };
+
+function running(replicas = 1): { cluster: DecideCluster; db: ServiceId; node: NodeId } {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const db = cluster.createService(webSpec({ replicas, Labels: LABELS }));
+  cluster.converge();
+  return { cluster, db, node: cluster.running(db)[0]?.nodeId as NodeId };
+}
+
+test('a fenced slot of a node that is down is prepared elsewhere and runs when the fence is over, whoever leads', () => {
+  const { cluster, db, node } = running();
+  cluster.setNodeState(node, 'down');
+  cluster.converge();
+  expect(cluster.runnable(db).map(({ desiredState }) => desiredState)).toEqual(['ready']);
+  const due = cluster.now + 10_000;
+  expect(cluster.wakeAt).toBe(due);
+  cluster.elect();
+  cluster.converge();
+  expect(cluster.wakeAt).toBe(due);
+  cluster.advance(9_999);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+  cluster.advance(1);
+  cluster.converge();
+  expect(cluster.running(db).map(({ nodeId }) => nodeId === node)).toEqual([false]);
+});
+
+test('a node that comes back before that says when its copy stopped, however long it takes', () => {
+  const { cluster, db, node } = running();
+  const [old] = cluster.running(db);
+  cluster.setNodeState(node, 'down');
+  cluster.settle();
+  cluster.advance(5_000);
+  cluster.setNodeState(node, 'ready');
+  cluster.settle();
+  cluster.advance(300_000);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+  if (old) cluster.report(old.id, 'shutdown');
+  cluster.settle();
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('running');
+});
+
+test('also when the slot was removed and wanted again meanwhile', () => {
+  const { cluster, db, node } = running();
+  cluster.setNodeState(node, 'down');
+  cluster.updateService(db, (spec) => withReplicas(spec, 0));
+  cluster.converge();
+  cluster.updateService(db, (spec) => withReplicas(spec, 1));
+  cluster.converge();
+  expect(cluster.running(db)).toEqual([]);
+  cluster.advance(10_000);
+  cluster.converge();
+  expect(cluster.running(db).length).toBe(1);
+});
+
+test('an update and a drain wait for the end of the old copy for as long as it takes', () => {
+  const { cluster, db, node } = running();
+  const [old] = cluster.running(db);
+  cluster.updateService(db, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  cluster.advance(200_000);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+  if (old) cluster.report(old.id, 'shutdown');
+  cluster.converge();
+  const [present] = cluster.running(db);
+  cluster.setAvailability(present?.nodeId ?? node, 'drain');
+  cluster.settle();
+  cluster.advance(200_000);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+});
+
+test('without a fence nothing waits for a node that is down', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const web = cluster.createService(webSpec({ replicas: 1 }));
+  cluster.converge();
+  cluster.setNodeState(cluster.running(web)[0]?.nodeId as NodeId, 'down');
+  cluster.converge();
+  expect(cluster.running(web).length).toBe(1);
+});
+
+test('the fence is part of what a task is made from', () => {
+  const { cluster, db } = running();
+  cluster.updateService(db, (spec) => ({ ...spec, Labels: {} }));
+  cluster.converge();
+  expect(cluster.running(db).map(({ specVersion }) => specVersion)).toEqual([2]);
+});
