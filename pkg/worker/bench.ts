@@ -81,7 +81,7 @@ export class FakeManager {
               return;
             }
             this.sessions.push(session);
-            session.send({ kind: 'welcome', sessionId: 's', heartbeatMs: 50 });
+            session.send({ kind: 'welcome', sessionId: 's', heartbeatMs: 300 });
           }
           if (message.kind === 'heartbeat') session.send({ kind: 'alive' });
         }
