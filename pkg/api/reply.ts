@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify';
+import { beginStream, writeChunk } from './stream.ts';
 
 /** The CLI compares this byte for byte; with a charset it prints the raw JSON of an error. */
 const JSON_TYPE = 'application/json';
@@ -9,6 +10,51 @@ export function sendJson(reply: FastifyReply, body: unknown, status = 200): Fast
     .code(status)
     .header('content-type', JSON_TYPE)
     .send(Buffer.from(`${JSON.stringify(body)}\n`));
+}
+
+/** Lists up to here are sent in one piece. */
+const LIST_MAX = 100;
+/** How long the rendering of a longer one may keep everything else from running. */
+const SLICE_MS = 3;
+const CLOCK_EVERY = 8;
+
+/**
+ * A JSON array of any length: long ones are rendered and sent in slices, so that thousands of objects do not hold up
+ * the heartbeats of a manager. Each object is rendered as it is when its turn comes.
+ */
+export async function sendJsonList<T>(
+  reply: FastifyReply,
+  items: readonly T[],
+  render: (item: T) => unknown,
+): Promise<FastifyReply> {
+  if (items.length <= LIST_MAX) return sendJson(reply, items.map(render));
+  // Rendered before the header is sent: an error becomes an ordinary answer at least for the first of them.
+  let at = 0;
+  const slice = (): string => {
+    const until = performance.now() + SLICE_MS;
+    let text = '';
+    do {
+      for (const end = Math.min(items.length, at + CLOCK_EVERY); at < end; at++) {
+        text += `${at === 0 ? '[' : ','}${JSON.stringify(render(items[at] as T))}`;
+      }
+    } while (at < items.length && performance.now() < until);
+    return at < items.length ? text : `${text}]\n`;
+  };
+  let text = slice();
+  const response = beginStream(reply, JSON_TYPE);
+  while (await writeChunk(response, text)) {
+    if (at >= items.length) break;
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      text = slice();
+    } catch (error) {
+      // The 200 is out: a cut connection is the only way left to say that this is not all.
+      response.destroy();
+      throw error;
+    }
+  }
+  response.end();
+  return reply;
 }
 
 export function sendEmpty(reply: FastifyReply, status: number): FastifyReply {

@@ -35,27 +35,25 @@ function join(before: Change, change: Change): Change | undefined {
   return { action: 'update', kind, object: change.object, seen } as Change;
 }
 
-/** Pieces of at most `max` changes and about a megabyte. */
-export function splitChanges(
+/** Pieces of at most `max` changes and about a megabyte, made one by one. */
+export function* splitChanges(
   changes: readonly Change[],
   max = CHANGES_PER_ENTRY_MAX,
-): readonly (readonly Change[])[] {
-  const pieces: Change[][] = [];
+): Iterable<readonly Change[]> {
   let piece: Change[] = [];
   let bytes = 0;
   for (const change of changes) {
     const size = JSON.stringify(change).length;
     if (size > ENTRY_BYTES_MAX) throw tooLarge(change.kind, change);
     if (piece.length >= max || bytes + size > ENTRY_BYTES_MAX / 2) {
-      if (piece.length > 0) pieces.push(piece);
+      if (piece.length > 0) yield piece;
       piece = [];
       bytes = 0;
     }
     piece.push(change);
     bytes += size;
   }
-  if (piece.length > 0) pieces.push(piece);
-  return pieces;
+  if (piece.length > 0) yield piece;
 }
 
 function tooLarge<K extends ObjectKind>(kind: K, change: Change): ClusterError {

@@ -26,6 +26,8 @@ export interface WritesOptions {
 export type NewRequest = Pick<Command, 'id' | 'now' | 'base'>;
 
 const UPDATE_MS = 20_000;
+/** How long the making of a large write may keep everything else from running. */
+const SLICE_MS = 3;
 /** Runs of one `work` against writers that keep being faster. */
 const ATTEMPTS_MAX = 20;
 
@@ -68,19 +70,45 @@ export class Writes {
         return committed(await this.#submitted(request.id, data, options));
       }
     }
-    let after: RequestId | undefined;
-    const outcomes = splitChanges(mergeChanges(changes)).map((piece) => {
-      const request = { ...this.newRequest(), after, changes: piece };
-      after = request.id;
-      return this.#send(request, options);
-    });
-    const settled = await Promise.allSettled(outcomes);
+    // All are known to fit before the first is sent.
+    const pieces = await this.#inTurns(splitChanges(mergeChanges(changes)));
+    const settled = await Promise.allSettled(await this.#inTurns(this.#chain(pieces, options)));
     let last: Committed<void> = { value: undefined, index: this.#options.view.index };
     for (const result of settled) {
       if (result.status === 'rejected') throw result.reason;
       last = committed(result.value);
     }
     return last;
+  }
+
+  /** Sends each piece when it is asked for; it takes effect only if the one before did. */
+  *#chain(
+    pieces: readonly (readonly Change[])[],
+    options: CallOptions,
+  ): Iterable<Promise<Outcome>> {
+    let after: RequestId | undefined;
+    for (const piece of pieces) {
+      const request = { ...this.newRequest(), after, changes: piece };
+      after = request.id;
+      const outcome = this.#send(request, options);
+      // It may fail before the last one is sent, and is looked at only then.
+      outcome.catch(() => undefined);
+      yield outcome;
+    }
+  }
+
+  /** All of them; what is long to make lets other work run in between. */
+  async #inTurns<T>(items: Iterable<T>): Promise<readonly T[]> {
+    const { clock } = this.#options;
+    const made: T[] = [];
+    let until = clock.monotonicMs() + SLICE_MS;
+    for (const item of items) {
+      made.push(item);
+      if (clock.monotonicMs() < until) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      until = clock.monotonicMs() + SLICE_MS;
+    }
+    return made;
   }
 
   #submit(changes: readonly Change[], options: CallOptions): Promise<Outcome> {

@@ -14,7 +14,7 @@ import { controlError, invalid } from '../failure.ts';
 import { type Filters, parseFilters } from '../filters.ts';
 import { checkReadVersion, findNode, nodeName } from '../lookup.ts';
 import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
-import { sendEmpty, sendJson } from '../reply.ts';
+import { sendEmpty, sendJson, sendJsonList } from '../reply.ts';
 import { isReachable, type NodeRendering, renderNode } from '../wire/node.ts';
 import { renderTlsInfo } from '../wire/tls-info.ts';
 
@@ -26,10 +26,7 @@ export function nodeRoutes(app: FastifyInstance, context: ClusterContext): void 
     const view = await freshView(context);
     const nodes = [...view.list('node')].filter((node) => matches(node, filters));
     const rendering = renderingOf(context);
-    return sendJson(
-      reply,
-      nodes.map((node) => renderNode(node, rendering)),
-    );
+    return await sendJsonList(reply, nodes, (node) => renderNode(node, rendering));
   });
 
   app.get('/nodes/:id', async (request, reply) => {

@@ -25,7 +25,7 @@ import { checkReadVersion, findService } from '../lookup.ts';
 import { jsonBody, pathParameter, queryFlag, queryText, versionParameter } from '../query.ts';
 import { randomName } from '../random-name.ts';
 import { registryAuth } from '../registry-auth.ts';
-import { sendEmpty, sendJson } from '../reply.ts';
+import { sendEmpty, sendJson, sendJsonList } from '../reply.ts';
 import { resolveReferences } from '../service-references.ts';
 import { renderRevisions } from '../wire/revision.ts';
 import { renderService } from '../wire/service.ts';
@@ -38,9 +38,8 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
     const status = queryFlag(request, 'status');
     const view = await freshView(context);
     const services = [...view.list('service')].filter((service) => matches(service, filters));
-    return sendJson(
-      reply,
-      services.map((service) => renderService(view, service, { status })),
+    return await sendJsonList(reply, services, (service) =>
+      renderService(view, service, { status }),
     );
   });
 

@@ -12,7 +12,7 @@ import { invalid } from '../failure.ts';
 import { type Filters, flagFilter, parseFilters } from '../filters.ts';
 import { findNode, findService, findTask } from '../lookup.ts';
 import { pathParameter, queryText } from '../query.ts';
-import { sendJson } from '../reply.ts';
+import { sendJson, sendJsonList } from '../reply.ts';
 import { isUpToDate, renderTask, taskServiceLabels, taskServiceSpec } from '../wire/task.ts';
 
 const FILTERS = [
@@ -32,10 +32,7 @@ export function taskRoutes(app: FastifyInstance, context: ClusterContext): void 
     checkStates(filters);
     const view = await freshView(context);
     const tasks = selectTasks(view, filters);
-    return sendJson(
-      reply,
-      tasks.map((task) => renderTask(view, task)),
-    );
+    return await sendJsonList(reply, tasks, (task) => renderTask(view, task));
   });
 
   app.get('/tasks/:id', async (request, reply) => {

@@ -1,0 +1,151 @@
+/**
+ * How late the event loop of a manager is with many tasks in the store, while configs are written, all tasks are listed
+ * and log snapshots are taken: `npx tsx --conditions=source test/perf/event-loop.ts [--tasks=30000] [--seconds=20]
+ * [--listings=2] [--profile=1]`. `--profile` says who ran in the stretches that were too long. Needs root and a build.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Host } from '../../deploy/lab/host.ts';
+import { longStretches } from './cpu-profile.ts';
+import { ApiClient, settledLeader, withLab } from './lab.ts';
+import { option, report, round } from './measure.ts';
+
+interface Delay {
+  readonly count: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+}
+
+const tasks = option('tasks', 30_000);
+const seconds = option('seconds', 20);
+const listings = option('listings', 2);
+const profile = option('profile', 0) > 0;
+const WRITERS = 4;
+/** Some of these are a log snapshot by their size alone. */
+const LARGE = Buffer.alloc(200_000, 'x').toString('base64');
+const SMALL = Buffer.alloc(256, 'x').toString('base64');
+const STRETCH_MS = 10;
+let made = 0;
+
+const probe = `--import ${join(import.meta.dirname, 'loop-probe.mjs')}`;
+
+async function delayOf(host: Host, folder: string): Promise<Delay> {
+  const pid = host.managerPid ?? 0;
+  const file = join(folder, `${pid}.json`);
+  rmSync(file, { force: true });
+  process.kill(pid, 'SIGUSR2');
+  for (;;) {
+    try {
+      return JSON.parse(readFileSync(file, 'utf8')) as Delay;
+    } catch {
+      await pause(20);
+    }
+  }
+}
+
+function service(name: string, replicas: number): object {
+  return {
+    Name: name,
+    TaskTemplate: {
+      ContainerSpec: { Image: 'none/none:1' },
+      Placement: { Constraints: ['node.labels.nowhere==1'] },
+    },
+    Mode: { Replicated: { Replicas: replicas } },
+  };
+}
+
+async function fill(client: ApiClient, leader: Host): Promise<void> {
+  const each = 1000;
+  for (let at = 0; at < tasks; at += each) {
+    await client.call('POST', '/services/create', service(`s${at}`, Math.min(each, tasks - at)));
+  }
+  const direct = new ApiClient(join(leader.runDir, 'manager.sock'));
+  for (;;) {
+    const text = await direct.text('GET', '/tasks');
+    const found = text.split('"DesiredState"').length - 1;
+    if (found >= tasks) break;
+    await pause(500);
+  }
+  direct.close();
+}
+
+/** Everything at once until the time is over. Returns how often each was done. */
+async function load(hosts: readonly Host[]): Promise<{ writes: number; listed: number }> {
+  const end = performance.now() + seconds * 1000;
+  const count = { writes: 0, listed: 0 };
+  const repeat = async (host: Host, work: (client: ApiClient) => Promise<void>): Promise<void> => {
+    const client = new ApiClient(join(host.runDir, 'manager.sock'));
+    while (performance.now() < end) await work(client);
+    client.close();
+  };
+  const write = async (client: ApiClient): Promise<void> => {
+    const Data = made % 10 === 0 ? LARGE : SMALL;
+    await client.call('POST', '/configs/create', { Name: `c${made++}`, Data });
+    count.writes++;
+  };
+  const list = async (client: ApiClient): Promise<void> => {
+    const begun = performance.now();
+    await client.text('GET', '/tasks');
+    count.listed++;
+    await pause(Math.max(0, 1000 / listings - (performance.now() - begun)));
+  };
+  const [first] = hosts;
+  const writers = Array.from({ length: WRITERS }, () => repeat(first as Host, write));
+  await Promise.all([...writers, ...hosts.map((host) => repeat(host, list))]);
+  return count;
+}
+
+function snapshots(host: Host): number {
+  const folder = join(host.dataDir, 'manager/raft/snap');
+  return existsSync(folder) ? readdirSync(folder).length : 0;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'muster-perf-'));
+process.env['LOOP_PROBE'] = folder;
+process.env['NODE_OPTIONS'] = profile ? `${probe} --cpu-prof --cpu-prof-dir=${folder}` : probe;
+try {
+  await withLab('perfloop', { managers: 3, agents: 0 }, async (lab) => {
+    const leader = await settledLeader(lab);
+    const hosts = [leader, ...lab.hosts.filter((host) => host.name !== leader.name)];
+    const client = new ApiClient(leader.socket);
+    await fill(client, leader);
+    for (const [what, host] of hosts.entries()) {
+      const { p50, p99, p999, max } = await delayOf(host, folder);
+      const more = { p50: round(p50), p99: round(p99), max: round(max) };
+      report(
+        `event loop delay p99.9 while ${tasks} tasks are made, ${roleOf(what)}`,
+        'ms',
+        [p999],
+        more,
+      );
+    }
+    const counts = await load(hosts);
+    for (const [what, host] of hosts.entries()) {
+      const { p50, p99, p999, max } = await delayOf(host, folder);
+      report(`event loop delay p99.9 with ${tasks} tasks, ${roleOf(what)}`, 'ms', [p999], {
+        p50: round(p50),
+        p99: round(p99),
+        max: round(max),
+        writes: counts.writes,
+        listings: counts.listed,
+        snapshots: snapshots(host),
+      });
+    }
+    client.close();
+  });
+  // Written when the programs have ended.
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
+    for (const line of longStretches(join(folder, file), STRETCH_MS))
+      process.stdout.write(`${line}\n`);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function roleOf(position: number): string {
+  return position === 0 ? 'leader' : `follower ${position}`;
+}
