@@ -65,6 +65,7 @@ function transport(clock: Clock = systemClock): {
   });
   made.listen({
     receive: (from, payload) => received.push(`${from} ${Buffer.from(payload).toString()}`),
+    receiveSnapshot: async () => undefined,
     unreachable: (raftId) => lost.push(raftId),
   });
   open.push(made);

@@ -6,6 +6,7 @@ import {
   issueNodeCertificate,
 } from '../ca/index.ts';
 import { silentLogger, systemClock, systemRandom } from '../io/index.ts';
+import { ClusterError } from '../model/index.ts';
 import type { Transport } from '../store/index.ts';
 import { Credentials, type Identity } from './credentials.ts';
 import { type RaftReceiver, RaftTransport } from './raft-stream.ts';
@@ -41,9 +42,18 @@ class Received implements RaftReceiver {
   readonly messages: [number, string][] = [];
   readonly sizes: number[] = [];
   readonly lost: number[] = [];
+  /** Chunks of a snapshot are not taken before. */
+  ready: Promise<void> = Promise.resolve();
   receive(from: number, payload: Uint8Array): void {
     this.sizes.push(payload.length);
     if (payload.length < 100) this.messages.push([from, Buffer.from(payload).toString()]);
+  }
+  async receiveSnapshot(from: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const chunk of chunks) {
+      await this.ready;
+      if (chunk.length === 0) throw new ClusterError('conflict', `not from ${from}`);
+      this.sizes.push(chunk.length);
+    }
   }
   unreachable(raftId: number): void {
     this.lost.push(raftId);
@@ -111,19 +121,57 @@ describe('raft stream', () => {
     for (let index = 0; index < 100; index += 1) a.transport.send(to, payload);
     expect(a.received.lost.length).toBeGreaterThan(0);
   });
+});
 
-  it('carries a large snapshot aside and says when it was taken', async () => {
+describe('raft snapshots', () => {
+  it('go aside, chunk by chunk, and it is said when they were taken', async () => {
     const [a, b] = [await replica(1), await replica(2)];
-    const payload = new Uint8Array(5 * 1024 * 1024 + 17).fill(7);
-    await a.transport.sendSnapshot({ raftId: 2, address: b.address }, payload);
-    expect(b.received.sizes).toEqual([payload.length]);
+    const sizes = [100, 5 * 1024 * 1024, 7];
+    await a.transport.sendSnapshot(
+      { raftId: 2, address: b.address },
+      chunksOf(sizes.map((size) => new Uint8Array(size).fill(7))),
+    );
+    expect(b.received.sizes).toEqual(sizes);
   });
 
-  it('fails a snapshot that cannot be delivered', async () => {
+  it('are read no faster than a slow peer takes them', async () => {
+    const [a, b] = [await replica(1), await replica(2)];
+    let goOn: () => void = () => undefined;
+    b.received.ready = new Promise((resolve) => {
+      goOn = resolve;
+    });
+    const count = 60;
+    let read = 0;
+    const many = async function* (): AsyncGenerator<Uint8Array> {
+      for (; read < count; read++) yield new Uint8Array(1024 * 1024);
+    };
+    const sent = a.transport.sendSnapshot({ raftId: 2, address: b.address }, many());
+    let before = -1;
+    while (before !== read || read === 0) {
+      before = read;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    expect(read).toBeLessThan(count / 2);
+    goOn();
+    await sent;
+    expect(b.received.sizes).toHaveLength(count);
+  });
+
+  it('are refused with the reason', async () => {
+    const [a, b] = [await replica(1), await replica(2)];
+    const sent = a.transport.sendSnapshot(
+      { raftId: 2, address: b.address },
+      chunksOf([new Uint8Array(9), new Uint8Array(0)]),
+    );
+    await expect(sent).rejects.toThrow('not from 1');
+  });
+
+  it('fail when they cannot be delivered, or not be read to their end', async () => {
     const a = await replica(1);
+    const small = [new Uint8Array(9)];
     const nowhere = a.transport.sendSnapshot(
       { raftId: 2, address: '127.0.0.1:1' },
-      new Uint8Array(9),
+      chunksOf(small),
     );
     await expect(nowhere).rejects.toMatchObject({ kind: 'unavailable' });
     const deaf = transport(3);
@@ -131,7 +179,18 @@ describe('raft stream', () => {
     open.push(server);
     server.add(deaf.service());
     const address = `127.0.0.1:${await server.listen('127.0.0.1:0')}`;
-    const unheard = a.transport.sendSnapshot({ raftId: 3, address }, new Uint8Array(9));
+    const unheard = a.transport.sendSnapshot({ raftId: 3, address }, chunksOf(small));
     await expect(unheard).rejects.toMatchObject({ kind: 'unavailable' });
+    const b = await replica(2);
+    const broken = async function* (): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array(9);
+      throw new Error('damaged');
+    };
+    const half = a.transport.sendSnapshot({ raftId: 2, address: b.address }, broken());
+    await expect(half).rejects.toThrow('damaged');
   });
 });
+
+async function* chunksOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}

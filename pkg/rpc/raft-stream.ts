@@ -23,16 +23,16 @@ export interface RaftPeer {
 /** The local replica, to which everything that arrives is handed. */
 export interface RaftReceiver {
   receive(fromRaftId: number, payload: Uint8Array): void;
+  /** Resolves when the snapshot was taken. */
+  receiveSnapshot(fromRaftId: number, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** Messages to this peer were lost. */
   unreachable(raftId: number): void;
 }
 
-const CHUNK_BYTES_MAX = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 1_000;
 /** Who dialled pings once a second. */
 const SILENT_MS = 15_000;
 const SNAPSHOT_TIMEOUT_MS = 10 * 60 * 1000;
-const SNAPSHOT_BYTES_MAX = 2 * 1024 * 1024 * 1024;
 
 /** The store's `Transport`: one connection per peer and direction, in order, lossy when a peer is away; snapshots aside. */
 export class RaftTransport {
@@ -60,15 +60,20 @@ export class RaftTransport {
     link.enqueue(payload);
   }
 
-  /** Resolves when the peer has all of it; throws `ClusterError` otherwise, within ten minutes. */
-  async sendSnapshot(to: RaftPeer, payload: Uint8Array): Promise<void> {
+  /** Resolves when the peer has taken all of it; throws what it refused it with, or `ClusterError`, within ten minutes. */
+  async sendSnapshot(to: RaftPeer, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const client = RpcClient.connect(to.address, this.#options.credentials);
     const stream = client.stream(Raft.method.snapshot);
     const timeout = this.#options.clock.after(SNAPSHOT_TIMEOUT_MS, () => stream.cancel());
     try {
       await client.ready(CONNECT_TIMEOUT_MS);
       const taken = firstOf(stream);
-      await Promise.race([taken, this.#upload(stream, payload)]);
+      const state = { over: false };
+      const end = (): void => {
+        state.over = true;
+      };
+      taken.then(end, end);
+      await Promise.race([taken, this.#upload(stream, chunks, state)]);
       if (!(await taken)) throw lostSnapshot(to);
     } finally {
       timeout.cancel();
@@ -102,8 +107,8 @@ export class RaftTransport {
       service: Raft,
       methods: [
         streaming(Raft.method.snapshot, ['manager'], async (stream) => {
-          const { from, payload } = await assemble(stream);
-          this.#listening().receive(from, payload);
+          const { from, chunks } = await openSnapshot(stream);
+          await this.#listening().receiveSnapshot(from, chunks);
           stream.send(create(SnapshotTakenSchema));
         }),
       ],
@@ -146,36 +151,36 @@ export class RaftTransport {
     throw new ClusterError('unavailable', 'this manager does not take part in the group yet');
   }
 
-  async #upload(stream: MessageStream<SnapshotChunk, unknown>, payload: Uint8Array): Promise<void> {
-    const from = BigInt(this.#options.raftId);
-    const total = BigInt(payload.length);
-    stream.send(create(SnapshotChunkSchema, { from, total }));
-    for (let at = 0; at < payload.length; at += CHUNK_BYTES_MAX) {
-      const body = payload.subarray(at, at + CHUNK_BYTES_MAX);
+  /** No faster than the peer takes it: what it does not take stays where it is read from. */
+  async #upload(
+    stream: MessageStream<SnapshotChunk, unknown>,
+    chunks: AsyncIterable<Uint8Array>,
+    state: { readonly over: boolean },
+  ): Promise<void> {
+    stream.send(create(SnapshotChunkSchema, { from: BigInt(this.#options.raftId) }));
+    for await (const body of chunks) {
       if (!stream.send(create(SnapshotChunkSchema, { body }))) await stream.drained();
+      if (state.over) return;
     }
     stream.end();
   }
 }
 
-async function assemble(
+/** Who sends, and what. */
+async function openSnapshot(
   stream: AsyncIterable<SnapshotChunk>,
-): Promise<{ readonly from: number; readonly payload: Uint8Array }> {
-  let from = 0;
-  let length = 0;
-  let payload = new Uint8Array(0);
-  for await (const { from: sender, total, body } of stream) {
-    if (from === 0) {
-      from = Number(sender);
-      if (total > SNAPSHOT_BYTES_MAX) throw new ClusterError('invalid', 'snapshot is too large');
-      payload = new Uint8Array(Number(total));
-    }
-    if (length + body.length > payload.length) break;
-    payload.set(body, length);
-    length += body.length;
+): Promise<{ readonly from: number; readonly chunks: AsyncIterable<Uint8Array> }> {
+  const iterator = stream[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  if (first.done || first.value.from === 0n) {
+    throw new ClusterError('invalid', 'a snapshot does not say who sends it');
   }
-  if (from !== 0 && length === payload.length) return { from, payload };
-  throw new ClusterError('invalid', `snapshot has ${length} of ${payload.length} bytes`);
+  return { from: Number(first.value.from), chunks: bodiesOf(iterator) };
+}
+
+async function* bodiesOf(chunks: AsyncIterator<SnapshotChunk>): AsyncGenerator<Uint8Array> {
+  for (let next = await chunks.next(); !next.done; next = await chunks.next())
+    yield next.value.body;
 }
 
 async function firstOf(stream: AsyncIterable<unknown>): Promise<boolean> {

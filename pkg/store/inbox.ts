@@ -1,5 +1,6 @@
 import type { Message, MessageType } from 'raft-js';
-import type { Logger } from '../io/index.ts';
+import type { Clock, Logger } from '../io/index.ts';
+import { ClusterError } from '../model/index.ts';
 import { decodeEnvelope, type Envelope } from './message-codec.ts';
 import type { Peers } from './peers.ts';
 import type { SnapshotFolder } from './snapshot.ts';
@@ -10,6 +11,7 @@ export interface InboxOptions {
   readonly selfId: number;
   readonly peers: Peers;
   readonly snapshots: SnapshotFolder;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly step: (message: Message) => void;
   readonly unreachable: (raftId: number) => void;
@@ -62,13 +64,30 @@ export class Inbox implements TransportReceiver {
     this.#options.unreachable(raftId);
   }
 
+  async receiveSnapshot(from: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { clusterId, isRemoved, logger, clock } = this.#options;
+    const incoming = inTime(chunks, clock);
+    try {
+      const first = await incoming.next();
+      const envelope = first.done ? undefined : decodeEnvelope(clusterId, first.value);
+      if (envelope?.kind !== 'snapshot') throw refused('it is not one of this cluster');
+      if (isRemoved(from)) throw refused('its sender was removed');
+      await this.#receiveSnapshot(from, envelope.message, incoming);
+    } catch (error) {
+      logger.warn('received log snapshot not taken', { member: from, error });
+      throw error;
+    } finally {
+      await incoming.return();
+    }
+  }
+
   #take(from: number, envelope: Envelope): void {
     switch (envelope.kind) {
       case 'messages':
         for (const message of envelope.messages) this.#step(from, message);
         break;
       case 'snapshot':
-        void this.#receiveSnapshot(from, envelope.message, envelope.file);
+        // Only where its content follows.
         break;
       case 'removed':
         this.#options.removed();
@@ -86,18 +105,55 @@ export class Inbox implements TransportReceiver {
     step(message);
   }
 
-  async #receiveSnapshot(from: number, message: Message, file: Uint8Array): Promise<void> {
+  async #receiveSnapshot(
+    from: number,
+    message: Message,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
     const { snapshot } = message;
-    if (this.#receiving || !snapshot) return;
+    if (!snapshot) throw refused('its message says nothing of one');
+    if (this.#receiving) throw refused('another one is being received');
     this.#receiving = true;
     try {
-      await this.#options.snapshots.receive(snapshot, file);
+      await this.#options.snapshots.receive(snapshot, chunks);
       this.#step(from, message);
-    } catch (error) {
-      const { logger } = this.#options;
-      logger.warn('received log snapshot refused', { member: from, index: snapshot.index, error });
     } finally {
       this.#receiving = false;
     }
   }
+}
+
+/** How long a sender may be silent. */
+const CHUNK_MS = 30_000;
+
+/** @throws ClusterError deadline when a chunk does not come: its sender may be gone without a word */
+async function* inTime(
+  chunks: AsyncIterable<Uint8Array>,
+  clock: Clock,
+): AsyncGenerator<Uint8Array, void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      let timer: Disposable | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = clock.after(CHUNK_MS, () =>
+          reject(new ClusterError('deadline', `nothing more of it came within ${CHUNK_MS} ms`)),
+        );
+      });
+      try {
+        const next = await Promise.race([iterator.next(), late]);
+        if (next.done) return;
+        yield next.value;
+      } finally {
+        timer?.[Symbol.dispose]();
+      }
+    }
+  } finally {
+    // It may hang in a call for a chunk that never comes: not to be waited for.
+    iterator.return?.().catch(() => undefined);
+  }
+}
+
+function refused(why: string): ClusterError {
+  return new ClusterError('unavailable', `log snapshot refused: ${why}`);
 }

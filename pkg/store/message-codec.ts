@@ -93,21 +93,19 @@ export type Envelope =
   | { readonly kind: 'hello'; readonly member: Member }
   /** To a member that was removed and does not know it. */
   | { readonly kind: 'removed' }
-  /** A MsgSnap and the snapshot's file. */
-  | { readonly kind: 'snapshot'; readonly message: Message; readonly file: Uint8Array };
+  /** A MsgSnap; the snapshot follows in chunks. */
+  | { readonly kind: 'snapshot'; readonly message: Message };
 
 const KINDS = ['messages', 'hello', 'removed', 'snapshot'] as const;
 const FORMAT_VERSION = 1;
 
 export function encodeEnvelope(clusterId: string, envelope: Envelope): Uint8Array {
-  const large = envelope.kind === 'snapshot' ? envelope.file.length : 0;
-  const writer = new ByteWriter(256 + large).u8(FORMAT_VERSION).text(clusterId);
+  const writer = new ByteWriter(256).u8(FORMAT_VERSION).text(clusterId);
   writer.u8(KINDS.indexOf(envelope.kind));
   if (envelope.kind === 'messages') {
     for (const message of envelope.messages) encodeMessage(writer, message);
   } else if (envelope.kind === 'snapshot') {
     encodeMessage(writer, envelope.message);
-    writer.raw(envelope.file);
   } else if (envelope.kind === 'hello') {
     writer.text(JSON.stringify(envelope.member));
   }
@@ -128,7 +126,7 @@ export function decodeEnvelope(clusterId: string, payload: Uint8Array): Envelope
       return { kind, messages };
     }
     case 'snapshot':
-      return { kind, message: decodeMessage(reader), file: reader.rest() };
+      return { kind, message: decodeMessage(reader) };
     case 'hello':
       return { kind, member: JSON.parse(reader.text()) as Member };
     case 'removed':

@@ -80,9 +80,9 @@ export class Outbox {
     try {
       const to = peers.get(message.to);
       if (to === undefined) throw new Error(`no address of member ${message.to}`);
-      const file = await snapshots.content({ index, term });
-      const payload = encodeEnvelope(clusterId, { kind: 'snapshot', message, file });
-      await this.#beforeDeadline(transport.sendSnapshot(to, payload));
+      const head = encodeEnvelope(clusterId, { kind: 'snapshot', message });
+      const chunks = snapshots.chunks({ index, term });
+      await this.#beforeDeadline(transport.sendSnapshot(to, following(head, chunks)));
       onSnapshotSent(message.to, true);
     } catch (error) {
       logger.warn('log snapshot not delivered', { member: message.to, index, error });
@@ -102,6 +102,14 @@ export class Outbox {
       timer?.[Symbol.dispose]();
     }
   }
+}
+
+async function* following(
+  head: Uint8Array,
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield head;
+  yield* chunks;
 }
 
 const SNAPSHOT_MS = 5 * 60 * 1000;

@@ -1,6 +1,6 @@
 import type { ConfState } from 'raft-js';
 import type { Disk, DiskFile } from '../io/index.ts';
-import { ClusterError, errorMessage } from '../model/index.ts';
+import { ClusterError, errorMessage, must } from '../model/index.ts';
 import { decodeFrame, decodeHeader, encodeFrame, FRAME_HEADER_BYTES, type Frame } from './frame.ts';
 import { type FrameCodec, plainCodec } from './frame-codec.ts';
 import { hex16 } from './wal-read.ts';
@@ -11,6 +11,12 @@ export interface SnapshotHead {
   readonly index: number;
   readonly term: number;
   readonly confState: ConfState;
+}
+
+/** Which snapshot. */
+interface SnapshotPoint {
+  readonly index: number;
+  readonly term: number;
 }
 
 interface Foot {
@@ -61,17 +67,17 @@ export class SnapshotFolder {
   }
 
   /**
-   * Keep a snapshot that another member sent, encrypted as the own ones.
+   * Keep a snapshot that another member sends chunk by chunk (see `chunks`), encrypted as the own ones.
    * @throws ClusterError system when it is not whole, or not the one announced
    */
-  async receive(
-    expected: { readonly index: number; readonly term: number },
-    content: Uint8Array,
-  ): Promise<void> {
-    await this.#create(expected, async (file) => {
+  async receive(ref: SnapshotPoint, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const path = 'that is being received';
+    await this.#create(ref, async (file) => {
       const put = frameWriter(file, this.#codec);
-      const head = await readFrames('received', inMemory(content), plainCodec, put);
-      this.#check('received', head, expected);
+      for await (const { type, payload } of verified(path, sentFrames(chunks), plainCodec)) {
+        if (type === 'snapshotHead') this.#check(path, headOf(payload), ref);
+        await put(type, payload);
+      }
     });
   }
 
@@ -79,37 +85,22 @@ export class SnapshotFolder {
    * Hand the chunks of a snapshot to `onChunk`, in order. All were verified only when this resolves.
    * @throws ClusterError system when the file is missing, damaged or of another cluster
    */
-  async read(
-    ref: { readonly index: number; readonly term: number },
-    onChunk: (chunk: Uint8Array) => void,
-  ): Promise<SnapshotHead> {
-    const file = await this.#openFile(ref);
-    try {
-      const path = this.#path(ref);
-      const head = await readFrames(path, file, this.#codec, (type, payload) => {
-        if (type === 'snapshotChunk') onChunk(payload);
-      });
-      this.#check(path, head, ref);
-      return head;
-    } finally {
-      await file.close();
+  async read(ref: SnapshotPoint, onChunk: (chunk: Uint8Array) => void): Promise<SnapshotHead> {
+    let head: SnapshotHead | undefined;
+    for await (const { type, payload } of this.#frames(ref)) {
+      if (type === 'snapshotHead') head = headOf(payload);
+      if (type === 'snapshotChunk') onChunk(payload);
     }
+    return must(head, 'a head');
   }
 
-  /** The whole file as it is without encryption, to be sent to another member. */
-  async content(ref: { readonly index: number; readonly term: number }): Promise<Uint8Array> {
-    const file = await this.#openFile(ref);
-    try {
-      const parts: Uint8Array[] = [];
-      let crc = 0;
-      await readFrames(this.#path(ref), file, this.#codec, (type, payload) => {
-        const frame = encodeFrame(type, payload, crc);
-        parts.push(frame.bytes);
-        crc = frame.crc;
-      });
-      return Buffer.concat(parts);
-    } finally {
-      await file.close();
+  /** The file without encryption, in pieces of a few hundred kilobytes, to be sent to another member. */
+  async *chunks(ref: SnapshotPoint): AsyncGenerator<Uint8Array> {
+    let crc = 0;
+    for await (const { type, payload } of this.#frames(ref)) {
+      const frame = encodeFrame(type, payload, crc);
+      crc = frame.crc;
+      yield frame.bytes;
     }
   }
 
@@ -129,10 +120,20 @@ export class SnapshotFolder {
     for (const each of old) await this.#disk.unlink(`${this.#folder}/${fileName(each)}`);
   }
 
-  async #create(
-    ref: { readonly index: number; readonly term: number },
-    fill: (file: DiskFile) => Promise<void>,
-  ): Promise<void> {
+  async *#frames(ref: SnapshotPoint): AsyncGenerator<Content> {
+    const file = await this.#openFile(ref);
+    try {
+      const path = this.#path(ref);
+      for await (const content of verified(path, storedFrames(file), this.#codec)) {
+        if (content.type === 'snapshotHead') this.#check(path, headOf(content.payload), ref);
+        yield content;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #create(ref: SnapshotPoint, fill: (file: DiskFile) => Promise<void>): Promise<void> {
     const path = this.#path(ref);
     const temporary = `${path}.tmp`;
     await this.#disk.unlink(temporary).catch(() => undefined);
@@ -151,7 +152,7 @@ export class SnapshotFolder {
     await this.#disk.fsyncDir(this.#folder);
   }
 
-  async #openFile(ref: { readonly index: number; readonly term: number }): Promise<DiskFile> {
+  async #openFile(ref: SnapshotPoint): Promise<DiskFile> {
     try {
       return await this.#disk.open(this.#path(ref), 'read');
     } catch (cause) {
@@ -159,11 +160,11 @@ export class SnapshotFolder {
     }
   }
 
-  #path(ref: { readonly index: number; readonly term: number }): string {
+  #path(ref: SnapshotPoint): string {
     return `${this.#folder}/${fileName(ref)}`;
   }
 
-  #check(path: string, head: SnapshotHead, ref: { index: number; term: number }): void {
+  #check(path: string, head: SnapshotHead, ref: SnapshotPoint): void {
     if (head.clusterId !== this.#identity.clusterId) throw broken(path, 'it is of another cluster');
     if (head.index === ref.index && head.term === ref.term) return;
     throw broken(path, `it is of entry ${head.index} in term ${head.term}`);
@@ -171,7 +172,12 @@ export class SnapshotFolder {
 }
 
 type PutFrame = (type: Frame['type'], payload: Uint8Array) => Promise<void>;
-type FrameSource = Pick<DiskFile, 'pread'>;
+
+/** A frame without encryption. */
+interface Content {
+  readonly type: Frame['type'];
+  readonly payload: Uint8Array;
+}
 
 function frameWriter(file: DiskFile, codec: FrameCodec): PutFrame {
   let at = 0;
@@ -184,56 +190,62 @@ function frameWriter(file: DiskFile, codec: FrameCodec): PutFrame {
   };
 }
 
-function inMemory(content: Uint8Array): FrameSource {
-  return {
-    pread: (offset, length) => Promise.resolve(content.subarray(offset, offset + length)),
-  };
+/** Frames one after the other; undefined where there should be one and is none. */
+type Frames = AsyncIterable<Frame | undefined>;
+
+async function* storedFrames(file: DiskFile): Frames {
+  for (let at = 0; ; ) {
+    const header = decodeHeader(await file.pread(at, FRAME_HEADER_BYTES));
+    const frame = header && decodeFrame(await file.pread(at, header.totalBytes), 0);
+    yield frame;
+    at += frame?.end ?? 0;
+  }
 }
 
-async function readFrames(
-  path: string,
-  file: FrameSource,
-  codec: FrameCodec,
-  onFrame: (type: Frame['type'], payload: Uint8Array) => Promise<void> | void,
-): Promise<SnapshotHead> {
-  let head: SnapshotHead | undefined;
+async function* sentFrames(chunks: AsyncIterable<Uint8Array>): Frames {
+  for await (const chunk of chunks) yield decodeFrame(chunk, 0);
+  yield undefined;
+}
+
+/**
+ * The content of a snapshot, from its head to its foot.
+ * @throws ClusterError system, with the offset, unless it is whole and in order
+ */
+async function* verified(path: string, frames: Frames, codec: FrameCodec): AsyncGenerator<Content> {
   let [at, previous, chunks] = [0, 0, 0];
-  for (;;) {
-    const frame = await readFrame(file, at);
+  for await (const frame of frames) {
     if (frame === undefined || frame.previous !== previous)
       throw broken(path, `it is damaged at offset ${at}`);
+    const { type } = frame;
     const payload = decoded(codec, frame, path, at);
+    if ((type === 'snapshotHead') !== (at === 0))
+      throw broken(path, `it is damaged at offset ${at}: a head is not where it belongs`);
+    if (type === 'snapshotFoot') {
+      const foot = JSON.parse(Buffer.from(payload).toString()) as Foot;
+      if (foot.chunks !== chunks)
+        throw broken(path, `it is damaged at offset ${at}: chunks are missing`);
+    }
+    yield { type, payload };
+    if (type === 'snapshotFoot') return;
+    if (type === 'snapshotChunk') chunks++;
     at += frame.end;
     previous = frame.crc;
-    await onFrame(frame.type, payload);
-    if (frame.type === 'snapshotHead') {
-      head = JSON.parse(Buffer.from(payload).toString()) as SnapshotHead;
-    } else if (frame.type === 'snapshotChunk') {
-      chunks++;
-    } else {
-      const foot = JSON.parse(Buffer.from(payload).toString()) as Foot;
-      if (head === undefined || foot.chunks !== chunks)
-        throw broken(path, `it is damaged at offset ${at}: chunks are missing`);
-      return head;
-    }
   }
+}
+
+function headOf(payload: Uint8Array): SnapshotHead {
+  return JSON.parse(Buffer.from(payload).toString()) as SnapshotHead;
 }
 
 function decoded(codec: FrameCodec, frame: Frame, path: string, at: number): Uint8Array {
   try {
     return codec.decode(frame.payload);
   } catch (cause) {
-    throw broken(path, `it does not decode at offset ${at}: ${errorMessage(cause)}`, cause);
+    throw broken(path, `it is damaged at offset ${at}: ${errorMessage(cause)}`, cause);
   }
 }
 
-async function readFrame(file: FrameSource, at: number): Promise<Frame | undefined> {
-  const header = decodeHeader(await file.pread(at, FRAME_HEADER_BYTES));
-  if (header === undefined) return undefined;
-  return decodeFrame(await file.pread(at, header.totalBytes), 0);
-}
-
-function fileName(ref: { readonly index: number; readonly term: number }): string {
+function fileName(ref: SnapshotPoint): string {
   return `${hex16(ref.term)}-${hex16(ref.index)}.snap`;
 }
 

@@ -324,6 +324,7 @@ class LocalStore implements Store {
       selfId: self.raftId,
       peers,
       snapshots,
+      clock,
       logger,
       step: (message): void => replica.step(message),
       unreachable: (raftId): void => {

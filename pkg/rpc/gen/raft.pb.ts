@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file raft.proto.
  */
 export const file_raft: GenFile = /*@__PURE__*/
-  fileDesc("CgpyYWZ0LnByb3RvEgttdXN0ZXIucmFmdCI6Cg1TbmFwc2hvdENodW5rEgwKBGZyb20YASABKAQSDQoFdG90YWwYAiABKAQSDAoEYm9keRgDIAEoDCIPCg1TbmFwc2hvdFRha2VuMkwKBFJhZnQSRAoIU25hcHNob3QSGi5tdXN0ZXIucmFmdC5TbmFwc2hvdENodW5rGhoubXVzdGVyLnJhZnQuU25hcHNob3RUYWtlbigBYgZwcm90bzM");
+  fileDesc("CgpyYWZ0LnByb3RvEgttdXN0ZXIucmFmdCIrCg1TbmFwc2hvdENodW5rEgwKBGZyb20YASABKAQSDAoEYm9keRgDIAEoDCIPCg1TbmFwc2hvdFRha2VuMkwKBFJhZnQSRAoIU25hcHNob3QSGi5tdXN0ZXIucmFmdC5TbmFwc2hvdENodW5rGhoubXVzdGVyLnJhZnQuU25hcHNob3RUYWtlbigBYgZwcm90bzM");
 
 /**
  * @generated from message muster.raft.SnapshotChunk
@@ -24,13 +24,6 @@ export type SnapshotChunk = Message<"muster.raft.SnapshotChunk"> & {
    * @generated from field: uint64 from = 1;
    */
   from: bigint;
-
-  /**
-   * Only in the first chunk: bytes in all.
-   *
-   * @generated from field: uint64 total = 2;
-   */
-  total: bigint;
 
   /**
    * @generated from field: bytes body = 3;
@@ -68,7 +61,7 @@ export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
  */
 export const Raft: GenService<{
   /**
-   * One large message in chunks, aside from the others. The answer comes when the receiver has all of it.
+   * One large message in chunks, aside from the others. The answer comes when the receiver has taken all of it.
    *
    * @generated from rpc muster.raft.Raft.Snapshot
    */

@@ -17,9 +17,10 @@ export class MemoryNetwork {
           if (!this.#deliver(self, to, payload)) this.#receivers.get(self)?.unreachable(to.raftId);
         });
       },
-      sendSnapshot: async (to, payload): Promise<void> => {
-        await new Promise<void>((resolve) => setImmediate(resolve));
-        if (!this.#deliver(self, to, payload)) throw new Error(`${to.address} is unreachable`);
+      sendSnapshot: async (to, chunks): Promise<void> => {
+        const receiver = this.#receiverOf(self, to);
+        if (receiver === undefined) throw new Error(`${to.address} is unreachable`);
+        await receiver.receiveSnapshot(self, this.#passing(self, to, chunks));
       },
       listen: (receiver): Disposable => {
         this.#receivers.set(self, receiver);
@@ -46,11 +47,26 @@ export class MemoryNetwork {
     this.#aliases.set(former, raftId);
   }
 
+  async *#passing(
+    from: number,
+    to: PeerAddress,
+    chunks: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.#receiverOf(from, to) === undefined) throw new Error(`${to.address} is unreachable`);
+      yield chunk;
+    }
+  }
+
   #deliver(from: number, to: PeerAddress, payload: Uint8Array): boolean {
-    const receiver = this.#receivers.get(this.#aliases.get(to.raftId) ?? to.raftId);
+    const receiver = this.#receiverOf(from, to);
+    receiver?.receive(from, payload);
+    return receiver !== undefined;
+  }
+
+  #receiverOf(from: number, to: PeerAddress): TransportReceiver | undefined {
     const cut = this.#cut.has(from) || this.#cut.has(to.raftId) || !this.filter(from, to.raftId);
-    if (cut || receiver === undefined) return false;
-    receiver.receive(from, payload);
-    return true;
+    return cut ? undefined : this.#receivers.get(this.#aliases.get(to.raftId) ?? to.raftId);
   }
 }

@@ -28,9 +28,11 @@ export class SimNetwork {
   transport(self: number): Transport {
     return {
       send: (to, payload): void => this.#send(self, to.raftId, payload),
-      sendSnapshot: async (to, payload): Promise<void> => {
+      sendSnapshot: async (to, chunks): Promise<void> => {
         await this.#world.pause(this.#manners.delayMs * 10);
-        if (!this.#deliver(self, to.raftId, payload)) throw new Error('the path is cut');
+        const receiver = this.#reached(self, to.raftId);
+        if (receiver === undefined) throw new Error('the path is cut');
+        await receiver.receiveSnapshot(self, this.#passing(self, to.raftId, chunks));
       },
       listen: (receiver): Disposable => {
         this.#receivers.set(self, receiver);
@@ -80,10 +82,24 @@ export class SimNetwork {
     });
   }
 
+  async *#passing(
+    from: number,
+    to: number,
+    chunks: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      if (this.#reached(from, to) === undefined) throw new Error('the path is cut');
+      yield chunk;
+    }
+  }
+
   #deliver(from: number, to: number, payload: Uint8Array): boolean {
-    const receiver = this.#receivers.get(to);
-    if (receiver === undefined || this.#cut.has(`${from}>${to}`)) return false;
-    receiver.receive(from, payload);
-    return true;
+    const receiver = this.#reached(from, to);
+    receiver?.receive(from, payload);
+    return receiver !== undefined;
+  }
+
+  #reached(from: number, to: number): Receiver | undefined {
+    return this.#cut.has(`${from}>${to}`) ? undefined : this.#receivers.get(to);
   }
 }
