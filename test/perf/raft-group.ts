@@ -1,4 +1,4 @@
-/** Three stores in three processes, talking over TLS on the loopback as managers do. */
+/** Three stores in three processes, talking TLS and gRPC over the loopback as managers do. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import {
@@ -10,7 +10,7 @@ import {
 import type { Identity } from '../../pkg/rpc/index.ts';
 import type { Member } from '../../pkg/store/index.ts';
 import { bundle, freePort, type Rate } from './measure.ts';
-import type { MemberAnswer, MemberOrder } from './raft-member.ts';
+import type { MemberAnswer, MemberOrder, MemberState } from './raft-member.ts';
 
 export interface RaftGroup {
   /** Proposals of 256 bytes on the leader. */
@@ -19,6 +19,13 @@ export interface RaftGroup {
   read(member: number, inFlight: number, ms: number): Promise<Rate>;
   /** Processor time of all members so far, the writers among them, in microseconds. */
   cpuUs(): Promise<number>;
+  /** That many bytes in configs of 100 kB. */
+  fill(bytes: number): Promise<void>;
+  state(member: number): Promise<MemberState>;
+  /** As `kill -9`. */
+  kill(member: number): Promise<void>;
+  /** On the files it left. */
+  restart(member: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -31,14 +38,17 @@ export async function startGroup(
   const identity = await makeIdentity();
   const members: Member[] = [];
   const children: ChildProcess[] = [];
+  const start = async ({ raftId, address }: Member): Promise<void> => {
+    const execArgv = ['--enable-source-maps', ...leaderArguments];
+    const child = fork(program, { execArgv, cwd: folder });
+    children[raftId - 1] = child;
+    const directory = join(folder, `m${raftId}`);
+    await ask(child, { order: 'start', identity, raftId, directory, address, members });
+  };
   for (const raftId of [1, 2, 3]) {
     const address = `127.0.0.1:${await freePort()}`;
     const member = { raftId, nodeId: `n${raftId}`, address } as Member;
-    const execArgv = ['--enable-source-maps', ...leaderArguments];
-    const child = fork(program, { execArgv, cwd: folder });
-    children.push(child);
-    const directory = join(folder, `m${raftId}`);
-    await ask(child, { order: 'start', identity, raftId, directory, address, members });
+    await start(member);
     if (raftId > 1) await ask(leaderOf(children), { order: 'add', member });
     members.push(member);
   }
@@ -49,19 +59,39 @@ export async function startGroup(
       const answers = await Promise.all(children.map((child) => ask(child, { order: 'cpu' })));
       return answers.reduce((sum, answer) => sum + (answer.answer === 'cpu' ? answer.us : 0), 0);
     },
+    fill: async (bytes): Promise<void> => {
+      await ask(leaderOf(children), { order: 'fill', bytes });
+    },
+    state: async (member): Promise<MemberState> => {
+      const answer = await ask(mustBe(children[member - 1]), { order: 'state' });
+      if (answer.answer !== 'state') throw new Error('no state');
+      return answer;
+    },
+    kill: async (member): Promise<void> => {
+      const child = mustBe(children[member - 1]);
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await ended;
+    },
+    restart: async (member): Promise<void> => {
+      const known = members[member - 1];
+      if (known) await start(known);
+    },
     stop: async (): Promise<void> => void (await Promise.all(children.map(end))),
   };
 }
 
 function leaderOf(children: readonly ChildProcess[]): ChildProcess {
-  const [first] = children;
-  if (first === undefined) throw new Error('the group is empty');
-  return first;
+  return mustBe(children[0]);
+}
+
+function mustBe(child: ChildProcess | undefined): ChildProcess {
+  if (child === undefined) throw new Error('there is no such member');
+  return child;
 }
 
 async function rateOf(child: ChildProcess | undefined, order: MemberOrder): Promise<Rate> {
-  if (child === undefined) throw new Error('there is no such member');
-  const answer = await ask(child, order);
+  const answer = await ask(mustBe(child), order);
   if (answer.answer !== 'rate') throw new Error('no rate');
   return answer.rate;
 }

@@ -26,16 +26,26 @@ export type MemberOrder =
     }
   | { readonly order: 'add'; readonly member: Member }
   | { readonly order: 'write' | 'read'; readonly inFlight: number; readonly ms: number }
-  | { readonly order: 'cpu' };
+  | { readonly order: 'fill'; readonly bytes: number }
+  | { readonly order: 'cpu' | 'state' };
+
+export interface MemberState {
+  /** Applied. */
+  readonly index: number;
+  /** Largest resident size so far. */
+  readonly rssBytes: number;
+}
 
 export type MemberAnswer =
   | { readonly answer: 'done' }
   | { readonly answer: 'rate'; readonly rate: Rate }
   /** Microseconds of processor time so far. */
   | { readonly answer: 'cpu'; readonly us: number }
+  | ({ readonly answer: 'state' } & MemberState)
   | { readonly answer: 'failed'; readonly text: string };
 
 const DATA = 'x'.repeat(256);
+const LARGE = 'x'.repeat(100_000);
 let store: Store | undefined;
 let written = 0;
 
@@ -93,7 +103,11 @@ function running(): Store {
   return store;
 }
 
-function write(leader: Store): Promise<unknown> {
+async function fill(leader: Store, bytes: number): Promise<void> {
+  for (let left = bytes; left > 0; left -= LARGE.length) await write(leader, LARGE);
+}
+
+function write(leader: Store, data = DATA): Promise<unknown> {
   const name = `c${written++}`;
   const at = leader.now();
   const config: Config = {
@@ -101,7 +115,7 @@ function write(leader: Store): Promise<unknown> {
     version: VERSION_NONE,
     createdAt: at as InstantMs,
     updatedAt: at as InstantMs,
-    spec: { Name: name, Data: DATA },
+    spec: { Name: name, Data: data },
   };
   return leader.propose([createObject('config', config)]);
 }
@@ -120,6 +134,13 @@ async function obey(order: MemberOrder): Promise<MemberAnswer> {
     case 'add':
       await add(order.member);
       return { answer: 'done' };
+    case 'fill':
+      await fill(running(), order.bytes);
+      return { answer: 'done' };
+    case 'state': {
+      const rssBytes = process.resourceUsage().maxRSS * 1024;
+      return { answer: 'state', index: running().view.index, rssBytes };
+    }
     case 'cpu': {
       const { user, system } = process.cpuUsage();
       return { answer: 'cpu', us: user + system };
