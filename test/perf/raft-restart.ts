@@ -132,9 +132,5 @@ async function measure(
   }
 }
 
-await measure(
-  `${entries} entries`,
-  { snapshotEntries: NEVER, snapshotBytes: NEVER },
-  manyEntries,
-);
+await measure(`${entries} entries`, { snapshotEntries: NEVER, snapshotBytes: NEVER }, manyEntries);
 await measure(`a snapshot of ${mb} MB`, undefined, largeState);

@@ -80,7 +80,7 @@ function resolved(
 function matches(view: View, task: Task, filters: Filters): boolean {
   return (
     filters.prefix('id', task.id) &&
-    filters.prefix('name', slotName(task), taskName(task)) &&
+    (!filters.has('name') || filters.prefix('name', slotName(task), taskName(task))) &&
     filters.exact('desired-state', task.desiredState) &&
     (!filters.has('label') || filters.labels('label', taskServiceLabels(view, task))) &&
     (!filters.has('runtime') || filters.prefix('runtime', runtimeOf(view, task)))
