@@ -140,7 +140,9 @@ describe('raft snapshots', () => {
     b.received.ready = new Promise((resolve) => {
       goOn = resolve;
     });
-    const count = 60;
+    const count = 100;
+    // What the kernel and the stream hold on the way.
+    const between = 64;
     let read = 0;
     const many = async function* (): AsyncGenerator<Uint8Array> {
       for (; read < count; read++) yield new Uint8Array(1024 * 1024);
@@ -151,7 +153,7 @@ describe('raft snapshots', () => {
       before = read;
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
-    expect(read).toBeLessThan(count / 2);
+    expect(read).toBeLessThan(between);
     goOn();
     await sent;
     expect(b.received.sizes).toHaveLength(count);

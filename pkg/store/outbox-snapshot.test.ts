@@ -26,7 +26,7 @@ async function reported(send: () => Promise<void>, late: boolean): Promise<reado
     clusterId: 'c',
     transport: { sendSnapshot: send },
     peers: { get: () => peer },
-    snapshots: { content: async () => new Uint8Array(8) },
+    snapshots: { chunks: async function* (): AsyncGenerator<Uint8Array> {} },
     clock,
     logger: silentLogger,
     onUnreachable: () => undefined,
