@@ -53,11 +53,14 @@ export class Heartbeats {
       return;
     }
     this.#due = oldest + graceMs;
-    this.#timer = clock.after(this.#due - clock.monotonicMs(), () => this.#check());
+    // This process may not have run for a while: heartbeats that wait in its sockets are read before anybody is judged.
+    const judge = (): void => void setImmediate(() => this.#check());
+    this.#timer = clock.after(this.#due - clock.monotonicMs(), judge);
   }
 
   #check(): void {
     const { clock, graceMs, onLost } = this.#options;
+    if (!this.#timer) return;
     const now = clock.monotonicMs();
     if (now - this.#due > graceMs / 2) {
       // This process stood still; heartbeats may be waiting unread. Nobody is judged by our own absence.

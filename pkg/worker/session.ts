@@ -208,7 +208,13 @@ class Watchdog implements Disposable {
   }
 
   #schedule(): void {
-    this.#timer = this.#clock.after(this.#periodMs, () => this.#tick());
+    const timer = this.#clock.after(this.#periodMs, () => {
+      // After a time without a processor, what the manager said meanwhile is read before it counts as silent.
+      setImmediate(() => {
+        if (this.#timer === timer) this.#tick();
+      });
+    });
+    this.#timer = timer;
   }
 
   #tick(): void {
