@@ -81,7 +81,10 @@ export interface CallOptions {
 }
 
 export interface UpdateOptions extends CallOptions {
-  /** Wait for a barrier before `work` runs, so that it sees everything written before (false). */
+  /**
+   * Wait for a barrier before `work` runs, so that it sees everything written before (false). Without it a refusal may be about
+   * an object that is gone elsewhere already.
+   */
   readonly linearizable?: boolean | undefined;
   /** When an object changed meanwhile: true runs `work` again on the new view, false throws conflict (true). */
   readonly retryStale?: boolean | undefined;
