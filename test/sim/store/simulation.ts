@@ -87,6 +87,7 @@ class Simulation {
   #machines = 0;
   #texts = 0;
   #clientsUp = 0;
+  #stopping = 0;
   #calm = true;
 
   constructor(seed: number, folder: string, problems: readonly unknown[]) {
@@ -226,13 +227,18 @@ class Simulation {
 
   #stop(member: SimMember): void {
     if (!member.isUp) return;
-    void member.stop().then(() => this.#startLater(member));
+    this.#stopping++;
+    // When it crashes on the way, the stop never comes to an end.
+    void Promise.race([member.stop(), member.ended]).then(() => {
+      this.#stopping--;
+      this.#startLater(member);
+    });
   }
 
   #startLater(member: SimMember): void {
     this.#world.after(this.#world.random.between(10, 1500), () => {
       const belongs = this.#members.includes(member);
-      if (belongs && !member.isUp && !this.#calm) member.start([]);
+      if (belongs && !member.isUp) member.start([]);
     });
   }
 
@@ -299,7 +305,7 @@ class Simulation {
 
   /** Nobody wants anything any more, and all members are where the leader is. */
   #isOver(): boolean {
-    if (this.#clientsUp > 0 || this.#operator.busy) return false;
+    if (this.#clientsUp + this.#stopping > 0 || this.#operator.busy) return false;
     const leader = this.#members.find((member) => member.isUp && member.store.isLeader());
     if (leader === undefined) return false;
     const { index } = leader.store.view;
