@@ -41,7 +41,10 @@ export class AttachmentClaims {
   ): Promise<readonly AttachmentAnswer[]> {
     const store = this.#store;
     if (!store.isLeader()) throw new ClusterError('unavailable', 'this manager does not lead');
-    const { value } = await store.update((draft) => settle(draft, { nodeId, wishes }, store.now()));
+    const { value } = await store.update(
+      (draft) => settle(draft, { nodeId, wishes }, store.now()),
+      { asLeader: true },
+    );
     await this.#decided(value.flatMap((one) => (typeof one === 'string' ? one : [])));
     return value.map((one, at) => {
       if (typeof one !== 'string') return one;

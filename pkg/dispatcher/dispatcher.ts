@@ -246,14 +246,16 @@ export class Dispatcher {
   ): Promise<void> {
     const { store } = this.#options;
     if (!store.view.get('node', nodeId)) throw notMember(nodeId);
-    await store.update((draft) =>
-      recordRegistration(draft, {
-        nodeId,
-        role,
-        description,
-        address: address || seenAddress,
-        now: store.now(),
-      }),
+    await store.update(
+      (draft) =>
+        recordRegistration(draft, {
+          nodeId,
+          role,
+          description,
+          address: address || seenAddress,
+          now: store.now(),
+        }),
+      { asLeader: true },
     );
   }
 
@@ -394,7 +396,7 @@ export class Dispatcher {
     if (!this.#leading) return;
     const silent = (): NodeId[] => nodes.filter((id) => !this.#heartbeats.isAlive(id));
     try {
-      await store.update((draft) => recordLost(draft, silent(), store.now()));
+      await store.update((draft) => recordLost(draft, silent(), store.now()), { asLeader: true });
     } catch (error) {
       log.warn('down nodes not written yet', { error: errorMessage(error) });
       await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));

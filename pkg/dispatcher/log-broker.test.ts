@@ -93,8 +93,13 @@ describe('logs that are followed', () => {
     void publish(one, asked?.subscription ?? '', '1', [record('t1', 'late')]);
     await settle();
     expect(texts).toEqual(['late']);
+    one.task('t2', '1', 'running');
+    await settle();
+    const open = agent.received.findLast((message) => message.kind === 'log-request');
     abort.abort();
     await reading;
+    const ended = agent.received.find((message) => message.kind === 'log-end');
+    expect(ended?.subscription).toBe(open?.subscription);
   });
 
   it('go on where they were when the agent was away', async () => {

@@ -85,7 +85,9 @@ export class StatusWriter {
       );
       for (let at = 0; at < all.length; at += CHANGES_MAX) {
         const part = all.slice(at, at + CHANGES_MAX);
-        await store.update((draft) => applyStatuses(draft, part, store.now()));
+        await store.update((draft) => applyStatuses(draft, part, store.now()), {
+          asLeader: true,
+        });
       }
       for (const { reporter, number } of batch) reporter.reported(number);
     } catch (error) {

@@ -15,7 +15,7 @@ export function applyEntry(
     return machine.applyMember(change, index, () => configure(change));
   }
   if (entry.data !== null && entry.data.length > 0) {
-    return machine.apply(decodeCommand(entry.data), index);
+    return machine.apply(decodeCommand(entry.data), index, entry.term);
   }
   machine.advance(index);
   return undefined;

@@ -13,6 +13,8 @@ export interface Command {
   readonly base: Version;
   /** Only if that request was applied and not refused. */
   readonly after?: RequestId | undefined;
+  /** Only if the entry is of this term: its author decided as the leader of it. */
+  readonly term?: number | undefined;
   readonly changes: readonly Change[];
 }
 
@@ -27,31 +29,37 @@ export interface MemberCommand {
   readonly promote?: boolean | undefined;
 }
 
-const FORMAT_VERSION = 1;
+/** Without and with a term. */
+const FORMAT = 1;
+const FORMAT_TERM = 2;
 const ID_BYTES = 16;
 
-/** Version, id, predecessor (zeros: none), time and base in binary; the changes as JSON (docs/adr/0002). */
+/** Format, id, predecessor (zeros: none), time, base and perhaps term in binary; the changes as JSON (docs/adr/0002). */
 export function encodeCommand(command: Command): Uint8Array {
-  const writer = new ByteWriter(1024).u8(FORMAT_VERSION).raw(Buffer.from(command.id, 'hex'));
+  const { term } = command;
+  const format = term === undefined ? FORMAT : FORMAT_TERM;
+  const writer = new ByteWriter(1024).u8(format).raw(Buffer.from(command.id, 'hex'));
   writer.raw(command.after ? Buffer.from(command.after, 'hex') : new Uint8Array(ID_BYTES));
-  writer
-    .uint(command.now)
-    .uint(command.base)
-    .raw(Buffer.from(JSON.stringify(command.changes)));
+  writer.uint(command.now).uint(command.base);
+  if (term !== undefined) writer.uint(term);
+  writer.raw(Buffer.from(JSON.stringify(command.changes)));
   return writer.finish();
 }
 
 /** @throws RangeError or SyntaxError when `data` is no command of a known version */
 export function decodeCommand(data: Uint8Array): Command {
   const reader = new ByteReader(data);
-  const version = reader.u8();
-  if (version !== FORMAT_VERSION) throw new RangeError(`command format ${version} is not known`);
+  const format = reader.u8();
+  if (format !== FORMAT && format !== FORMAT_TERM) {
+    throw new RangeError(`command format ${format} is not known`);
+  }
   const id = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
   const after = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
   const now = reader.uint() as InstantMs;
   const base = reader.uint() as Version;
+  const term = format === FORMAT_TERM ? reader.uint() : undefined;
   const changes = JSON.parse(Buffer.from(reader.rest()).toString()) as readonly Change[];
-  return { id, now, base, after: /^0+$/.test(after) ? undefined : after, changes };
+  return { id, now, base, after: /^0+$/.test(after) ? undefined : after, term, changes };
 }
 
 export function encodeMemberCommand(command: MemberCommand): Uint8Array {

@@ -80,7 +80,15 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-export interface UpdateOptions extends CallOptions {
+export interface ProposeOptions extends CallOptions {
+  /**
+   * What is written follows from leading: it counts in the term in which it was asked for, or not at all. Without this
+   * a write that a leader could not commit reaches its successor, which has decided meanwhile (false).
+   */
+  readonly asLeader?: boolean | undefined;
+}
+
+export interface UpdateOptions extends ProposeOptions {
   /**
    * Wait for a barrier before `work` runs, so that it sees everything written before (false). Without it a refusal may be about
    * an object that is gone elsewhere already.
@@ -140,7 +148,7 @@ export interface Store {
    * Commit `changes` as they are; conflicts are thrown. More than 200 become several entries, in order and each only if
    * the one before took effect; the index is that of the last.
    */
-  propose(changes: readonly Change[], options?: CallOptions): Promise<Committed<void>>;
+  propose(changes: readonly Change[], options?: ProposeOptions): Promise<Committed<void>>;
   /** Called synchronously after each applied entry, in order, before any promise of `update` for it resolves. */
   watch(listener: (batch: Batch) => void): Disposable;
   /**

@@ -18,7 +18,7 @@ import type { Batch, Store } from './contract.ts';
 import { DirtySet } from './dirty.ts';
 
 export interface ControlLoopOptions {
-  readonly store: Store;
+  readonly store: Pick<Store, 'view' | 'now' | 'propose' | 'watch' | 'onLeadership'>;
   /** Run in this order over one draft; a later one sees what an earlier one decided. */
   readonly deciders: readonly Decider[];
   readonly clock: Clock;
@@ -61,6 +61,8 @@ export async function runControlLoop(options: ControlLoopOptions): Promise<void>
 class ControlLoop {
   readonly #options: ControlLoopOptions;
   #leading = false;
+  /** Counts the times that leading began or ended. */
+  #reign = 0;
   #dirty = new DirtySet();
   /** Something changed, or a decider asked to be called again by now. */
   #due = false;
@@ -73,6 +75,7 @@ class ControlLoop {
 
   leads(leading: boolean): void {
     this.#leading = leading;
+    this.#reign += 1;
     this.#timer?.cancel();
     this.#dirty = leading ? DirtySet.everything(this.#options.store.view) : new DirtySet();
     this.#due = leading;
@@ -108,6 +111,7 @@ class ControlLoop {
 
   async pass(): Promise<void> {
     const { store, clock, logger, signal } = this.#options;
+    const reign = this.#reign;
     const dirty = this.#dirty;
     this.#dirty = new DirtySet();
     this.#due = false;
@@ -116,9 +120,11 @@ class ControlLoop {
       const draft = this.#decide(dirty);
       const tookMs = clock.monotonicMs() - startedAt;
       if (tookMs > PASS_BUDGET_MS) logger.warn('a pass of decisions took long', { tookMs });
-      if (draft.changes.length > 0) await store.propose(mergeChanges(draft.changes), { signal });
+      if (draft.changes.length > 0) {
+        await store.propose(mergeChanges(draft.changes), { signal, asLeader: true });
+      }
     } catch (error) {
-      if (!this.#leading || signal.aborted) return;
+      if (this.#reign !== reign || signal.aborted) return;
       this.#dirty.merge(dirty);
       this.#due = true;
       if (!isConflict(error)) throw error;

@@ -18,6 +18,8 @@ export interface ProposalsOptions {
 
 export interface Attempt {
   readonly id: RequestId;
+  /** Only in this term, which this member leads. Its end decides; until then there is nothing to give up. */
+  readonly term?: number | undefined;
   /**
    * Hand it to raft, and call `onDropped` (later) when there was nobody to take it. Called again, with the same id,
    * until it has an outcome.
@@ -145,6 +147,10 @@ export class Proposals {
 
   #send(pending: Pending, now: number): void {
     const { elected, term } = this.#options.leadership;
+    if (this.#isPast(pending)) {
+      this.#settle(pending, unknown('its author does not lead any more'));
+      return;
+    }
     // It is in the own log and will be committed, unless this member loses the term.
     if (elected && pending.ownTerm === term && !pending.attempt.mayBePassedOver) return;
     if (!this.#options.hasTaker()) {
@@ -172,7 +178,14 @@ export class Proposals {
     else pending.resolve(result);
   }
 
+  #isPast({ attempt: { term } }: Pending): boolean {
+    const { leadership } = this.#options;
+    return term !== undefined && !(leadership.elected && leadership.term === term);
+  }
+
   #failure(pending: Pending, now: number, lost: boolean): ClusterError | undefined {
+    if (this.#isPast(pending)) return unknown('its author does not lead any more');
+    if (pending.attempt.term !== undefined) return undefined;
     const age = now - pending.startedAt;
     const late = age >= pending.attempt.timeoutMs;
     if (!pending.sent) {
@@ -181,12 +194,14 @@ export class Proposals {
     }
     if (!late && !(lost && age >= QUORUM_LOST_SENT_MS)) return undefined;
     const why = lost ? ` (${this.#options.noLeader().message})` : '';
-    return new ClusterError(
-      'deadline',
-      `the write was not confirmed within ${Math.round(age)} ms and may still take effect${why}`,
-      { code: 'ERR_OUTCOME_UNKNOWN' },
-    );
+    return unknown(`it was not confirmed within ${Math.round(age)} ms${why}`);
   }
+}
+
+function unknown(why: string): ClusterError {
+  return new ClusterError('deadline', `the write may still take effect: ${why}`, {
+    code: 'ERR_OUTCOME_UNKNOWN',
+  });
 }
 
 export function asError(reason: unknown): Error {

@@ -17,9 +17,18 @@ export function refusalError(refusal: OutcomeRefusal): ClusterError {
     case 'skipped':
     case 'expired':
       return outOfSequence();
+    case 'superseded':
+      return supersededError();
     default:
       return unreachable(refusal);
   }
+}
+
+/** Who leads now decides anew. */
+export function supersededError(): ClusterError {
+  return new ClusterError('unavailable', 'nothing was written: another manager leads now', {
+    code: 'ERR_SUPERSEDED',
+  });
 }
 
 function outOfSequence(): ClusterError {

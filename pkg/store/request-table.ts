@@ -1,11 +1,15 @@
 import { type Refusal, VERSION_NONE, type Version } from '../model/index.ts';
 import type { RequestId } from './command.ts';
 
-/** Why nothing of a request happened. `skipped`: its predecessor was refused. `expired`: too old to know whether it is new. */
+/**
+ * Why nothing of a request happened. `skipped`: its predecessor was refused. `expired`: too old to know whether it is new.
+ * `superseded`: it was decided by a leader whose term was over.
+ */
 export type OutcomeRefusal =
   | Refusal
   | { readonly reason: 'skipped' }
-  | { readonly reason: 'expired' };
+  | { readonly reason: 'expired' }
+  | { readonly reason: 'superseded' };
 
 /** What the first application of a request did, and at which entry. */
 export interface Outcome {

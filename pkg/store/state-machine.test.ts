@@ -22,7 +22,7 @@ const create = (name: string): Change => createObject('config', config(name));
 function machineWith(...commands: readonly Command[]): StateMachine {
   const machine = new StateMachine(10);
   commands.forEach((each, at) => {
-    machine.apply(each, (at + 1) as Version);
+    machine.apply(each, (at + 1) as Version, 1);
   });
   return machine;
 }
@@ -49,8 +49,8 @@ test('a command survives its encoding', () => {
 test('a second copy of a request has the first outcome and no effect, even when its object is gone', () => {
   const machine = machineWith(command(1, [create('a')]));
   const made = machine.view.byName('config', 'a');
-  if (made) machine.apply(command(2, [removeObject('config', made)]), 2 as Version);
-  const again = machine.apply(command(1, [create('a')]), 3 as Version);
+  if (made) machine.apply(command(2, [removeObject('config', made)]), 2 as Version, 1);
+  const again = machine.apply(command(1, [create('a')]), 3 as Version, 1);
   expect(again).toEqual({ id: id(1), outcome: { index: 1 } });
   expect(machine.view.count('config')).toBe(0);
   expect(machine.view.index).toBe(3);
@@ -61,8 +61,10 @@ test('a refusal is remembered as well', () => {
   const refusal = machine.outcomeOf(id(2))?.refusal;
   expect(refusal?.reason).toBe('exists');
   const made = machine.view.byName('config', 'a');
-  if (made) machine.apply(command(3, [removeObject('config', made)]), 3 as Version);
-  expect(machine.apply(command(2, [create('a')]), 4 as Version).outcome.refusal).toEqual(refusal);
+  if (made) machine.apply(command(3, [removeObject('config', made)]), 3 as Version, 1);
+  expect(machine.apply(command(2, [create('a')]), 4 as Version, 1).outcome.refusal).toEqual(
+    refusal,
+  );
 });
 
 test('when the outcome of an old request was forgotten, its copy is refused rather than risked', () => {
@@ -70,10 +72,20 @@ test('when the outcome of an old request was forgotten, its copy is refused rath
     ...Array.from({ length: 15 }, (_, at) => command(at + 1, [create(`c${at}`)])),
   );
   expect(machine.outcomeOf(id(1))).toBeUndefined();
-  const old = machine.apply(command(1, [create('again')]), 16 as Version);
+  const old = machine.apply(command(1, [create('again')]), 16 as Version, 1);
   expect(old.outcome.refusal?.reason).toBe('expired');
   const fresh = command(99, [create('new')], { base: 15 as Version });
-  expect(machine.apply(fresh, 17 as Version).outcome.refusal).toBeUndefined();
+  expect(machine.apply(fresh, 17 as Version, 1).outcome.refusal).toBeUndefined();
+});
+
+test('what a leader decided counts in its own term only', () => {
+  const machine = new StateMachine(10);
+  const decided = command(1, [create('a')], { term: 4 });
+  expect(decodeCommand(encodeCommand(decided))).toEqual({ ...decided, after: undefined });
+  expect(machine.apply(decided, 1 as Version, 5).outcome.refusal?.reason).toBe('superseded');
+  expect(machine.view.count('config')).toBe(0);
+  const inTime = command(2, [create('a')], { term: 5 });
+  expect(machine.apply(inTime, 2 as Version, 5).outcome.refusal).toBeUndefined();
 });
 
 test('a request takes effect only after the one it names did', () => {
@@ -112,8 +124,8 @@ test('a snapshot restores everything, also what later entries depend on', () => 
   expect(content(copy)).toEqual(content(machine));
   for (const each of [machine, copy]) {
     const c3 = each.view.byName('config', 'c3');
-    if (c3) each.apply(command(60, [updateObject('config', c3)]), 14 as Version);
-    each.apply(command(1, [create('c0')]), 15 as Version);
+    if (c3) each.apply(command(60, [updateObject('config', c3)]), 14 as Version, 1);
+    each.apply(command(1, [create('c0')]), 15 as Version, 1);
   }
   expect(content(copy)).toEqual(content(machine));
 });
@@ -122,7 +134,7 @@ test('a snapshot shows one moment, whatever is applied while it is made', () => 
   const machine = machineWith(command(1, [create('a')]));
   const chunks = machine.snapshot()[Symbol.iterator]();
   const parts = [chunks.next().value];
-  machine.apply(command(2, [create('b')]), 2 as Version);
+  machine.apply(command(2, [create('b')]), 2 as Version, 1);
   for (let next = chunks.next(); !next.done; next = chunks.next()) parts.push(next.value);
   const text = parts.map((part) => Buffer.from(part ?? []).toString()).join('');
   expect(text).toContain('"a"');

@@ -98,14 +98,15 @@ export class StateMachine {
     this.#tables.advance(index);
   }
 
-  apply(command: Command, index: Version): Applied {
+  /** `term`: of the entry. */
+  apply(command: Command, index: Version, term: number): Applied {
     const { id, changes } = command;
     const known = this.#requests.get(id);
     if (known !== undefined) {
       this.advance(index);
       return { id, outcome: known };
     }
-    const refusal = this.#refuse(command);
+    const refusal = this.#refuse(command, term);
     if (refusal !== undefined) return this.#refused(id, index, refusal);
     this.#stamp(command.now);
     const applied = this.#tables.apply(changes, index, this.#now);
@@ -186,7 +187,8 @@ export class StateMachine {
     };
   }
 
-  #refuse(command: Command): OutcomeRefusal | undefined {
+  #refuse(command: Command, term: number): OutcomeRefusal | undefined {
+    if (command.term !== undefined && command.term !== term) return { reason: 'superseded' };
     if (this.#requests.isExpired(command.base)) return { reason: 'expired' };
     if (command.after !== undefined) {
       const before = this.#requests.get(command.after);

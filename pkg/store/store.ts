@@ -95,6 +95,7 @@ class LocalStore implements Store {
       random,
       now: (): InstantMs => this.now(),
       proposals: this.#proposals,
+      leadership: this.#leadership,
       send: (data, onDropped): void => this.#replica.propose(data, onDropped),
     });
     this.#reads = new Reads({
@@ -218,7 +219,7 @@ class LocalStore implements Store {
     return this.#writes.update(work, options);
   }
 
-  async propose(changes: readonly Change[], options: CallOptions = {}): Promise<Committed<void>> {
+  async propose(changes: readonly Change[], options: UpdateOptions = {}): Promise<Committed<void>> {
     this.#mustWrite();
     return this.#writes.propose(changes, options);
   }

@@ -9,9 +9,10 @@ import {
 } from '../model/index.ts';
 import { CHANGES_PER_ENTRY_MAX, ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
 import { type Command, encodeCommand, type RequestId } from './command.ts';
-import type { CallOptions, Committed, UpdateOptions } from './contract.ts';
+import type { Committed, ProposeOptions, UpdateOptions } from './contract.ts';
+import type { Leadership } from './leadership.ts';
 import type { Proposals } from './proposals.ts';
-import { refusalError, StrictDraft } from './refusal.ts';
+import { refusalError, StrictDraft, supersededError } from './refusal.ts';
 import type { Outcome } from './request-table.ts';
 
 export interface WritesOptions {
@@ -20,6 +21,7 @@ export interface WritesOptions {
   readonly random: Random;
   readonly now: () => InstantMs;
   readonly proposals: Proposals;
+  readonly leadership: Leadership;
   readonly send: (data: Uint8Array, onDropped: () => void) => void;
 }
 
@@ -48,31 +50,38 @@ export class Writes {
   async update<T>(work: (draft: DraftTables) => T, options: UpdateOptions): Promise<Committed<T>> {
     const { clock, view } = this.#options;
     const deadline = clock.monotonicMs() + (options.timeoutMs ?? UPDATE_MS);
+    const term = this.#termOf(options);
     for (let attempt = 1; ; attempt++) {
       const draft = new StrictDraft(view);
       const value = work(draft);
       if (draft.changes.length === 0) return { value, index: view.index };
       const timeoutMs = Math.max(1, deadline - clock.monotonicMs());
-      const outcome = await this.#submit(draft.changes, { ...options, timeoutMs });
+      const outcome = await this.#submit(draft.changes, term, { ...options, timeoutMs });
       if (outcome.refusal === undefined) return { value, index: outcome.index };
       // Its refusal is applied here, so the next attempt sees what stood in the way.
-      const again = options.retryStale !== false && attempt < ATTEMPTS_MAX;
+      const again =
+        options.retryStale !== false &&
+        outcome.refusal.reason !== 'superseded' &&
+        attempt < ATTEMPTS_MAX;
       if (!again) throw refusalError(outcome.refusal);
     }
   }
 
-  async propose(changes: readonly Change[], options: CallOptions): Promise<Committed<void>> {
+  async propose(changes: readonly Change[], options: ProposeOptions): Promise<Committed<void>> {
+    const term = this.#termOf(options);
     if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
     if (changes.length <= CHANGES_PER_ENTRY_MAX) {
-      const request = { ...this.newRequest(), changes };
+      const request = { ...this.newRequest(), term, changes };
       const data = encodeCommand(request);
       if (data.length <= ENTRY_BYTES_MAX) {
-        return committed(await this.#submitted(request.id, data, options));
+        return committed(await this.#submitted(request, data, options));
       }
     }
     // All are known to fit before the first is sent.
     const pieces = await this.#inTurns(splitChanges(mergeChanges(changes)));
-    const settled = await Promise.allSettled(await this.#inTurns(this.#chain(pieces, options)));
+    const settled = await Promise.allSettled(
+      await this.#inTurns(this.#chain(pieces, term, options)),
+    );
     let last: Committed<void> = { value: undefined, index: this.#options.view.index };
     for (const result of settled) {
       if (result.status === 'rejected') throw result.reason;
@@ -84,11 +93,12 @@ export class Writes {
   /** Sends each piece when it is asked for; it takes effect only if the one before did. */
   *#chain(
     pieces: readonly (readonly Change[])[],
-    options: CallOptions,
+    term: number | undefined,
+    options: ProposeOptions,
   ): Iterable<Promise<Outcome>> {
     let after: RequestId | undefined;
     for (const piece of pieces) {
-      const request = { ...this.newRequest(), after, changes: piece };
+      const request = { ...this.newRequest(), after, term, changes: piece };
       after = request.id;
       const outcome = this.#send(request, options);
       // It may fail before the last one is sent, and is looked at only then.
@@ -111,22 +121,35 @@ export class Writes {
     return made;
   }
 
-  #submit(changes: readonly Change[], options: CallOptions): Promise<Outcome> {
-    return this.#send({ ...this.newRequest(), changes }, options);
+  /** @throws ClusterError unavailable when this member does not lead and has to */
+  #termOf({ asLeader }: ProposeOptions): number | undefined {
+    if (!asLeader) return undefined;
+    const { leading, term } = this.#options.leadership;
+    if (!leading) throw supersededError();
+    return term;
   }
 
-  async #send(request: Command, options: CallOptions): Promise<Outcome> {
+  #submit(
+    changes: readonly Change[],
+    term: number | undefined,
+    options: ProposeOptions,
+  ): Promise<Outcome> {
+    return this.#send({ ...this.newRequest(), term, changes }, options);
+  }
+
+  async #send(request: Command, options: ProposeOptions): Promise<Outcome> {
     const data = encodeCommand(request);
     if (data.length > ENTRY_BYTES_MAX) {
       const text = `the write has ${data.length} bytes, more than ${ENTRY_BYTES_MAX}`;
       throw new ClusterError('invalid', text);
     }
-    return this.#submitted(request.id, data, options);
+    return this.#submitted(request, data, options);
   }
 
-  #submitted(id: RequestId, data: Uint8Array, options: CallOptions): Promise<Outcome> {
+  #submitted({ id, term }: Command, data: Uint8Array, options: ProposeOptions): Promise<Outcome> {
     return this.#options.proposals.submit({
       id,
+      term,
       send: (onDropped) => this.#options.send(data, onDropped),
       timeoutMs: options.timeoutMs ?? UPDATE_MS,
       signal: options.signal,
