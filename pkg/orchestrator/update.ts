@@ -57,8 +57,12 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
   }
 }
 
-/** Asks to be called again while a running task may not be known everywhere. */
+/**
+ * Asks to be called again while a running task may not be known everywhere. Only while an update is under way: nobody
+ * finds out otherwise, and nobody would call again.
+ */
 function isReachable(work: Workload, task: Task): boolean {
+  if (!inProgress(work.service)) return true;
   const until = serviceAwaitedUntil(task, work.now);
   if (until !== undefined) work.wake(until);
   return until === undefined;
