@@ -5,7 +5,14 @@ import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
 import type { GenericResource, NodeDescription, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
-import { type Attachments, BackSoon, Worker } from '../../pkg/worker/index.ts';
+import {
+  type Attachments,
+  BackSoon,
+  connectManager,
+  type ManagerLink,
+  recordFile,
+  Worker,
+} from '../../pkg/worker/index.ts';
 import type { ClusterWork } from './node-control.ts';
 import type { NodeRecord } from './node-record.ts';
 
@@ -58,13 +65,14 @@ export class HostWork implements ClusterWork {
     this.#abort = new AbortController();
     this.#worker = new Worker({
       credentials,
+      connect: (address): ManagerLink => connectManager(address, credentials),
       engine,
       network,
       attachments,
       clock,
       random,
       log,
-      directory: join(dataDir, 'worker'),
+      records: recordFile(join(dataDir, 'worker')),
       managers: [...own, ...record.managers],
       description: (): NodeDescription => this.#description(),
       address: record.dataPathAddress,

@@ -30,6 +30,8 @@ import {
   type TaskAssignment,
 } from '../rpc/index.ts';
 import { FakeEngine } from './fake-engine.ts';
+import { connectManager, type ManagerLink } from './manager-link.ts';
+import { recordFile } from './task-db.ts';
 import { Worker } from './worker.ts';
 
 export const WORKER = 'w'.repeat(25) as NodeId;
@@ -236,6 +238,7 @@ export async function bench(
     abort = new AbortController();
     const worker = new Worker({
       credentials,
+      connect: (address): ManagerLink => connectManager(address, credentials),
       engine,
       network: {
         applyTables: (tables): ReadonlyMap<string, number> => {
@@ -250,7 +253,7 @@ export async function bench(
       clock: systemClock,
       random: systemRandom,
       log: silentLogger,
-      directory,
+      records: recordFile(directory),
       managers: [manager.address],
       description: (): NodeDescription => DESCRIPTION,
       address: '192.0.2.1',

@@ -6,9 +6,8 @@ import {
   type LogRecord,
   type LogTaskRequest,
   type PublishedLogs,
-  publishLogs,
-  type RpcClient,
 } from '../rpc/index.ts';
+import type { ManagerLink } from './manager-link.ts';
 
 const QUEUED_MAX = 1_000;
 const NANOS_PER_MS = 1_000_000n;
@@ -30,10 +29,10 @@ export class LogPublisher {
     this.#log = options.log;
   }
 
-  start(subscription: string, request: LogTaskRequest, client: RpcClient): void {
+  start(subscription: string, request: LogTaskRequest, link: ManagerLink): void {
     const abort = new AbortController();
     this.#running.set(subscription, abort);
-    this.#publish(subscription, request, { client, signal: abort.signal })
+    this.#publish(subscription, request, { link, signal: abort.signal })
       .catch((error: unknown) => {
         this.#log.warn('logs not delivered', { subscription, error: errorMessage(error) });
       })
@@ -54,7 +53,7 @@ export class LogPublisher {
   async #publish(
     subscription: string,
     { taskIds, options }: LogTaskRequest,
-    { client, signal }: { readonly client: RpcClient; readonly signal: AbortSignal },
+    { link, signal }: { readonly link: ManagerLink; readonly signal: AbortSignal },
   ): Promise<void> {
     const records = new ItemQueue<LogRecord>(QUEUED_MAX);
     const problems: string[] = [];
@@ -73,7 +72,7 @@ export class LogPublisher {
       () => records.close(),
       () => records.close(),
     );
-    await publishLogs(client, subscription, batchesOf(records, problems));
+    await link.publishLogs(subscription, batchesOf(records, problems));
   }
 
   async *#read(

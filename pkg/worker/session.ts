@@ -1,17 +1,12 @@
 import { type Clock, type Logger, type Random, sleep } from '../io/index.ts';
 import { errorMessage, type NodeDescription } from '../model/index.ts';
-import {
-  type AgentSession,
-  type Credentials,
-  type ManagerMessage,
-  openSession,
-  RpcClient,
-} from '../rpc/index.ts';
+import type { AgentSession, Credentials, ManagerMessage } from '../rpc/index.ts';
+import type { ManagerLink } from './manager-link.ts';
 
 /** Who takes part in the conversation on the agent's side. */
 export interface SessionHandlers {
   /** The leader knows this node now. */
-  began(session: AgentSession, client: RpcClient): void;
+  began(session: AgentSession, link: ManagerLink): void;
   ended(): void;
   message(message: ManagerMessage, session: AgentSession): void;
   /** The leader heard this node at `atMs` (`leaseTimeMs`) or later. */
@@ -20,6 +15,8 @@ export interface SessionHandlers {
 
 export interface SessionOptions {
   readonly credentials: Credentials;
+  /** Begins a connection to the manager at host:port. */
+  readonly connect: (address: string) => ManagerLink;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -97,16 +94,16 @@ async function oneSession(
   options: SessionOptions,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { credentials, handlers, log } = options;
-  const client = RpcClient.connect(address, credentials);
+  const { credentials, connect, handlers, log } = options;
+  const link = connect(address);
   let answered = false;
   let began = false;
   let leader: string | undefined;
   let forget = (): void => undefined;
   try {
-    await client.ready(CONNECT_TIMEOUT_MS);
+    await link.ready(CONNECT_TIMEOUT_MS);
     answered = true;
-    const session = openSession(client);
+    const session = link.openSession();
     // With a new certificate the node registers anew: its role may be another one.
     forget = credentials.onReplace(() => session.cancel());
     using watchdog = new Watchdog(session, options, signal);
@@ -114,14 +111,14 @@ async function oneSession(
       began = true;
       watchdog.beatEvery(heartbeatMs);
       log.info('session began', { manager: address, session: sessionId });
-      handlers.began(session, client);
+      handlers.began(session, link);
     });
   } catch (error) {
     if (!signal.aborted) log.info('manager lost', { manager: address, error: errorMessage(error) });
   } finally {
     forget();
     if (began) handlers.ended();
-    client.close();
+    link.close();
   }
   return { answered, began, leader };
 }

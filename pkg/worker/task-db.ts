@@ -14,19 +14,35 @@ const FILE = 'tasks.json';
 const SAVE_DELAY_MS = 50;
 const NOTHING: TaskRecords = { tasks: [], networks: [], managers: [] };
 
+/** One JSON file. */
+export interface RecordFile {
+  /** Undefined when nothing was written yet. */
+  read(): unknown;
+  /** Durable on return. */
+  write(records: unknown): void;
+}
+
+export function recordFile(directory: string): RecordFile {
+  const path = join(directory, FILE);
+  return {
+    read: () => readJson(path),
+    write: (records) => writeFileAtomic(path, JSON.stringify(records), 0o600),
+  };
+}
+
 /** The node's assignments on disk, so that a restarted agent takes its tasks up again by itself. */
 export class TaskDb {
-  readonly #file: string;
+  readonly #file: RecordFile;
   readonly #clock: Clock;
   #timer: Timer | undefined;
 
-  constructor(directory: string, clock: Clock) {
-    this.#file = join(directory, FILE);
+  constructor(file: RecordFile, clock: Clock) {
+    this.#file = file;
     this.#clock = clock;
   }
 
   load(): TaskRecords {
-    const records = readJson(this.#file) as Partial<TaskRecords> | undefined;
+    const records = this.#file.read() as Partial<TaskRecords> | undefined;
     return { ...NOTHING, ...records };
   }
 
@@ -34,7 +50,7 @@ export class TaskDb {
   save(records: TaskRecords): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    writeFileAtomic(this.#file, JSON.stringify(records), 0o600);
+    this.#file.write(records);
   }
 
   /** Saves what `records` says in a moment, once however often it is asked: a save costs two flushes of the disk. */

@@ -32,6 +32,8 @@ import { Credentials, type Identity, RaftTransport, RpcServer } from '../rpc/ind
 import { createStore, type Store } from '../store/index.ts';
 import { DESCRIPTION, eventually } from './bench.ts';
 import { FakeEngine } from './fake-engine.ts';
+import { connectManager, type ManagerLink } from './manager-link.ts';
+import { recordFile } from './task-db.ts';
 import { Worker } from './worker.ts';
 
 const CLUSTER = 'c'.repeat(25) as ClusterId;
@@ -134,9 +136,11 @@ function agent(
 } {
   const engine = new FakeEngine();
   const applied: (readonly NetworkTable[])[] = [];
+  const credentials = new Credentials(identity);
   const worker = new Worker({
     ...PARTS,
-    credentials: new Credentials(identity),
+    credentials,
+    connect: (address): ManagerLink => connectManager(address, credentials),
     engine,
     network: {
       applyTables: (tables): ReadonlyMap<string, number> => {
@@ -147,7 +151,7 @@ function agent(
       flowsForgotten: (): Promise<void> => Promise.resolve(),
       check: (): Promise<undefined> => Promise.resolve(undefined),
     },
-    directory: where.directory,
+    records: recordFile(where.directory),
     managers: [where.address],
     description: (): NodeDescription => DESCRIPTION,
     address: '192.0.2.1',

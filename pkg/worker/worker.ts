@@ -11,27 +11,28 @@ import {
   type TaskStatus,
 } from '../model/index.ts';
 import type { HostNetwork } from '../overlaynet/index.ts';
-import {
-  type AgentSession,
-  type AssignmentChanges,
-  type Credentials,
-  claimAttachments,
-  type ManagerMessage,
-  type RpcClient,
-  type TaskAssignment,
+import type {
+  AgentSession,
+  AssignmentChanges,
+  Credentials,
+  ManagerMessage,
+  TaskAssignment,
 } from '../rpc/index.ts';
 import type { Attachments } from './attachments.ts';
 import { Dependencies } from './dependencies.ts';
 import { LogPublisher } from './log-publisher.ts';
+import type { ManagerLink } from './manager-link.ts';
 import { nextTables } from './network-table.ts';
 import { Reporter } from './reporter.ts';
 import { keepSession } from './session.ts';
 import { TaskController } from './task-controller.ts';
-import { TaskDb, type TaskRecords } from './task-db.ts';
+import { type RecordFile, TaskDb, type TaskRecords } from './task-db.ts';
 import type { TaskSurroundings } from './task-spec.ts';
 
 export interface WorkerOptions {
   readonly credentials: Credentials;
+  /** Begins a connection to the manager at host:port. */
+  readonly connect: (address: string) => ManagerLink;
   readonly engine: TaskEngine;
   readonly network: Pick<HostNetwork, 'applyTables' | 'flowsForgotten' | 'check'>;
   /** Standalone containers of this host on networks of the cluster. */
@@ -40,7 +41,7 @@ export interface WorkerOptions {
   readonly random: Random;
   readonly log: Logger;
   /** Assignments are kept here; survives reboots. */
-  readonly directory: string;
+  readonly records: RecordFile;
   /** host:port of managers to begin with; newer ones that the leader names are used and remembered. */
   readonly managers: readonly string[];
   readonly description: () => NodeDescription;
@@ -68,13 +69,13 @@ export class Worker {
   #tablesApplied = true;
   #managers: readonly string[];
   #session: AgentSession | undefined;
-  #client: RpcClient | undefined;
+  #link: ManagerLink | undefined;
 
   constructor(options: WorkerOptions) {
     const { engine, log, credentials } = options;
     this.#options = options;
     this.#managers = options.managers;
-    this.#db = new TaskDb(options.directory, options.clock);
+    this.#db = new TaskDb(options.records, options.clock);
     this.#reporter = new Reporter(options.clock, () => this.#statuses());
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
   }
@@ -108,7 +109,7 @@ export class Worker {
           leaseTimeMs: () => engine.leaseTimeMs(),
           handlers: {
             known: (atMs) => engine.renewLease(atMs),
-            began: (session, client) => this.#began(session, client),
+            began: (session, link) => this.#began(session, link),
             ended: () => this.#ended(),
             message: (message, session) => this.#message(message, session),
           },
@@ -149,16 +150,16 @@ export class Worker {
     for (const { task, spec, status } of tasks) this.#control({ task, spec }, status);
   }
 
-  #began(session: AgentSession, client: RpcClient): void {
+  #began(session: AgentSession, link: ManagerLink): void {
     this.#session = session;
-    this.#client = client;
+    this.#link = link;
     this.#reporter.attach(session);
-    this.#options.attachments?.began((wishes) => claimAttachments(client, wishes));
+    this.#options.attachments?.began((wishes) => link.claimAttachments(wishes));
   }
 
   #ended(): void {
     this.#session = undefined;
-    this.#client = undefined;
+    this.#link = undefined;
     this.#reporter.detach();
     this.#options.attachments?.ended();
     this.#logs.endAll();
@@ -178,7 +179,7 @@ export class Worker {
         this.#options.onRole?.(message.role);
         break;
       case 'log-request':
-        if (this.#client) this.#logs.start(message.subscription, message.request, this.#client);
+        if (this.#link) this.#logs.start(message.subscription, message.request, this.#link);
         break;
       case 'log-end':
         this.#logs.end(message.subscription);
