@@ -91,6 +91,18 @@ export function checkRevisions(view: View): readonly string[] {
     .map((task) => `task ${task.id} has lost its revision ${task.specVersion}`);
 }
 
+/** Where a task that is not over has addresses, there is a network that knows them as taken. */
+export function checkNetworks(view: View): readonly string[] {
+  const found: string[] = [];
+  for (const { id, networks, status } of view.list('task')) {
+    if (isTerminal(status.state)) continue;
+    for (const { networkId } of networks) {
+      if (!view.get('network', networkId)) found.push(`task ${id} outlives network ${networkId}`);
+    }
+  }
+  return found;
+}
+
 /** Reservations of what is on a node never exceed what the node has. */
 export function checkResources(view: View): readonly string[] {
   const found: string[] = [];
@@ -137,7 +149,9 @@ export function checkFailureRatio(view: View, applied: Applied): readonly string
     const was = before?.updateStatus;
     const is = after.updateStatus;
     const sameUpdate = was && was.startedAt === is?.startedAt;
-    if (sameUpdate && was.state === 'updating' && is?.state === 'rollback_started' && !is.overdue) {
+    const asked = is?.message === 'manually requested rollback';
+    const turned = was?.state === 'updating' && is?.state === 'rollback_started';
+    if (sameUpdate && turned && !asked && !is.overdue) {
       const over = was.active.filter(({ taskId }) => {
         const task = view.get('task', taskId);
         return task !== undefined && isTerminal(task.status.state);
@@ -170,23 +184,29 @@ function policyOf(spec: ServiceSpec, state: string): UpdatePolicy {
  * What an update takes away by itself: a slot may only lose its running task when it is one of the slots being
  * replaced (stop-first), or when a newer task of the slot runs (start-first).
  */
-export function checkKeepsServing(view: View, applied: Applied): readonly string[] {
+export function checkKeepsServing(
+  view: View,
+  applied: Applied,
+  /** What happened no earlier than this may not have been known. */
+  knownUntil = Number.MAX_SAFE_INTEGER,
+): readonly string[] {
   const found: string[] = [];
   for (const { kind, before, after } of applied) {
     if (kind !== 'task' || !before || !after) continue;
     const stopped =
       isRunnable(before) && before.status.state === 'running' && after.desiredState === 'shutdown';
     if (!stopped || isTerminal(after.status.state)) continue;
-    const reason = mayStop(view, after);
+    const reason = mayStop(view, after, knownUntil);
     if (reason !== undefined) found.push(`task ${after.id} was stopped: ${reason}`);
   }
   return found;
 }
 
-function mayStop(view: View, task: Task): string | undefined {
+function mayStop(view: View, task: Task, knownUntil: number): string | undefined {
   const service = view.get('service', task.serviceId);
   const node = task.nodeId && view.get('node', task.nodeId);
   if (!service || !node) return undefined;
+  if (service.updatedAt >= knownUntil || node.updatedAt >= knownUntil) return undefined;
   const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
   const error = task.status.error ?? '';
   if (lost || /^(assigned node no longer meets constraints|preempted by )/.test(error)) {
@@ -194,9 +214,15 @@ function mayStop(view: View, task: Task): string | undefined {
   }
   if (serviceMode(service.spec).kind !== 'replicated') return undefined;
   const rivals = [...view.tasksOfService(task.serviceId)].filter(
-    (other) => other.slot === task.slot && other.id !== task.id && isRunnable(other),
+    (other) => other.slot === task.slot && other.id !== task.id,
   );
-  if (rivals.some((other) => other.status.state === 'running')) return undefined;
+  const runs = ({ status }: Task): boolean =>
+    status.state === 'running' || (isTerminal(status.state) && status.at >= knownUntil);
+  if (
+    rivals.some((other) => (isRunnable(other) || isTerminal(other.status.state)) && runs(other))
+  ) {
+    return undefined;
+  }
   const status = service.updateStatus;
   const replaced = status?.active.some(({ slot }) => slot === String(task.slot)) === true;
   const { order } = policyOf(service.spec, status?.state ?? '');

@@ -15,6 +15,7 @@ import {
   checkFailureRatio,
   checkKeepsServing,
   checkMinAvailable,
+  checkNetworks,
   checkParallelism,
   checkResources,
   checkRevisions,
@@ -77,7 +78,12 @@ class Simulation {
       this.#check(checkMinAvailable(tables, applied));
     };
     this.cluster.onPass = (applied): void => {
-      this.#check([...checkUnique(tables), ...checkRevisions(tables), ...checkResources(tables)]);
+      this.#check([
+        ...checkUnique(tables),
+        ...checkRevisions(tables),
+        ...checkNetworks(tables),
+        ...checkResources(tables),
+      ]);
       this.#check([...checkParallelism(applied), ...checkFailureRatio(tables, applied)]);
     };
     this.cluster.settle();
