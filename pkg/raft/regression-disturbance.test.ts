@@ -33,6 +33,21 @@ test('mixed terms: a member that raised its term alone does not leave the others
   expect(group.appliedTexts(3)).toEqual(['a']);
 });
 
+test('a member with a higher term answers a leader that its own configuration lacks', () => {
+  const config = { preVote: false, checkQuorum: false };
+  const group = new TestGroup({ voters: [1, 2], config });
+  group.filter(() => false);
+  group.tick(2, 60);
+  group.settle();
+  const { term } = group.node(2).status();
+  expect(term).toBeGreaterThan(3);
+  // 1 is gone meanwhile and 9 leads; 2 would never ask it for its vote.
+  group.node(2).step({ type: 'MsgHeartbeat', from: 9, to: 2, term: 3, commit: 0 });
+  group.settle();
+  const answers = group.sent.filter((m) => m.to === 9);
+  expect(answers).toMatchObject([{ type: 'MsgAppResp', from: 2, term }]);
+});
+
 test('etcd 7331: a new leader answers no read before it committed an entry of its term', () => {
   const group = new TestGroup({ voters: [1, 2, 3] });
   group.elect(1);

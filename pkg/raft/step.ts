@@ -69,8 +69,10 @@ function meetLowerTerm(r: Raft, m: Message): void {
   const { checkQuorum, preVote } = r.settings;
   if (m.type === 'MsgHeartbeat' || m.type === 'MsgApp') {
     // Either it is late, or this node has a higher term than its leader, which it will not get rid of by campaigning
-    // (others ignore it, or it must not campaign). The answer makes the leader step down and the terms meet.
-    if (checkQuorum || preVote || !r.promotable()) {
+    // (others ignore it, it must not campaign, or it would not ask that leader). The answer makes the leader step down and
+    // the terms meet.
+    const reaches = r.promotable() && r.tracker.progress(m.from) !== undefined;
+    if (checkQuorum || preVote || !reaches) {
       r.sendAfterAppend({ ...BLANK, type: 'MsgAppResp', from: r.id, to: m.from, term: r.term });
     }
   } else if (m.type === 'MsgPreVote') {

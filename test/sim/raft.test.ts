@@ -4,8 +4,11 @@ import { expect, test } from 'vitest';
 import { simulate } from './raft/simulation.ts';
 
 const SEEDS = 1000;
-/** Seeds beyond those that found something once. 1001: a lease outlived the configuration that gave it. 2910: a leader with an unwritten log.  */
-const FOUND = [1001, 2910];
+/**
+ * Seeds beyond those that found something once. 1001: a lease outlived the configuration that gave it. 2910: a leader with an
+ * unwritten log. 15718: a member with a higher term ignored a leader that it did not know.
+ */
+const FOUND = [1001, 2910, 15718];
 /** Runs that are repeated: the same seed must give the same run. */
 const REPEATED = 100;
 

@@ -197,8 +197,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a learner with a higher term is ignored for ever',
     file: 'pkg/raft/step.ts',
-    find: 'if (checkQuorum || preVote || !r.promotable()) {',
-    replace: 'if (checkQuorum || preVote) {',
+    find: 'const reaches = r.promotable() && r.tracker',
+    replace: 'const reaches = true || r.tracker',
   },
   {
     name: 'the log is applied before it is committed',
