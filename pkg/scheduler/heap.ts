@@ -11,6 +11,11 @@ export class Heap<T> {
     return this.#items.length;
   }
 
+  /** The least, left where it is. */
+  peek(): T | undefined {
+    return this.#items[0];
+  }
+
   push(item: T): void {
     let at = this.#items.length;
     this.#items.push(item);

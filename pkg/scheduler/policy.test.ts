@@ -1,7 +1,8 @@
 /** What services ask for with `muster.…` labels, and generic resources. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { DecideCluster, webSpec } from '../../test/sim/decide-cluster.ts';
 import type { Node, NodeId, ServiceId, ServiceSpec } from '../model/index.ts';
+import { Ranking } from './ranking.ts';
 
 function named(cluster: DecideCluster, name: string, change: Partial<Node> = {}): NodeId {
   const Labels = change.spec?.Labels;
@@ -67,6 +68,16 @@ test('with equal numbers a zone with fewer tasks of the service comes first', ()
   const web = cluster.createService(spec({ replicas: 2 }));
   cluster.settle();
   expect(perNode(cluster, web)).toEqual([1, 0, 0, 1]);
+});
+
+test('a thousand tasks on a thousand nodes cost no look at every node for each of them', () => {
+  const cluster = new DecideCluster({ nodes: 1000 });
+  const web = cluster.createService(spec({ replicas: 1000 }));
+  const read = vi.spyOn(Ranking.prototype, 'rank');
+  cluster.pass();
+  expect(read.mock.calls.length).toBeLessThanOrEqual(3000);
+  read.mockRestore();
+  expect(perNode(cluster, web).every((tasks) => tasks === 1)).toBe(true);
 });
 
 test('a node that has the image wins a tie', () => {

@@ -12,6 +12,8 @@ import { type Demand, isFaulty, type NodeLoad } from './node-load.ts';
 import type { Want } from './want.ts';
 
 const ZONE_LABEL = 'zone';
+/** Where the tasks of the zone stand among the numbers of `spread`. */
+const ZONE_AT = 3;
 /** With `spread`, reservations only matter in such steps: who reserves little is spread by number. */
 const FULLNESS_STEPS = 4;
 
@@ -74,6 +76,7 @@ export class Ranking {
     return fullness(load, this.#want.demand);
   }
 
+  /** Without the tasks of the zone: they change for all its nodes at once. Compares nodes of one zone. */
   rank(load: NodeLoad): Rank {
     const shunned = 2 * Number(this.isBad(load)) + Number(this.isFaulty(load));
     const image = Number(!this.hasImage(load));
@@ -85,12 +88,18 @@ export class Ranking {
             shunned,
             wished,
             this.tasksOf(load),
-            this.#tasksOfZone.get(zoneOf(load)) ?? 0,
+            0,
             Math.floor(this.fullness(load) * FULLNESS_STEPS),
             load.tasks,
             image,
           ];
     return { load, numbers };
+  }
+
+  /** The same with the tasks of the zone as they are now: compares nodes of different zones. */
+  withZone({ load, numbers }: Rank): Rank {
+    if (this.#want.policy.strategy === 'binpack') return { load, numbers };
+    return { load, numbers: numbers.with(ZONE_AT, this.#tasksOfZone.get(zoneOf(load)) ?? 0) };
   }
 
   /** A task was given to the node. */
@@ -130,6 +139,6 @@ function fullness(load: NodeLoad, demand: Demand): number {
 }
 
 /** Nodes without the label are one zone. */
-function zoneOf({ node }: NodeLoad): string {
+export function zoneOf({ node }: NodeLoad): string {
   return node.spec.Labels?.[ZONE_LABEL] ?? '';
 }

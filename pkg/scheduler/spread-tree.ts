@@ -2,7 +2,7 @@ import { compareText } from '../model/index.ts';
 import { Heap } from './heap.ts';
 import type { NodeLoad } from './node-load.ts';
 import { spreadValue } from './preference.ts';
-import { compareRanks, type Rank, type Ranking } from './ranking.ts';
+import { compareRanks, type Rank, type Ranking, zoneOf } from './ranking.ts';
 
 /**
  * The nodes that may take a task, ordered for taking: branches by the spread preferences, the one with the fewest
@@ -12,7 +12,8 @@ export class SpreadTree {
   readonly #keys: readonly string[];
   readonly #ranking: Ranking;
   readonly #branches = new Map<string, SpreadTree>();
-  readonly #nodes = new Heap<Rank>(compareRanks);
+  /** One heap a zone: a task more in a zone changes the rank of all its nodes, but not their order. */
+  readonly #zones = new Map<string, Heap<Rank>>();
   #serviceTasks = 0;
 
   constructor(keys: readonly string[], ranking: Ranking) {
@@ -24,7 +25,9 @@ export class SpreadTree {
     this.#serviceTasks += this.#ranking.tasksOf(load);
     const [key, ...rest] = this.#keys;
     if (key === undefined) {
-      this.#nodes.push(this.#ranking.rank(load));
+      const zone = this.#zones.get(zoneOf(load)) ?? new Heap<Rank>(compareRanks);
+      this.#zones.set(zoneOf(load), zone);
+      zone.push(this.#ranking.rank(load));
       return;
     }
     const value = spreadValue(load.node, key);
@@ -44,19 +47,25 @@ export class SpreadTree {
   }
 
   #takeNode(place: (load: NodeLoad) => boolean): boolean {
-    for (let best = this.#nodes.pop(); best; best = this.#nodes.pop()) {
-      const now = this.#ranking.rank(best.load);
-      // What was placed elsewhere since may have made this node worse (its zone is fuller).
-      if (compareRanks(now, best) > 0) {
-        this.#nodes.push(now);
-        continue;
-      }
-      if (!place(best.load)) continue;
+    for (let zone = this.#bestZone(); zone; zone = this.#bestZone()) {
+      const best = zone.pop();
+      if (!best || !place(best.load)) continue;
       this.#ranking.placed(best.load);
-      this.#nodes.push(this.#ranking.rank(best.load));
+      zone.push(this.#ranking.rank(best.load));
       return true;
     }
     return false;
+  }
+
+  #bestZone(): Heap<Rank> | undefined {
+    let found: { readonly zone: Heap<Rank>; readonly head: Rank } | undefined;
+    for (const zone of this.#zones.values()) {
+      const first = zone.peek();
+      if (!first) continue;
+      const head = this.#ranking.withZone(first);
+      if (!found || compareRanks(head, found.head) < 0) found = { zone, head };
+    }
+    return found?.zone;
   }
 
   #takeBranch(place: (load: NodeLoad) => boolean): boolean {
