@@ -239,6 +239,7 @@ describe('status reports', () => {
       number: 1,
       statuses: [{ taskId: 't1' as TaskId, status: status('running') }],
     });
+    await one.clock.advance(20);
     agent.say({
       kind: 'report',
       number: 2,

@@ -109,7 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/dispatcher/status.ts',
     find: 'if (order < 0 || (order === 0',
     replace: 'if ((order === 0',
-    foundBy: 'simulation',
+    foundBy: 'pkg/dispatcher/dispatcher.test.ts',
   },
   {
     name: 'stops pass the drain barrier',
