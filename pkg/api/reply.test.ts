@@ -14,7 +14,7 @@ async function listed(
       Array.from({ length: count }, (_, at) => at),
       (at) => {
         for (const until = performance.now() + ms; performance.now() < until; );
-        return { at };
+        return JSON.stringify({ at });
       },
     ),
   );

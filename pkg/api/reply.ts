@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { beginStream, writeChunk } from './stream.ts';
+import { nextTurn } from './turns.ts';
 
 /** The CLI compares this byte for byte; with a charset it prints the raw JSON of an error. */
 const JSON_TYPE = 'application/json';
@@ -21,13 +22,18 @@ const CLOCK_EVERY = 8;
 /**
  * A JSON array of any length: long ones are rendered and sent in slices, so that thousands of objects do not hold up
  * the heartbeats of a manager. Each object is rendered as it is when its turn comes.
+ * @param render one object as JSON text
  */
 export async function sendJsonList<T>(
   reply: FastifyReply,
   items: readonly T[],
-  render: (item: T) => unknown,
+  render: (item: T) => string,
 ): Promise<FastifyReply> {
-  if (items.length <= LIST_MAX) return sendJson(reply, items.map(render));
+  if (items.length <= LIST_MAX) {
+    const bytes = Buffer.from(`[${items.map(render).join(',')}]\n`);
+    return reply.code(200).header('content-type', JSON_TYPE).send(bytes);
+  }
+  await nextTurn();
   // Rendered before the header is sent: an error becomes an ordinary answer at least for the first of them.
   let at = 0;
   const slice = (): string => {
@@ -35,7 +41,7 @@ export async function sendJsonList<T>(
     let text = '';
     do {
       for (const end = Math.min(items.length, at + CLOCK_EVERY); at < end; at++) {
-        text += `${at === 0 ? '[' : ','}${JSON.stringify(render(items[at] as T))}`;
+        text += `${at === 0 ? '[' : ','}${render(items[at] as T)}`;
       }
     } while (at < items.length && performance.now() < until);
     return at < items.length ? text : `${text}]\n`;
@@ -44,7 +50,7 @@ export async function sendJsonList<T>(
   const response = beginStream(reply, JSON_TYPE);
   while (await writeChunk(response, text)) {
     if (at >= items.length) break;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     try {
       text = slice();
     } catch (error) {

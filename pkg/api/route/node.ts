@@ -26,7 +26,7 @@ export function nodeRoutes(app: FastifyInstance, context: ClusterContext): void 
     const view = await freshView(context);
     const nodes = [...view.list('node')].filter((node) => matches(node, filters));
     const rendering = renderingOf(context);
-    return await sendJsonList(reply, nodes, (node) => renderNode(node, rendering));
+    return await sendJsonList(reply, nodes, (node) => JSON.stringify(renderNode(node, rendering)));
   });
 
   app.get('/nodes/:id', async (request, reply) => {

@@ -39,7 +39,7 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
     const view = await freshView(context);
     const services = [...view.list('service')].filter((service) => matches(service, filters));
     return await sendJsonList(reply, services, (service) =>
-      renderService(view, service, { status }),
+      JSON.stringify(renderService(view, service, { status })),
     );
   });
 

@@ -13,7 +13,13 @@ import { type Filters, flagFilter, parseFilters } from '../filters.ts';
 import { findNode, findService, findTask } from '../lookup.ts';
 import { pathParameter, queryText } from '../query.ts';
 import { sendJson, sendJsonList } from '../reply.ts';
-import { isUpToDate, renderTask, taskServiceLabels, taskServiceSpec } from '../wire/task.ts';
+import {
+  isUpToDate,
+  renderTask,
+  taskServiceLabels,
+  taskServiceSpec,
+  taskText,
+} from '../wire/task.ts';
 
 const FILTERS = [
   'id',
@@ -32,7 +38,7 @@ export function taskRoutes(app: FastifyInstance, context: ClusterContext): void 
     checkStates(filters);
     const view = await freshView(context);
     const tasks = selectTasks(view, filters);
-    return await sendJsonList(reply, tasks, (task) => renderTask(view, task));
+    return await sendJsonList(reply, tasks, (task) => taskText(view, task));
   });
 
   app.get('/tasks/:id', async (request, reply) => {
@@ -45,6 +51,7 @@ function selectTasks(view: View, filters: Filters): readonly Task[] {
   const services = resolved(filters.values('service'), (asked) => findService(view, asked).id);
   const nodes = resolved(filters.values('node'), (asked) => findNode(view, asked).id);
   const upToDate = flagFilter(filters, '_up-to-date');
+  if (!FILTERS.some((name) => filters.has(name))) return [...view.list('task')];
   return candidates(view, services).filter(
     (task) =>
       (services === undefined || services.includes(task.serviceId)) &&

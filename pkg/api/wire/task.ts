@@ -37,6 +37,22 @@ export function renderTask(view: View, task: Task): DockerJson {
   };
 }
 
+/** What a task looked like last, and the objects that it was made from: these never change, they are replaced. */
+const texts = new WeakMap<Task, { readonly from: readonly unknown[]; readonly text: string }>();
+
+/** The same as JSON text. Kept as long as the task is, since lists of thousands are asked for again and again. */
+export function taskText(view: View, task: Task): string {
+  const from = [
+    taskServiceSpec(view, task),
+    ...task.networks.map(({ networkId }) => view.get('network', networkId)),
+  ];
+  const known = texts.get(task);
+  if (known?.from.every((object, at) => object === from[at])) return known.text;
+  const text = JSON.stringify(renderTask(view, task));
+  texts.set(task, { from, text });
+  return text;
+}
+
 /** Global tasks have no slot; those of replicated jobs count from 0. */
 function isNumbered(task: Task): boolean {
   return task.slot > 0 || task.jobIteration !== undefined;
