@@ -1,3 +1,4 @@
+import { isVoter } from './conf-change.ts';
 import { BLANK, type Index, type Message } from './message.ts';
 import type { Raft } from './raft.ts';
 import { isOwnRead } from './read-index.ts';
@@ -49,6 +50,8 @@ function startRead(r: Raft, m: Message): void {
 function mayTrustLease(r: Raft): boolean {
   const { readOnlyOption, electionTick } = r.settings;
   if (readOnlyOption !== 'lease-based' || r.leaseEnded) return false;
+  // A leader that is no voter any more stands in no quorum: the others need not wait for it.
+  if (!isVoter(r.tracker.config, r.id)) return false;
   return r.readIndex.leaseHolds(r.leaderTicks, electionTick);
 }
 

@@ -149,6 +149,21 @@ test('a lease is over when the configuration changes: others may now elect someb
   expect(group.member(1).reads).toHaveLength(1);
 });
 
+test('a leader that removed itself has no lease: the only voter left may campaign at once', () => {
+  const config = { readOnlyOption: 'lease-based', stepDownOnRemoval: false } as const;
+  const group = new TestGroup({ voters: [1, 2], config });
+  group.elect(1);
+  group.node(1).proposeConfChange({ changes: [{ type: 'removeNode', nodeId: 1 }] });
+  group.settle();
+  // Hears of 2 still, but 2 owes it nothing.
+  group.run(2);
+  group.filter(() => false);
+  const before = group.member(1).reads.length;
+  group.node(1).readIndex(key);
+  group.settle();
+  expect(group.member(1).reads).toHaveLength(before);
+});
+
 test('with lease-based reads a restarted node grants no vote for an election timeout', () => {
   const config = { readOnlyOption: 'lease-based', preVote: false } as const;
   const group = new TestGroup({ voters: [1, 2, 3], config });

@@ -91,7 +91,8 @@ function drawConfig(random: Random, lease: boolean): Tuning {
     maxInflightMsgs: random.pick([1, 3, 256]),
     maxInflightBytes: random.pick([0, 0, 1024]),
     checkQuorum,
-    preVote: random.chance(0.7),
+    // With neither of the two, a member that was removed and does not know it can keep a group from electing anybody.
+    preVote: random.chance(0.7) || !checkQuorum,
     readOnlyOption: lease ? 'lease-based' : 'safe',
     disableProposalForwarding: random.chance(0.2),
     // Without the check nothing is promised.
