@@ -134,3 +134,24 @@ test('the loop follows leadership: it starts over on the new leader and is silen
   await until(() => names(cluster.get(target).store).includes('x.done'));
   await Promise.all(loops.map((loop) => loop.end()));
 });
+
+test('what was decided counts only while its leader leads', async () => {
+  await using cluster = await TestCluster.of(1);
+  const { store } = cluster.get(1);
+  const asked: unknown[] = [];
+  const watched = new Proxy(store, {
+    get: (target, name): unknown => {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      return (...given: readonly unknown[]): unknown => {
+        if (name === 'propose') asked.push(given[1]);
+        return Reflect.apply(member, target, given);
+      };
+    },
+  });
+  await write(store, 'x');
+  const loop = control(watched, [complete]);
+  await until(() => names(store).includes('x.done'));
+  await loop.end();
+  expect(asked).toEqual([expect.objectContaining({ asLeader: true })]);
+});

@@ -22,7 +22,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/store/control-loop.ts',
     find: '{ signal, asLeader: true }',
     replace: '{ signal }',
-    foundBy: 'simulation',
+    foundBy: 'pkg/store/control-loop.test.ts',
   },
   {
     name: 'a term does not fence what was decided in it',
@@ -102,7 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/store/frame.ts',
     find: 'if (crc !== frameCrc(bytes)) return undefined;',
     replace: '',
-    foundBy: 'pkg/store/wal.test.ts',
+    foundBy: 'pkg/store/storage-faults.test.ts',
   },
   {
     name: 'reports move tasks back',
@@ -180,15 +180,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/orchestrator/update.ts',
     find: 'if (keepsServing && isRunning(task)) continue;',
     replace: '',
-    foundBy: 'simulation',
-  },
-  {
-    name: 'a scaled service waits for ever for a node to reach its new task',
-    history: 'found by this simulation',
-    file: 'pkg/orchestrator/update.ts',
-    find: '  if (!inProgress(work.service)) return true;\n',
-    replace: '',
-    foundBy: 'simulation',
+    foundBy: 'pkg/orchestrator/update.test.ts',
   },
   {
     name: 'a node that is heard again is not told what became of its tasks',
