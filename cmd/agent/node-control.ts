@@ -44,7 +44,14 @@ import {
 } from '../../pkg/rpc/index.ts';
 import { newUnlockKey, unlocks } from '../../pkg/store/index.ts';
 import { advertiseAddress, portOf } from './address.ts';
-import { addressOf, type BeginFile, keyFile, readBegin, writeBegin } from './manager-folder.ts';
+import {
+  addressOf,
+  type BeginFile,
+  keyFile,
+  obstacleOf,
+  readBegin,
+  writeBegin,
+} from './manager-folder.ts';
 import { localUnlockKey } from './manager-socket.ts';
 import {
   type NodeRecord,
@@ -92,6 +99,8 @@ export class Member implements NodeControl {
   #credentials: Credentials | undefined;
   #record: NodeRecord | undefined;
   #pending = false;
+  /** The role that the cluster named last. */
+  #wish: NodeRole | undefined;
   readonly #roles: RoleFollower;
   readonly #renewal: Renewal;
 
@@ -104,6 +113,8 @@ export class Member implements NodeControl {
       change: (role): Promise<void> => this.#become(role),
     });
     this.#renewal = new Renewal({ clock, random, log, renew: (): Promise<void> => this.#renew() });
+    // Taken out, and wanted again before this agent heard of the first: nobody names the role once more.
+    options.supervisor.whenRemoved(() => this.#wish && this.wantRole(this.#wish));
   }
 
   /** Continue as what this host was before the agent ended. */
@@ -137,6 +148,7 @@ export class Member implements NodeControl {
 
   /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. Replaces an earlier wish. */
   wantRole(role: NodeRole): void {
+    this.#wish = role;
     if (this.#credentials) this.#roles.want(role);
   }
 
@@ -333,6 +345,7 @@ export class Member implements NodeControl {
     rmSync(join(dataDir, 'manager'), { recursive: true, force: true });
     this.#credentials = undefined;
     this.#record = undefined;
+    this.#wish = undefined;
   }
 
   #newRecord(
@@ -350,8 +363,8 @@ export class Member implements NodeControl {
 
   /** It has another role; or it is to be a manager (again) and its replica was removed, or an attempt broke off without one. */
   #mustChange(role: NodeRole): boolean {
-    const { supervisor, dataDir } = this.#options;
-    const hasReplica = supervisor.obstacle !== 'removed' && readBegin(dataDir) !== undefined;
+    const { dataDir } = this.#options;
+    const hasReplica = obstacleOf(dataDir) !== 'removed' && readBegin(dataDir) !== undefined;
     return (role === 'manager' && !hasReplica) || this.#credentials?.identity.role !== role;
   }
 

@@ -37,6 +37,7 @@ export class ManagerSupervisor {
   #running: Promise<void> = Promise.resolve();
   #obstacle: Obstacle | undefined;
   #unlockKey: string | undefined;
+  #onRemoved: () => void = () => undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -53,6 +54,11 @@ export class ManagerSupervisor {
   /** Why it does not run although it is wanted. */
   get obstacle(): Obstacle | undefined {
     return this.wanted ? this.#obstacle : undefined;
+  }
+
+  /** `action` is called each time that the manager turns out to have been taken out of the group. */
+  whenRemoved(action: () => void): void {
+    this.#onRemoved = action;
   }
 
   /** For the next start only: nothing that runs keeps it, so that a manager which ends is locked again. */
@@ -133,7 +139,9 @@ export class ManagerSupervisor {
   #isHindered(): boolean {
     const obstacle = this.#pid() === undefined ? this.#options.obstacle() : undefined;
     const opened = obstacle === 'locked' && this.#unlockKey !== undefined;
+    const before = this.#obstacle;
     this.#obstacle = opened ? undefined : obstacle;
+    if (this.#obstacle === 'removed' && before !== 'removed') this.#onRemoved();
     return this.#obstacle !== undefined;
   }
 
