@@ -1,5 +1,5 @@
 import { decideAllocation } from '../../pkg/allocator/index.ts';
-import type { Decider } from '../../pkg/model/index.ts';
+import type { Decider, ObjectKind } from '../../pkg/model/index.ts';
 import {
   decideConstraints,
   decideNodes,
@@ -17,3 +17,6 @@ export const LEADER_LOOPS: readonly Decider[] = [
   decideConstraints,
   decideReaping,
 ];
+
+/** Services name secrets and configs, tasks get them from the dispatcher; nobody decides anything because one changed. */
+export const LEADER_IGNORES: ReadonlySet<ObjectKind> = new Set(['secret', 'config']);

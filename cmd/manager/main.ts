@@ -34,7 +34,7 @@ import { clusterApi } from './cluster-api.ts';
 import { HELP, type ManagerConfig, managerConfig } from './config.ts';
 import { addFirstObjects } from './first-objects.ts';
 import { openKeys, wrapKeys } from './keys.ts';
-import { LEADER_LOOPS } from './leader.ts';
+import { LEADER_IGNORES, LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
 import { rotateNetworkKeys } from './network-keys.ts';
 
@@ -130,6 +130,7 @@ async function serve(base: Base): Promise<void> {
     runControlLoop({
       store,
       deciders: LEADER_LOOPS,
+      ignored: LEADER_IGNORES,
       clock,
       random,
       logger: log,

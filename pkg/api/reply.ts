@@ -17,6 +17,8 @@ export function sendJson(reply: FastifyReply, body: unknown, status = 200): Fast
 const LIST_MAX = 100;
 /** How long the rendering of a longer one may keep everything else from running. */
 const SLICE_MS = 3;
+/** … and how much of it is handed to the connection at once, which copies it. */
+const SLICE_CHARACTERS = 128 * 1024;
 const CLOCK_EVERY = 8;
 
 /**
@@ -43,7 +45,7 @@ export async function sendJsonList<T>(
       for (const end = Math.min(items.length, at + CLOCK_EVERY); at < end; at++) {
         text += `${at === 0 ? '[' : ','}${render(items[at] as T)}`;
       }
-    } while (at < items.length && performance.now() < until);
+    } while (at < items.length && text.length < SLICE_CHARACTERS && performance.now() < until);
     return at < items.length ? text : `${text}]\n`;
   };
   let text = slice();

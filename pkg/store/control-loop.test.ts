@@ -12,11 +12,15 @@ import type { Store } from './contract.ts';
 import { runControlLoop } from './control-loop.ts';
 import { config, names, TestCluster, until, write } from './testing/cluster.ts';
 
-function control(store: Store, deciders: readonly Decider[]): { end: () => Promise<void> } {
+function control(
+  store: Store,
+  deciders: readonly Decider[],
+  ignored?: ReadonlySet<'config'>,
+): { end: () => Promise<void> } {
   const abort = new AbortController();
   const { signal } = abort;
   const loop = { store, deciders, clock: systemClock, random: systemRandom, logger: silentLogger };
-  const running = runControlLoop({ ...loop, signal });
+  const running = runControlLoop({ ...loop, ignored, signal });
   return {
     end: async (): Promise<void> => {
       abort.abort();
@@ -154,4 +158,19 @@ test('what was decided counts only while its leader leads', async () => {
   await until(() => names(store).includes('x.done'));
   await loop.end();
   expect(asked).toEqual([expect.objectContaining({ asLeader: true })]);
+});
+
+test('changes of a kind that no decider looks at call none', async () => {
+  await using cluster = await TestCluster.of(1);
+  const { store } = cluster.get(1);
+  let passes = 0;
+  const count: Decider = () => {
+    passes++;
+    return { changes: [] };
+  };
+  const loop = control(store, [count], new Set(['config'] as const));
+  await until(() => passes === 1);
+  for (const name of ['x', 'y', 'z']) await write(store, name);
+  await loop.end();
+  expect(passes).toBe(1);
 });

@@ -11,6 +11,7 @@ import {
   type Decider,
   DraftTables,
   type InstantMs,
+  type ObjectKind,
   type TaskId,
 } from '../model/index.ts';
 import { mergeChanges } from './batch.ts';
@@ -21,6 +22,8 @@ export interface ControlLoopOptions {
   readonly store: Pick<Store, 'view' | 'now' | 'propose' | 'watch' | 'onLeadership'>;
   /** Run in this order over one draft; a later one sees what an earlier one decided. */
   readonly deciders: readonly Decider[];
+  /** Kinds that none of the deciders looks at: their changes call nobody. */
+  readonly ignored?: ReadonlySet<ObjectKind> | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -84,9 +87,11 @@ class ControlLoop {
 
   changed(batch: Batch): void {
     if (!this.#leading) return;
+    const { ignored } = this.#options;
+    if (!batch.reset && batch.changes.every(({ kind }) => ignored?.has(kind))) return;
     if (batch.reset) this.#dirty = DirtySet.everything(this.#options.store.view);
     else this.#dirty.add(batch.changes);
-    // Kinds without a dirty set (secrets, configs) may matter to a decider too.
+    // Kinds without a dirty set may matter to a decider too.
     this.#due = true;
     this.wake();
   }

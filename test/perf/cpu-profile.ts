@@ -1,4 +1,4 @@
-/** Who kept the event loop busy, from a profile of V8 (`--cpu-prof`). */
+/** Who kept the event loop busy, from a profile of V8 (the inspector's Profiler). */
 import { readFileSync } from 'node:fs';
 
 interface Profile {

@@ -106,7 +106,8 @@ function snapshots(host: Host): number {
 
 const folder = mkdtempSync(join(tmpdir(), 'muster-perf-'));
 process.env['LOOP_PROBE'] = folder;
-process.env['NODE_OPTIONS'] = profile ? `${probe} --cpu-prof --cpu-prof-dir=${folder}` : probe;
+process.env['NODE_OPTIONS'] = probe;
+if (profile) process.env['LOOP_PROFILE'] = '1';
 try {
   await withLab('perfloop', { managers: 3, agents: 0 }, async (lab) => {
     const leader = await settledLeader(lab);
@@ -137,7 +138,6 @@ try {
     }
     client.close();
   });
-  // Written when the programs have ended.
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
     for (const line of longStretches(join(folder, file), STRETCH_MS))
       process.stdout.write(`${line}\n`);
