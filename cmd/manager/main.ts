@@ -37,6 +37,7 @@ import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_IGNORES, LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
 import { rotateNetworkKeys } from './network-keys.ts';
+import { goFirst } from './priority.ts';
 
 const VERSION = '0.1.0';
 const JOIN_PAUSE_MS = 250;
@@ -66,6 +67,7 @@ async function main(args: readonly string[]): Promise<void> {
     now: Date.now,
     write: (line) => void process.stdout.write(line),
   });
+  goFirst();
   const keys = openKeys(config['data-dir']);
   const identity = await loadIdentity(join(config['data-dir'], 'identity'));
   if (!identity) throw new ClusterError('system', `there is no identity in ${config['data-dir']}`);
