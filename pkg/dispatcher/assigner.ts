@@ -82,6 +82,9 @@ export class Assigner {
         if (after?.nodeId) this.#dirty.add(after.nodeId);
         break;
       }
+      case 'node':
+        this.#entry.noteNode(change);
+        break;
       case 'attachment':
         this.#noteAttachment(change.before ?? change.after);
         break;

@@ -74,6 +74,52 @@ it('is found out by a new leader from the sessions that begin with it', async ()
   expect(isReachable(one, 't1')).toBe(true);
 });
 
+/** Two nodes, the first of which is emptied, and a task beside the one that runs there. */
+async function draining(): Promise<Bench> {
+  const one = await bench(['1', '2']);
+  one.task('t1', '1', 'running');
+  const node = one.node('1');
+  if (!node) throw new Error('no node');
+  one.store.write([
+    updateObject('node', { ...node, spec: { ...node.spec, Availability: 'drain' } }),
+  ]);
+  one.task('t2', '2', 'starting');
+  return one;
+}
+
+it('finds out about what takes over from a drained node, and about nothing else', async () => {
+  await using one = await draining();
+  const [first, second] = [await one.agent('1'), await one.agent('2')];
+  one.task('another', '2', 'starting');
+  const another = one.store.view.get('task', 'another' as TaskId);
+  if (!another) throw new Error('no task');
+  one.store.write([updateObject('task', { ...another, slot: 7 })]);
+  one.change('t2', { state: 'running' });
+  one.change('another', { state: 'running' });
+  await one.clock.advance(10);
+  second.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBeUndefined();
+  first.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBe(true);
+  expect(isReachable(one, 'another')).toBeUndefined();
+});
+
+it('goes on with a drain when the leader changes', async () => {
+  await using one = await draining();
+  one.change('t2', { state: 'running' });
+  one.store.lead(false);
+  one.store.lead(true);
+  const [first, second] = [await one.agent('1'), await one.agent('2')];
+  first.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBeUndefined();
+  second.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBe(true);
+});
+
 it('writes nothing for a service that is not updated', async () => {
   await using one = await bench(['1', '2']);
   one.task('t1', '1', 'running');

@@ -1,4 +1,13 @@
-import { isRunnable, type Service, type Task, type TaskId, type View } from '../model/index.ts';
+import {
+  type AppliedChange,
+  isDraining,
+  isRunnable,
+  type NodeId,
+  type Service,
+  type Task,
+  type TaskId,
+  type View,
+} from '../model/index.ts';
 import { TableBarrier, type TableBarrierOptions } from './table-barrier.ts';
 
 /**
@@ -7,32 +16,53 @@ import { TableBarrier, type TableBarrierOptions } from './table-barrier.ts';
  */
 export class EntryBarrier extends TableBarrier {
   readonly #view: View;
+  /** Nodes that are being emptied. */
+  readonly #draining = new Set<NodeId>();
 
   constructor(options: TableBarrierOptions & { readonly view: View }) {
     super(options);
     this.#view = options.view;
   }
 
-  /** Waits for `task` if somebody wants to know: only updates do, so that nothing is written for any other. */
+  /** Waits for `task` if an update or a drain does; nothing is written for any other. */
   note(task: Task): void {
     const waits = isRunnable(task) && task.status.state === 'running' && !task.reachable;
-    if (!waits || task.networks.length === 0 || !isUpdating(this.#view, task)) return;
+    if (!waits || task.networks.length === 0 || !this.#isAwaited(task)) return;
     const networks = task.networks.map(({ networkId }) => networkId);
     this.hold(task.id, networks, Number.POSITIVE_INFINITY);
   }
 
+  noteNode({ before, after }: Extract<AppliedChange, { kind: 'node' }>): void {
+    if (after && isDraining(after)) this.#draining.add(after.id);
+    else if (before) this.#draining.delete(before.id);
+  }
+
   /** A new leader knows nothing of acknowledgements: it waits for those of the sessions that begin with it. */
   noteAll(): void {
-    for (const service of this.#view.list('service')) {
-      if (!updates(service)) continue;
-      for (const task of this.#view.tasksOfService(service.id)) this.note(task);
+    const nodes = [...this.#view.list('node')].filter(isDraining).map(({ id }) => id);
+    this.#draining.clear();
+    for (const id of nodes) this.#draining.add(id);
+    const drained = nodes.flatMap((id) => [...this.#view.tasksOfNode(id)]);
+    const updated = [...this.#view.list('service')].filter(updates).map(({ id }) => id);
+    for (const id of new Set([...updated, ...drained.map(({ serviceId }) => serviceId)])) {
+      for (const task of this.#view.tasksOfService(id)) this.note(task);
     }
   }
-}
 
-function isUpdating(view: View, task: Task): boolean {
-  const service = view.get('service', task.serviceId);
-  return service !== undefined && updates(service);
+  #isAwaited(task: Task): boolean {
+    const service = this.#view.get('service', task.serviceId);
+    return service !== undefined && (updates(service) || this.#replacesDrained(task));
+  }
+
+  #replacesDrained({ id, serviceId, slot }: Task): boolean {
+    for (const nodeId of this.#draining) {
+      for (const other of this.#view.tasksOfNode(nodeId)) {
+        const sameSlot = other.serviceId === serviceId && other.slot === slot;
+        if (sameSlot && other.id !== id && isRunnable(other)) return true;
+      }
+    }
+    return false;
+  }
 }
 
 function updates({ updateStatus }: Service): boolean {

@@ -70,6 +70,7 @@ export { firstNetworkKeys, nextNetworkKeys } from './network-keys.ts';
 export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,
+  isDraining,
   isSchedulable,
   type ManagerMember,
   type Node,

@@ -66,6 +66,11 @@ export interface Node {
   readonly certificateRole: NodeRole;
 }
 
+/** It is being emptied, and can be heard. */
+export function isDraining(node: Node): boolean {
+  return node.spec.Availability === 'drain' && node.status.state !== 'down';
+}
+
 /** Ready, active nodes may be given new tasks. */
 export function isSchedulable(node: Node): boolean {
   return node.status.state === 'ready' && node.spec.Availability === 'active';

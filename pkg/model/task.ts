@@ -90,11 +90,11 @@ export interface Task {
   readonly failures?: number | undefined;
   /** Service job iteration the task belongs to. */
   readonly jobIteration?: number | undefined;
-  /** Every living node with one of its networks holds the table in which it is in service. Only told of updates. */
+  /** Every living node with one of its networks holds the table in which it is in service. Only told of what an update or a drain waits for. */
   readonly reachable?: boolean | undefined;
 }
 
-/** A node that lives but does not acknowledge holds up an update for this long at most. */
+/** A node that lives but does not acknowledge holds up an update or a drain for this long at most. */
 const REACHABLE_WITHIN_MS = 5_000;
 
 /** Until when a task is waited for that runs and may not be reachable from everywhere yet; undefined: it serves. */

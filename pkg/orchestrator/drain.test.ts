@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage } from '../../test/sim/decide-cluster.ts';
-import type { NodeId, ServiceId, ServiceSpec } from '../model/index.ts';
+import { type NodeId, type ServiceId, type ServiceSpec, updateObject } from '../model/index.ts';
 
 interface Setup {
   readonly cluster: DecideCluster;
@@ -46,6 +46,35 @@ test.each([
     [...cluster.tables.tasksOfNode(node)].filter(({ status }) => status.state === 'running'),
   ).toEqual([]);
 });
+
+test.each(['acknowledged', 'nobody answers', 'the leader changes'])(
+  'on a network the task of a drained node stays until its replacement is reachable from everywhere: %s',
+  (how) => {
+    const cluster = new DecideCluster({ nodes: 2 });
+    const network = cluster.addNetwork({ Name: 'front', Driver: 'overlay' });
+    const base = webSpec({ replicas: 2, UpdateConfig: { Order: 'start-first' } });
+    const TaskTemplate = { ...base.TaskTemplate, Networks: [{ Target: network.id }] };
+    const web = cluster.createService({ ...base, TaskTemplate });
+    cluster.converge();
+    cluster.advance(10_000);
+    const [old] = cluster.running(web);
+    if (!old?.nodeId) throw new Error('nothing runs');
+    cluster.setAvailability(old.nodeId, 'drain');
+    cluster.settle();
+    const wanted = (): string | undefined => cluster.tables.get('task', old.id)?.desiredState;
+    const fresh = cluster.tasks(web).find(({ id, slot }) => slot === old.slot && id !== old.id);
+    if (!fresh) throw new Error('two tasks expected');
+    cluster.report(fresh.id, 'running');
+    cluster.advance(4_999);
+    expect(wanted()).toBe('running');
+    if (how === 'the leader changes') cluster.elect();
+    const present = cluster.tables.get('task', fresh.id);
+    if (how !== 'acknowledged') cluster.advance(1);
+    else if (present) cluster.apply([updateObject('task', { ...present, reachable: true })]);
+    cluster.settle();
+    expect(wanted()).toBe('shutdown');
+  },
+);
 
 test('what cannot be replaced stays until the drain deadline, counted across leaders', () => {
   const setup = running({

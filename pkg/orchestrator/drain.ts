@@ -1,5 +1,6 @@
 import {
   type InstantMs,
+  isDraining,
   isRunnable,
   type Node,
   restartPolicy,
@@ -26,7 +27,7 @@ export function staysUntil(
   node: Node,
   now: InstantMs,
 ): InstantMs | undefined {
-  if (node.status.state === 'down' || node.spec.Availability !== 'drain') return undefined;
+  if (!isDraining(node)) return undefined;
   if (!isRunnable(task) || task.status.state !== 'running') return undefined;
   const spec = view.get('service', task.serviceId)?.spec;
   if (!spec || !replacesFirst(spec)) return undefined;

@@ -1,5 +1,6 @@
 import {
   compareTaskState,
+  isDraining,
   isRunnable,
   isTerminal,
   servicePolicy,
@@ -27,10 +28,9 @@ export function isNodeLost(work: Workload, task: Task): boolean {
   return !node || node.status.state === 'down' || node.spec.Availability === 'drain';
 }
 
-/** Its node is being emptied, but can be heard. */
-export function isDraining(work: Workload, task: Task): boolean {
+export function isOnDrainingNode(work: Workload, task: Task): boolean {
   const node = work.nodeOf(task);
-  return node?.spec.Availability === 'drain' && node.status.state !== 'down';
+  return node !== undefined && isDraining(node);
 }
 
 /** Does the task still hold its place on a machine that would tell us when it is over, or kills it when its fence ends? */

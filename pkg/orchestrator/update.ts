@@ -16,7 +16,7 @@ import { Spare } from './min-available.ts';
 import { addTask } from './new-task.ts';
 import { mayRestart, wasForced } from './restart.ts';
 import { rollBack } from './rollback.ts';
-import { isDirtySlot, isDraining, isRunning, newest, runnable } from './slot.ts';
+import { isDirtySlot, isOnDrainingNode, isRunning, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 type Active = UpdateStatus['active'][number];
@@ -45,7 +45,7 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
     const alive = runnable(work.tasks(slot));
     if (alive.length < 2) continue;
     // Whoever takes over without an update or a drain has nobody's connections to take over.
-    const awaited = inProgress(work.service) || alive.some((task) => isDraining(work, task));
+    const awaited = inProgress(work.service) || alive.some((task) => isOnDrainingNode(work, task));
     const serves = (task: Task): boolean =>
       isRunning(task) && (!awaited || isReachable(work, task));
     const matching = alive.findLastIndex((task) => serves(task) && !work.isDirty(task));
@@ -58,11 +58,10 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
 }
 
 /**
- * Asks to be called again while a running task may not be known everywhere. Only while an update is under way: nobody
- * finds out otherwise, and nobody would call again.
+ * Asks to be called again while a running task may not be known everywhere. Only for what takes over by an update or
+ * from a drained node: nobody finds out otherwise, and nobody would call again.
  */
 function isReachable(work: Workload, task: Task): boolean {
-  if (!inProgress(work.service)) return true;
   const until = serviceAwaitedUntil(task, work.now);
   if (until !== undefined) work.wake(until);
   return until === undefined;
