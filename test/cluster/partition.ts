@@ -7,6 +7,8 @@ import { eventually, type TestCluster } from './cluster.ts';
 const IMAGE = 'muster/web:1';
 /** Longer than the promise: what takes longer is reported as it is. */
 const PATIENCE_MS = 60_000;
+/** Of what still differs when patience ends. */
+const TROUBLES_SAID = 10;
 
 export interface World {
   readonly networks: number;
@@ -105,27 +107,42 @@ async function churn(cluster: TestCluster, world: World, random: Random): Promis
   return `scale ${name} to ${replicas}`;
 }
 
+/** Throws with what is still different, for whoever gave up waiting. */
 async function isConverged(cluster: TestCluster): Promise<boolean> {
   const nodes = await cluster.nodes('h1');
-  if (nodes.some(({ Status }) => Status.State !== 'ready')) return false;
-  const networks = await cluster.api<{ Id: string; Scope: string }[]>('h1', 'GET', '/networks');
-  for (const { Id, Scope } of networks) {
+  const absent = nodes.filter(({ Status }) => Status.State !== 'ready');
+  if (absent.length > 0) {
+    throw new Error(
+      `not ready: ${absent.map(({ Description }) => Description.Hostname).join(' ')}`,
+    );
+  }
+  const networks = await cluster.api<{ Id: string; Name: string; Scope: string }[]>(
+    'h1',
+    'GET',
+    '/networks',
+  );
+  const troubles: string[] = [];
+  for (const { Id, Name, Scope } of networks) {
     if (Scope !== 'swarm') continue;
     const check = await cluster.api<NetworkCheck>('h1', 'GET', `/networks/${Id}/check`);
-    if (!saysTheSame(check)) return false;
+    troubles.push(...troublesOf(check).map((trouble) => `${Name}: ${trouble}`));
   }
+  if (troubles.length > 0) throw new Error(troubles.slice(0, TROUBLES_SAID).join('; '));
   return true;
 }
 
-/** Every host was told what the manager says now, its kernel is so, and everybody reaches everybody. */
-function saysTheSame({ digest, nodes }: NetworkCheck): boolean {
-  return nodes.every(
-    ({ acknowledged, check }) =>
-      acknowledged &&
-      check?.digest === digest &&
-      check.differences.length === 0 &&
-      check.probes.every(({ reached }) => reached),
-  );
+/** Nothing when every host was told what the manager says now, its kernel is so, and everybody reaches everybody. */
+function troublesOf({ digest, nodes }: NetworkCheck): readonly string[] {
+  return nodes.flatMap(({ hostname, acknowledged, check, problem }) => {
+    if (!acknowledged) return [`${hostname} did not acknowledge the table`];
+    if (check === undefined) return [`${hostname} says nothing: ${problem}`];
+    const lost = check.probes.filter(({ reached }) => !reached);
+    return [
+      ...(check.digest === digest ? [] : [`${hostname} holds another table`]),
+      ...check.differences.map((difference) => `${hostname}: ${difference}`),
+      ...lost.map((probe) => `${hostname} does not reach ${JSON.stringify(probe)}`),
+    ];
+  });
 }
 
 function shuffled(hosts: readonly Host[], random: Random): readonly Host[] {
