@@ -19,7 +19,7 @@ import { HostWork } from './cluster-work.ts';
 import { type AgentConfig, agentConfig, HELP } from './config.ts';
 import { obstacleOf } from './manager-folder.ts';
 import { Member } from './node-control.ts';
-import { hostResolvers } from './resolvers.ts';
+import { hostResolver } from './resolvers.ts';
 import { ManagerSupervisor } from './supervise-manager.ts';
 
 const VERSION = '0.1.0';
@@ -49,13 +49,11 @@ async function main(args: readonly string[]): Promise<void> {
 
 /** Wires the parts and runs them until the signal. Containers and the manager go on without the agent. */
 async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
-  const resolvers = hostResolvers();
   const network = await createHostNetwork({
     nodeId: '',
     underlayAddress: config['advertise-address'],
     runDir: join(config['run-dir'], 'network'),
-    resolvers: resolvers.servers,
-    searchDomains: resolvers.search,
+    resolver: hostResolver(),
     log,
   });
   const attachments = new Attachments({ clock: systemClock, log });

@@ -31,7 +31,7 @@ const open = (): Promise<HostNetwork> =>
     runDir,
     underlayAddress: '192.168.77.1',
     netns: `/run/netns/${NAMESPACE}`,
-    resolvers: [],
+    resolver: () => ({ servers: [], search: [], options: [] }),
     log: silentLogger,
   });
 

@@ -25,6 +25,8 @@ test('what labels of a service wish for is in the tables of its networks, the me
   );
   expect(inApp?.services).toMatchObject([{ affinity: 'client', allowFrom: ['api'] }]);
   expect(inApp?.services[0]?.mesh).toBeUndefined();
+  // For SRV records.
+  expect(inApp?.services[0]?.ports).toMatchObject([{ targetPort: 80, protocol: 'tcp' }]);
   expect(inMesh?.services).toMatchObject([{ affinity: 'client', mesh: { preferLocal: true } }]);
   expect(inMesh?.services[0]?.allowFrom).toBeUndefined();
   expect(inApp?.endpoints.map(({ weight, state }) => ({ weight, state }))).toEqual(

@@ -98,7 +98,7 @@ function networkService(service: Service, network: Network): NetworkService {
   const target = networkTargets(service.spec).find((entry) => entry.target === network.id);
   const wishes = networkWishes(service.spec);
   const vips = service.endpoint.virtualIps.filter((vip) => vip.networkId === network.id);
-  const ports = service.endpoint.ports.filter((port) => port.publishMode === 'ingress');
+  const { ports } = service.endpoint;
   return {
     serviceId: service.id,
     vips: endpointMode(service.spec) === 'vip' ? vips.map((vip) => withoutPrefix(vip.address)) : [],
@@ -106,7 +106,7 @@ function networkService(service: Service, network: Network): NetworkService {
     aliases: target?.aliases ?? [],
     affinity: wishes.affinity,
     allowFrom: network.spec.Ingress ? undefined : wishes.allowFrom,
-    ports: network.spec.Ingress ? ports : [],
+    ports: network.spec.Ingress ? ports.filter((port) => port.publishMode === 'ingress') : ports,
     mesh: network.spec.Ingress ? wishes.mesh : undefined,
   };
 }

@@ -47,7 +47,7 @@ export interface NetworkService {
   readonly affinity?: 'client' | undefined;
   /** Names of the services whose tasks may open connections to its tasks; absent: everybody on the network. */
   readonly allowFrom?: readonly string[] | undefined;
-  /** Ports the mesh publishes; only filled in the ingress network's table. */
+  /** In the ingress network's table those that the mesh publishes, elsewhere all published ones: SRV records name them. */
   readonly ports: readonly PublishedPort[];
   readonly mesh?: MeshWishes | undefined;
 }

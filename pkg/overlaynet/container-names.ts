@@ -1,6 +1,7 @@
 import type { Directory } from './directory.ts';
 import type { DnsSources } from './dns.ts';
 import type { LocalNetworks } from './local-networks.ts';
+import type { HostResolver } from './network.ts';
 import type { Overlay } from './overlay.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
 import { defaultGatewayOf } from './wiring.ts';
@@ -12,7 +13,7 @@ export interface NameContext {
   readonly records: () => readonly SandboxRecord[];
   readonly gatewaySubnet: string;
   /** The host's. */
-  readonly resolvers: readonly string[];
+  readonly resolver: () => HostResolver;
 }
 
 /** What one container's resolver answers from, as things are when a question comes. */
@@ -28,11 +29,11 @@ function resolversOf(
   { attachments, spec }: SandboxRecord,
   context: NameContext,
 ): readonly string[] {
-  const { locals, gatewaySubnet, resolvers } = context;
+  const { locals, gatewaySubnet, resolver } = context;
   const way = defaultGatewayOf(attachments, { localNetworks: locals.byId, gatewaySubnet });
   if (way === undefined) return [];
   const own = spec.dns?.servers ?? [];
-  return own.length > 0 ? own : resolvers;
+  return own.length > 0 ? own : resolver().servers;
 }
 
 /** In the order of the container's interfaces. The mesh's network has no names. */

@@ -1,4 +1,4 @@
-import type { NetworkTable } from '../model/index.ts';
+import type { NetworkService, NetworkTable } from '../model/index.ts';
 import { backendsByService, inService } from './backends.ts';
 
 /** What names mean on one network, for DNS. Names are lower case, without the last dot. */
@@ -6,8 +6,22 @@ export interface Directory {
   readonly networkName: string;
   /** Undefined: no such name here. An empty list: the name exists and has no address at the moment. */
   lookup(name: string): readonly string[] | undefined;
+  /**
+   * Who serves a port of a service: `port` is the port's name or number. Undefined: no such service here; an empty list:
+   * it has no such port, or nobody serves at the moment.
+   */
+  servers(port: string, protocol: string, name: string): readonly PortServer[] | undefined;
   /** The name of an address. */
   reverse(address: string): string | undefined;
+}
+
+/** What an SRV record says of one task. */
+export interface PortServer {
+  /** Name of the task on its network: `web.1`. */
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly weight: number;
 }
 
 const TASKS_PREFIX = 'tasks.';
@@ -38,7 +52,39 @@ export function directoryOfTable(table: NetworkTable): Directory {
     }
     for (const vip of service.vips) reverse.set(vip, service.name);
   }
-  return directory(table.name, names, reverse);
+  return {
+    ...directory(table.name, names, reverse),
+    servers: (port, protocol, name) => portServers(table, { port, protocol, name }),
+  };
+}
+
+function portServers(
+  table: NetworkTable,
+  {
+    port,
+    protocol,
+    name,
+  }: { readonly port: string; readonly protocol: string; readonly name: string },
+): readonly PortServer[] | undefined {
+  const wanted = [name, withoutSuffix(name, table.name)];
+  const isNamed = ({ name: own, aliases }: NetworkService): boolean =>
+    [own, ...aliases].some((one) => wanted.includes(one.toLowerCase()));
+  const service = table.services.find(isNamed);
+  if (service === undefined) return undefined;
+  const found = service.ports.find(
+    (one) =>
+      one.protocol === protocol &&
+      (one.name?.toLowerCase() === port || String(one.targetPort) === port),
+  );
+  if (found === undefined) return [];
+  return table.endpoints
+    .filter((endpoint) => endpoint.serviceId === service.serviceId && inService(endpoint))
+    .map(({ slotName, addresses, weight }) => ({
+      name: slotName,
+      addresses,
+      port: found.targetPort,
+      weight: weight ?? 1,
+    }));
 }
 
 /** A container's names on a local network. */
@@ -69,14 +115,17 @@ function directory(
   names: ReadonlyMap<string, readonly string[]>,
   addresses: ReadonlyMap<string, string>,
 ): Directory {
-  const suffix = `.${networkName.toLowerCase()}`;
   return {
     networkName,
-    lookup: (name) =>
-      names.get(name) ??
-      (name.endsWith(suffix) ? names.get(name.slice(0, -suffix.length)) : undefined),
+    lookup: (name) => names.get(name) ?? names.get(withoutSuffix(name, networkName)),
+    servers: () => undefined,
     reverse: (address) => addresses.get(address),
   };
+}
+
+function withoutSuffix(name: string, networkName: string): string {
+  const suffix = `.${networkName.toLowerCase()}`;
+  return name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
 }
 
 function set(

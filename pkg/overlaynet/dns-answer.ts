@@ -1,5 +1,5 @@
 import { decode, encode, type Packet, type Question, TRUNCATED_RESPONSE } from 'dns-packet';
-import type { Directory } from './directory.ts';
+import type { Directory, PortServer } from './directory.ts';
 
 /** Seconds a client may keep our answers (RFC 1035 section 3.2.1): short, because tasks move. */
 const TTL_SECONDS = 5;
@@ -18,6 +18,8 @@ const EDNS: Answer = {
   options: [],
 };
 const REVERSE_SUFFIX = '.in-addr.arpa';
+/** `_port._protocol.service` (RFC 2782). */
+const SERVICE_NAME = /^_([^.]+)\._([^.]+)\.(.+)$/;
 const RECURSION_DESIRED = 0x100;
 const RECURSION_AVAILABLE = 0x80;
 const RCODE_MASK = 0xf;
@@ -48,9 +50,9 @@ export function answerQuery(
   if (question === undefined || query.questions?.length !== 1) {
     return { kind: 'answer', packet: failure(query, RCODE.formatError) };
   }
-  const answers = answersFor(question, context);
-  if (answers === undefined) return { kind: 'forward' };
-  return { kind: 'answer', packet: limitSize(query, answers, transport) };
+  const found = answersFor(question, context);
+  if (found === undefined) return { kind: 'forward' };
+  return { kind: 'answer', packet: limitSize(query, found, transport) };
 }
 
 /** The reply for a name that nobody could be asked about. */
@@ -71,21 +73,57 @@ export function refuseQuery(
 
 type Answer = NonNullable<Packet['answers']>[number];
 
+interface Answers {
+  readonly answers: readonly Answer[];
+  /** Addresses of the names in them, which spare the client more questions. */
+  readonly additionals?: readonly Answer[];
+}
+/** The name exists and has nothing of the type that was asked for. */
+const NO_DATA: Answers = { answers: [] };
+
 /** Undefined when the name is not ours. */
-function answersFor(question: Question, context: DnsContext): readonly Answer[] | undefined {
+function answersFor(question: Question, context: DnsContext): Answers | undefined {
   const name = question.name.toLowerCase().replace(/\.$/, '');
   if (name.endsWith(REVERSE_SUFFIX)) return reverseAnswers(question, name, context);
+  const service = SERVICE_NAME.exec(name);
+  if (service !== null) return serverAnswers(question, service, context);
   for (const directory of context.directories) {
     const addresses = directory.lookup(name);
     if (addresses === undefined) continue;
     // The name exists: any other type than A has no data rather than no name.
-    if (question.type !== 'A') return [];
-    return rotate(addresses, context.rotation).map((address) => ({
-      type: 'A',
-      name: question.name,
-      ttl: TTL_SECONDS,
-      data: address,
-    }));
+    if (question.type !== 'A') return NO_DATA;
+    const answers = rotate(addresses, context.rotation);
+    return { answers: answers.map((address) => addressOf(question.name, address)) };
+  }
+  return undefined;
+}
+
+function addressOf(name: string, address: string): Answer {
+  return { type: 'A', name, ttl: TTL_SECONDS, data: address };
+}
+
+/** The tasks behind a service's port, each by its name, weight and address; the VIP has no part in it. */
+function serverAnswers(
+  question: Question,
+  [, port = '', protocol = '', name = '']: readonly string[],
+  context: DnsContext,
+): Answers | undefined {
+  for (const directory of context.directories) {
+    const servers = directory.servers(port, protocol, name);
+    if (servers === undefined) continue;
+    if (question.type !== 'SRV') return NO_DATA;
+    const target = (server: PortServer): string => `${server.name}.${directory.networkName}`;
+    return {
+      answers: rotate(servers, context.rotation).map((server) => ({
+        type: 'SRV',
+        name: question.name,
+        ttl: TTL_SECONDS,
+        data: { priority: 0, weight: server.weight, port: server.port, target: target(server) },
+      })),
+      additionals: servers.flatMap((server) =>
+        server.addresses.map((address) => addressOf(target(server), address)),
+      ),
+    };
   }
   return undefined;
 }
@@ -94,14 +132,14 @@ function reverseAnswers(
   question: Question,
   name: string,
   context: DnsContext,
-): readonly Answer[] | undefined {
+): Answers | undefined {
   const address = name.slice(0, -REVERSE_SUFFIX.length).split('.').reverse().join('.');
   for (const directory of context.directories) {
     const found = directory.reverse(address);
     if (found === undefined) continue;
-    if (question.type !== 'PTR') return [];
+    if (question.type !== 'PTR') return NO_DATA;
     const data = `${found}.${directory.networkName}`;
-    return [{ type: 'PTR', name: question.name, ttl: TTL_SECONDS, data }];
+    return { answers: [{ type: 'PTR', name: question.name, ttl: TTL_SECONDS, data }] };
   }
   return undefined;
 }
@@ -115,10 +153,17 @@ function decodeQuery(message: Buffer): Packet | undefined {
   }
 }
 
-function limitSize(query: Packet, answers: readonly Answer[], transport: 'udp' | 'tcp'): Buffer {
-  const whole = encode(reply(query, [...answers], 0));
-  if (transport === 'tcp' || whole.length <= udpLimit(query)) return whole;
-  return encode(reply(query, [], TRUNCATED_RESPONSE));
+/** Over UDP additional records are left out first; what still does not fit is asked for again by TCP. */
+function limitSize(
+  query: Packet,
+  { answers, additionals = [] }: Answers,
+  transport: 'udp' | 'tcp',
+): Buffer {
+  const limit = transport === 'tcp' ? Number.POSITIVE_INFINITY : udpLimit(query);
+  const whole = encode(reply(query, answers, 0, additionals));
+  if (whole.length <= limit) return whole;
+  const short = encode(reply(query, answers, 0));
+  return short.length <= limit ? short : encode(reply(query, [], TRUNCATED_RESPONSE));
 }
 
 function offersEdns(query: Packet): boolean {
@@ -131,15 +176,20 @@ function udpLimit(query: Packet): number {
   return Math.max(UDP_ANSWER_MAX, offered);
 }
 
-function reply(query: Packet, answers: Answer[], flags: number): Packet {
+function reply(
+  query: Packet,
+  answers: readonly Answer[],
+  flags: number,
+  additionals: readonly Answer[] = [],
+): Packet {
   return {
     type: 'response',
     id: query.id ?? 0,
     flags: flags | RECURSION_AVAILABLE | ((query.flags ?? 0) & RECURSION_DESIRED),
     questions: query.questions ?? [],
-    answers,
+    answers: [...answers],
     // Whoever speaks EDNS0 is told that we do (RFC 6891 section 6.1.1).
-    additionals: offersEdns(query) ? [EDNS] : [],
+    additionals: [...additionals, ...(offersEdns(query) ? [EDNS] : [])],
   };
 }
 
@@ -147,8 +197,8 @@ function failure(query: Packet, code: number): Buffer {
   return encode(reply(query, [], code & RCODE_MASK));
 }
 
-function rotate(addresses: readonly string[], by: number): readonly string[] {
-  if (addresses.length < 2) return addresses;
-  const start = by % addresses.length;
-  return [...addresses.slice(start), ...addresses.slice(0, start)];
+function rotate<T>(list: readonly T[], by: number): readonly T[] {
+  if (list.length < 2) return list;
+  const start = by % list.length;
+  return [...list.slice(start), ...list.slice(0, start)];
 }

@@ -6,6 +6,9 @@ const RESOLVER_TIMEOUT_MS = 2000;
 const FORWARDED_MAX = 1024;
 const DNS_PORT = 53;
 const DNS_ID_LENGTH = 2;
+/** The lower half of the fourth byte. */
+const RCODE_AT = 3;
+const FAILURES: ReadonlySet<number> = new Set([2, 4, 5]);
 
 /** How long a resolver that did not answer is asked last. */
 const SILENT_MS = 30_000;
@@ -18,7 +21,7 @@ export class DnsForwarder {
   readonly #silentUntil = new Map<string, number>();
   #running = 0;
 
-  /** The resolver's reply as it came; undefined when none answered. */
+  /** The resolver's reply as it came; undefined when none answered. One that failed itself is believed when no other does better. */
   async ask(
     message: Buffer,
     transport: 'udp' | 'tcp',
@@ -26,16 +29,17 @@ export class DnsForwarder {
   ): Promise<Buffer | undefined> {
     if (this.#running >= FORWARDED_MAX) return undefined;
     this.#running++;
+    let failure: Buffer | undefined;
     try {
       for (const resolver of this.#inOrder(resolvers)) {
         const reply = await (transport === 'udp' ? askUdp : askTcp)(message, resolver);
         if (reply !== undefined) {
           this.#silentUntil.delete(resolver);
-          return reply;
-        }
-        this.#silentUntil.set(resolver, performance.now() + SILENT_MS);
+          if (!isFailure(reply)) return reply;
+          failure ??= reply;
+        } else this.#silentUntil.set(resolver, performance.now() + SILENT_MS);
       }
-      return undefined;
+      return failure;
     } finally {
       this.#running--;
     }
@@ -46,6 +50,11 @@ export class DnsForwarder {
     const isSilent = (resolver: string): boolean => (this.#silentUntil.get(resolver) ?? 0) > now;
     return [...resolvers.filter((one) => !isSilent(one)), ...resolvers.filter(isSilent)];
   }
+}
+
+/** SERVFAIL, NOTIMP and REFUSED say nothing of the name (RFC 1035 section 4.1.1). */
+function isFailure(reply: Buffer): boolean {
+  return FAILURES.has((reply[RCODE_AT] ?? 0) & 0xf);
 }
 
 function split(resolver: string): { readonly address: string; readonly port: number } {

@@ -117,7 +117,9 @@ test('TCP answers too', async () => {
 });
 
 test('a resolver that cannot be reached at all is a server failure, not the end of the agent', async () => {
-  host = await lab.host('h1', 1, { resolvers: ['255.255.255.255:53', '127.0.0.1:1'] });
+  host = await lab.host('h1', 1, {
+    resolver: () => ({ servers: ['255.255.255.255:53', '127.0.0.1:1'], search: [], options: [] }),
+  });
   await attach();
   expect(await resolve('resolve4', 'example.org')).toEqual(['ESERVFAIL']);
 });
@@ -136,7 +138,13 @@ test('other names go to the resolvers, and silence of theirs is a server failure
   await new Promise<void>((done) => {
     upstream.bind(0, '127.0.0.1', done);
   });
-  host = await lab.host('h1', 1, { resolvers: [`127.0.0.1:${upstream.address().port}`] });
+  host = await lab.host('h1', 1, {
+    resolver: () => ({
+      servers: [`127.0.0.1:${upstream.address().port}`],
+      search: [],
+      options: [],
+    }),
+  });
   await attach();
   expect(await resolve('resolve4', 'example.org')).toEqual(['ENOTFOUND']);
   expect(asked.some((text) => text.includes('example'))).toBe(true);

@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { decode, encode, type Packet, type RecordType } from 'dns-packet';
 import { describe, expect, test } from 'vitest';
 import { directoryOfContainers, directoryOfTable } from './directory.ts';
@@ -11,8 +11,28 @@ const many = Array.from({ length: 60 }, (_, index) => ({
   address: `10.0.1.${10 + index}`,
   node: 1,
 }));
+const HTTP = {
+  name: 'http',
+  protocol: 'tcp',
+  targetPort: 8080,
+  publishedPort: 80,
+  publishMode: 'ingress',
+} as const;
 const directories = [
-  directoryOfTable(networkTable({ endpoints: many, services: [{ name: 'web', vip: '10.0.1.2' }] })),
+  directoryOfTable(
+    networkTable({
+      endpoints: [
+        ...many,
+        { address: '10.0.1.100', node: 1, service: 'api', weight: 3 },
+        { address: '10.0.1.101', node: 2, service: 'api' },
+        { address: '10.0.1.102', node: 2, service: 'api', out: true },
+      ],
+      services: [
+        { name: 'web', vip: '10.0.1.2', ports: [HTTP] },
+        { name: 'api', vip: '10.0.1.3', aliases: ['Backend'], ports: [HTTP] },
+      ],
+    }),
+  ),
   directoryOfContainers('blue', [{ name: 'box', aliases: ['web', 'db'], address: '172.19.0.2' }]),
 ];
 
@@ -55,6 +75,77 @@ test('a client that speaks EDNS0 is told that we do, another is not', () => {
     typeof reply === 'string' ? reply : reply.additionals?.map(({ type }) => type);
   expect(told(ask('web', { edns: 4096 }))).toEqual(['OPT']);
   expect(told(ask('web'))).toEqual([]);
+});
+
+describe('SRV records', () => {
+  const servers = ['api.61', 'api.62'];
+  const records = (name: string, transport: 'udp' | 'tcp' = 'udp'): unknown => {
+    const reply = ask(name, { type: 'SRV', transport });
+    if (typeof reply === 'string') return reply;
+    return (reply.answers ?? []).map((answer) => 'data' in answer && answer.data);
+  };
+
+  test('tell tasks in service with port and weight, by name or number of a port', () => {
+    const expected = servers.map((name, at) => ({
+      priority: 0,
+      weight: at === 0 ? 3 : 1,
+      port: 8080,
+      target: `${name}.app`,
+    }));
+    for (const name of ['_http._tcp.api', '_8080._TCP.api', '_http._tcp.backend.app']) {
+      expect(records(name)).toEqual(expected);
+    }
+  });
+
+  test('bring the addresses of their targets, which are names that we answer', () => {
+    const reply = ask('_http._tcp.api', { type: 'SRV', edns: 1232 });
+    expect(reply).toMatchObject({
+      additionals: [
+        { type: 'A', name: 'api.61.app', data: '10.0.1.100' },
+        { type: 'A', name: 'api.62.app', data: '10.0.1.101' },
+        { type: 'OPT' },
+      ],
+    });
+    expect(addresses(ask('api.61.app'))).toEqual(['10.0.1.100']);
+  });
+
+  test('are empty for a port that the service does not have, and not ours for a service that we do not know', () => {
+    expect(ask('_http._udp.api', { type: 'SRV' })).toMatchObject({ rcode: 'NOERROR', answers: [] });
+    expect(ask('_http._tcp.api')).toMatchObject({ rcode: 'NOERROR', answers: [] });
+    expect(records('_http._tcp.example.org')).toBe('forward');
+  });
+
+  test('too many for UDP come by TCP', () => {
+    expect(ask('_http._tcp.web', { type: 'SRV' })).toMatchObject({ flag_tc: true, answers: [] });
+    expect(records('_http._tcp.web', 'tcp')).toHaveLength(60);
+  });
+});
+
+test('a resolver that fails is passed over while another answers, and believed when none does', async () => {
+  const answering = async (rcode: number): Promise<Socket> => {
+    const socket = createSocket('udp4');
+    socket.on('message', (message, { port }) => {
+      const reply = Buffer.from(message);
+      reply.writeUInt8(rcode, 3);
+      socket.send(reply, port, '127.0.0.1');
+    });
+    await new Promise<void>((resolve) => {
+      socket.bind(0, '127.0.0.1', resolve);
+    });
+    return socket;
+  };
+  const [failing, refusing, knowing] = [await answering(2), await answering(5), await answering(3)];
+  const at = (socket: Socket): string => `127.0.0.1:${socket.address().port}`;
+  try {
+    const forwarder = new DnsForwarder();
+    const message = encode({ type: 'query', id: 9, questions: [{ type: 'A', name: 'x' }] });
+    const rcode = async (...sockets: readonly Socket[]): Promise<unknown> =>
+      (await forwarder.ask(message, 'udp', sockets.map(at)))?.[3];
+    expect(await rcode(failing, refusing, knowing)).toBe(3);
+    expect(await rcode(refusing, failing)).toBe(5);
+  } finally {
+    for (const socket of [failing, refusing, knowing]) socket.close();
+  }
 });
 
 test('a resolver that was silent is asked last from then on', async () => {

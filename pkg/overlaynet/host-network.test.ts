@@ -26,7 +26,7 @@ beforeEach(async () => {
       nodeId: 'node-1',
       underlayAddress: '192.168.50.1',
       runDir,
-      resolvers: [],
+      resolver: () => ({ servers: [], search: [], options: [] }),
       log: silentLogger,
     },
     kernel,

@@ -16,6 +16,7 @@ import type {
   HostIdentity,
   HostNetwork,
   HostNetworkOptions,
+  HostResolver,
   LocalNetwork,
   LocalNetworkSpec,
   RepairReport,
@@ -402,7 +403,7 @@ class KernelHostNetwork implements HostNetwork {
       locals: this.#locals,
       records: () => [...this.#sandboxes.values()].map(({ record }) => record),
       gatewaySubnet: this.#gatewaySubnet,
-      resolvers: this.#options.resolvers,
+      resolver: this.#options.resolver,
     });
     return sandbox.serveDns(sources, this.#forwarder);
   }
@@ -434,12 +435,12 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   #description(): Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
-    readonly searchDomains: readonly string[];
+    readonly resolver: HostResolver;
   } {
     return {
       localNetworks: this.#locals.byId,
       gatewaySubnet: this.#gatewaySubnet,
-      searchDomains: this.#options.searchDomains ?? [],
+      resolver: this.#options.resolver(),
     };
   }
 

@@ -4,6 +4,7 @@ export type {
   AttachedSandbox,
   HostNetwork,
   HostPort,
+  HostResolver,
   LocalAttachment,
   LocalNetwork,
   OverlayAttachment,

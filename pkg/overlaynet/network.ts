@@ -8,15 +8,23 @@ export interface HostIdentity {
   readonly underlayAddress: string;
 }
 
+/** How the host itself resolves names (resolv.conf(5)). */
+export interface HostResolver {
+  /** Asked for names that are not ours, `address` or `address:port`, from the host's namespace, in order. */
+  readonly servers: readonly string[];
+  /** Copied into containers that set none. */
+  readonly search: readonly string[];
+  /** Likewise. */
+  readonly options: readonly string[];
+}
+
 export interface HostNetworkOptions extends HostIdentity {
   /** Network namespace pins, sandbox records and local networks live here; must survive an agent restart, not a reboot. */
   readonly runDir: string;
   /** Path of the host's network namespace; the one this process runs in when absent. */
   readonly netns?: string | undefined;
-  /** Resolvers for names that are not ours, `address` or `address:port`; asked from the host's namespace, in order. */
-  readonly resolvers: readonly string[];
-  /** Search domains of the host, copied into containers that set none. */
-  readonly searchDomains?: readonly string[] | undefined;
+  /** Asked for every foreign name and every new container: it may change at any time. */
+  readonly resolver: () => HostResolver;
   readonly log: Logger;
   /** Bridge for outbound traffic of containers that have overlay networks only; default 172.18.0.0/16. */
   readonly gatewaySubnet?: string | undefined;

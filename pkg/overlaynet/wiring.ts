@@ -8,6 +8,7 @@ import type {
   AttachedSandbox,
   ConnectedNetwork,
   HostPort,
+  HostResolver,
   LocalAttachment,
   LocalNetwork,
   OverlayAttachment,
@@ -230,7 +231,7 @@ export function publishedPortsOf(
 export function describeSandbox(
   record: SandboxRecord,
   context: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
-    readonly searchDomains: readonly string[];
+    readonly resolver: HostResolver;
   },
 ): AttachedSandbox {
   const { spec, attachments, hostPorts } = record;
@@ -243,8 +244,8 @@ export function describeSandbox(
     interfaces: attachments.map((attachment) => describeInterface(attachment, context)),
     hostPorts,
     resolvConf: renderResolvConf({
-      search: nonEmpty(spec.dns?.search) ?? context.searchDomains,
-      options: spec.dns?.options ?? [],
+      search: nonEmpty(spec.dns?.search) ?? context.resolver.search,
+      options: nonEmpty(spec.dns?.options) ?? context.resolver.options,
     }),
     hosts: renderHosts({
       hostname: spec.hostname,

@@ -73,7 +73,7 @@ export class NetworkLab {
       runDir: this.runDir(name),
       underlayAddress: `192.168.50.${number}`,
       netns,
-      resolvers: [],
+      resolver: () => ({ servers: [], search: [], options: [] }),
       log: silentLogger,
       ...options,
     });
