@@ -5,6 +5,8 @@
  *   net-load turns ADDRESS PORT SECONDS     one byte there and one back on one connection; prints turns per second
  *   net-load connects ADDRESS PORT SECONDS  a connection for every turn; prints connections per second
  *   net-load until ADDRESS PORT SECONDS     tries to connect every millisecond; prints when it could, ms since the epoch
+ * The first three print a second number: the same for each second of processor time that this process used, sending and
+ * receiving of packets included.
  * The first byte of a connection says what it is: 's' or 't'.
  */
 #include <arpa/inet.h>
@@ -25,6 +27,13 @@ static double seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/** What this process had of the processors. */
+static double processor_seconds(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
 static void fail(const char *what) {
@@ -131,15 +140,20 @@ static double until(const char *address, const char *port, double patience) {
   return 0;
 }
 
+static void measure(double (*load)(const char *, const char *, double), char **words) {
+  double begun = seconds(), before = processor_seconds();
+  double rate = load(words[2], words[3], atof(words[4]));
+  printf("%f %f\n", rate, rate * (seconds() - begun) / (processor_seconds() - before));
+}
+
 int main(int count, char **words) {
   signal(SIGPIPE, SIG_IGN);
   if (count == 3 && strcmp(words[1], "serve") == 0) return serve(words[2]);
   if (count != 5) return 2;
-  double duration = atof(words[4]);
-  if (strcmp(words[1], "stream") == 0) printf("%f\n", stream(words[2], words[3], duration));
-  else if (strcmp(words[1], "turns") == 0) printf("%f\n", turns(words[2], words[3], duration));
-  else if (strcmp(words[1], "connects") == 0) printf("%f\n", connects(words[2], words[3], duration));
-  else if (strcmp(words[1], "until") == 0) printf("%f\n", until(words[2], words[3], duration));
+  if (strcmp(words[1], "stream") == 0) measure(stream, words);
+  else if (strcmp(words[1], "turns") == 0) measure(turns, words);
+  else if (strcmp(words[1], "connects") == 0) measure(connects, words);
+  else if (strcmp(words[1], "until") == 0) printf("%f\n", until(words[2], words[3], atof(words[4])));
   else return 2;
   return 0;
 }

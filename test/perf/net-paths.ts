@@ -1,65 +1,131 @@
 /** Two hosts with a container each, and the ways between them; own namespaces, removed whatever happens. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { networkTable } from '../../pkg/overlaynet/testing/table.ts';
+import { DockerOverlay, missingForDocker } from './docker-overlay.ts';
 import { median, option, report, round } from './measure.ts';
 
 const PORT = '7000';
 const VIP = '10.0.1.2';
 const CLIENT = '10.0.1.10';
 const SERVER = '10.0.1.11';
-
-/** Where a path begins, and which address it leads to. */
-const PATHS = {
-  /** From host to host, without any of our work. */
-  veth: { from: 'h1', to: '192.168.50.2' },
-  /** From container to container on two hosts. */
-  overlay: { from: 'client', to: SERVER },
-  /** The same through the virtual address of a service. */
-  vip: { from: 'client', to: VIP },
-} as const;
-type PathName = keyof typeof PATHS;
 type Kind = 'stream' | 'turns' | 'connects';
 
+/** Where a path begins, and which address it leads to. */
+interface Path {
+  readonly netns: string;
+  readonly to: string;
+}
+
 /**
- * Measures all paths in turns and reports each, then the overlay's share of the bare path and the virtual address's
- * share of the overlay's. Shares are medians of the shares of single rounds: what else the machine does hits all alike.
+ * Measures all paths in turns and reports each, then the shares that the goals are about: medians of the shares of
+ * single rounds, since what else the machine does hits all alike. Where the
+ * scheduler puts the ends matters more than the path, so they are put: of a stream on a processor each, otherwise both on
+ * one, where the kernel likes whoever takes turns. On a busy machine trust the shares by processor time: in a lab
+ * the client's process also does the work of both hosts on its packets.
+ *
+ * - `veth`: from host to host, without any of our work
+ * - `docker`: from container to container on Docker's overlay, where its programs are installed
+ * - `overlay`: from container to container on ours
+ * - `vip`: the same through the virtual address of a service
  */
 export async function measurePaths(kind: Kind, unit: string): Promise<void> {
-  const rounds = option('runs', 5);
-  const seconds = option('seconds', 1.5);
+  const rounds = option('runs', 21);
+  const seconds = option('seconds', 0.4);
   const lab = new NetworkLab();
+  const docker = new DockerOverlay();
   const servers: ChildProcess[] = [];
   try {
     const load = join(lab.folder, 'net-load');
     const source = join(import.meta.dirname, 'net-load.c');
     execFileSync('gcc', ['-O2', '-Wall', '-o', load, source]);
     await build(lab);
-    for (const name of ['h2', 'server']) servers.push(await serve(lab, name, load));
-    const found: Record<PathName, number[]> = { veth: [], overlay: [], vip: [] };
-    for (let number = 0; number < rounds; number++) {
-      const order = Object.keys(PATHS) as PathName[];
-      if (number % 2 === 1) order.reverse();
-      for (const path of order) {
-        const { from, to } = PATHS[path];
-        found[path].push(Number(await lab.run(from, load, kind, to, PORT, String(seconds))));
-      }
+    const paths = new Map<string, Path>([
+      ['veth', { netns: lab.pin('h1'), to: '192.168.50.2' }],
+      ['overlay', { netns: lab.pin('client'), to: SERVER }],
+      ['vip', { netns: lab.pin('client'), to: VIP }],
+    ]);
+    const serving = [lab.pin('h2'), lab.pin('server')];
+    const missing = missingForDocker();
+    if (missing.length === 0) {
+      const [client, server] = await docker.start(
+        [3, 4].map((number) => ({
+          netns: lab.machine(`h${number}`, number),
+          address: `192.168.50.${number}`,
+        })),
+      );
+      if (client === undefined || server === undefined) throw new Error('two containers');
+      paths.set('docker', { netns: client.netns, to: server.address });
+      serving.push(server.netns);
+    } else {
+      process.stderr.write(`no comparison with Docker, not installed: ${missing.join(', ')}\n`);
     }
-    const share = (over: PathName, under: PathName): readonly number[] =>
-      found[over].map((value, at) => value / (found[under][at] ?? Number.NaN));
-    for (const [path, values] of Object.entries(found)) report(`${kind} ${path}`, unit, values);
-    report(`${kind} overlay / veth`, '', share('overlay', 'veth'), {
-      ofMedians: round(median(found.overlay) / median(found.veth)),
+    for (const netns of serving) servers.push(await serve(netns, load, kind));
+    const found = inTurns(rounds, paths, ({ netns, to }) => {
+      const words = ['taskset', '-c', '0', load, kind, to, PORT, String(seconds)];
+      const [rate, byProcessor] = inNamespace(netns, words).split(' ').map(Number);
+      return { rate: rate ?? Number.NaN, byProcessor: byProcessor ?? Number.NaN };
     });
-    report(`${kind} vip / overlay`, '', share('vip', 'overlay'), {
-      ofMedians: round(median(found.vip) / median(found.overlay)),
-    });
+    for (const [path, results] of found) {
+      const byProcessor = round(median(results.map((result) => result.byProcessor)));
+      const rates = results.map(({ rate }) => rate);
+      report(`${kind} ${path}`, unit, rates, { byProcessor });
+    }
+    for (const [over, under] of SHARES) reportShare(kind, found, over, under);
   } finally {
     for (const server of servers) server.kill();
+    await docker.close();
     await lab.close();
   }
+}
+
+const SHARES = [
+  ['overlay', 'veth'],
+  ['docker', 'veth'],
+  ['overlay', 'docker'],
+  ['vip', 'overlay'],
+] as const;
+
+interface Result {
+  readonly rate: number;
+  /** The same for each second of processor time of the client. */
+  readonly byProcessor: number;
+}
+type Results = ReadonlyMap<string, readonly Result[]>;
+
+function inTurns(
+  rounds: number,
+  paths: ReadonlyMap<string, Path>,
+  measure: (path: Path) => Result,
+): Results {
+  const found = new Map([...paths.keys()].map((name): [string, Result[]] => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    const order = [...paths];
+    if (round % 2 === 1) order.reverse();
+    for (const [name, path] of order) found.get(name)?.push(measure(path));
+  }
+  return found;
+}
+
+function reportShare(kind: Kind, found: Results, over: string, under: string): void {
+  const above = found.get(over);
+  const below = found.get(under);
+  if (above === undefined || below === undefined) return;
+  const sharesOf = (of: (result: Result | undefined) => number): readonly number[] =>
+    above.map((result, at) => of(result) / of(below[at]));
+  report(
+    `${kind} ${over} / ${under}`,
+    '',
+    sharesOf((result) => result?.rate ?? Number.NaN),
+    { byProcessor: round(median(sharesOf((result) => result?.byProcessor ?? Number.NaN))) },
+  );
+}
+
+function inNamespace(netns: string, words: readonly string[]): string {
+  return execFileSync('nsenter', [`--net=${netns}`, ...words], { encoding: 'utf8' });
 }
 
 async function build(lab: NetworkLab): Promise<void> {
@@ -87,8 +153,9 @@ async function build(lab: NetworkLab): Promise<void> {
   }
 }
 
-async function serve(lab: NetworkLab, name: string, load: string): Promise<ChildProcess> {
-  const words = [`--net=${lab.pin(name)}`, load, 'serve', PORT];
+async function serve(netns: string, load: string, kind: Kind): Promise<ChildProcess> {
+  const processor = String(kind === 'stream' ? cpus().length - 1 : 0);
+  const words = [`--net=${netns}`, 'taskset', '-c', processor, load, 'serve', PORT];
   const child = spawn('nsenter', words, { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout, 'data');
   return child;
