@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { systemClock } from '../io/index.ts';
-import type { NodeId } from '../model/index.ts';
+import { type Clock, systemClock, type Timer } from '../io/index.ts';
+import type { InstantMs, NodeId } from '../model/index.ts';
 import { Heartbeats } from './heartbeat.ts';
 
 const NODE = 'n' as NodeId;
@@ -30,4 +30,96 @@ test('a heartbeat that came while this process stood still counts', async () => 
   expect([lost, heartbeats.isAlive(NODE)]).toEqual([[], true]);
   await expect.poll(() => lost).toEqual([NODE]);
   heartbeats.stop();
+});
+
+/** Time that stands still until `pass`; what is due runs with a turn after each, as judgements need. */
+class SlowClock implements Clock {
+  #now = 0;
+  #timer: { readonly at: number; readonly action: () => void } | undefined;
+  now(): InstantMs {
+    return this.#now as InstantMs;
+  }
+  monotonicMs(): number {
+    return this.#now;
+  }
+  after(delayMs: number, action: () => void): Timer {
+    const timer = { at: this.#now + delayMs, action };
+    this.#timer = timer;
+    const cancel = (): void => {
+      if (this.#timer === timer) this.#timer = undefined;
+    };
+    return { cancel, [Symbol.dispose]: cancel };
+  }
+  async pass(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    for (let due = this.#timer; due !== undefined && due.at <= end; due = this.#timer) {
+      this.#timer = undefined;
+      this.#now = Math.max(this.#now, due.at);
+      due.action();
+      await nextTurn();
+    }
+    this.#now = end;
+  }
+}
+
+interface Cluster {
+  readonly clock: SlowClock;
+  readonly heartbeats: Heartbeats;
+  readonly lost: NodeId[];
+  /** Lets time pass in which only these nodes are heard. */
+  onlyHear(nodes: readonly NodeId[], ms: number): Promise<void>;
+}
+
+const nodes = (count: number): readonly NodeId[] =>
+  Array.from({ length: count }, (_, at) => `n${at}` as NodeId);
+
+function cluster(count: number): Cluster {
+  const clock = new SlowClock();
+  const lost: NodeId[] = [];
+  const heartbeats = new Heartbeats({
+    clock,
+    graceMs: 3_000,
+    onLost: (found): void => void lost.push(...found),
+  });
+  for (const node of nodes(count)) heartbeats.beat(node);
+  const onlyHear: Cluster['onlyHear'] = async (heard, ms) => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      await clock.pass(100);
+      for (const node of heard) heartbeats.beat(node);
+    }
+  };
+  return { clock, heartbeats, lost, onlyHear };
+}
+
+test.each([
+  [3, 2],
+  [6, 2],
+  [25, 6],
+])(
+  'of %i nodes, %i that fall silent at once are lost after the grace period',
+  async (all, silent) => {
+    const { lost, onlyHear } = cluster(all);
+    await onlyHear(nodes(all).slice(silent), 2_900);
+    expect(lost).toEqual([]);
+    await onlyHear(nodes(all).slice(silent), 300);
+    expect(lost.toSorted()).toEqual(nodes(silent).toSorted());
+  },
+);
+
+test('when more fall silent at once they get five grace periods, and none that is heard meanwhile is lost', async () => {
+  const { lost, onlyHear, heartbeats } = cluster(25);
+  await onlyHear(nodes(2), 13_000);
+  expect(lost).toEqual([]);
+  for (const node of nodes(20)) heartbeats.beat(node);
+  await onlyHear(nodes(20), 2_500);
+  expect(lost).toEqual(nodes(25).slice(20));
+});
+
+test('one after the other they are many too', async () => {
+  const { lost, onlyHear } = cluster(12);
+  for (let silent = 1; silent <= 8; silent++) await onlyHear(nodes(12).slice(silent), 1_000);
+  // The first were lost before the rest was known to follow.
+  expect(lost.length).toBeLessThanOrEqual(3);
+  await onlyHear(nodes(12).slice(8), 16_000);
+  expect(lost.length).toBe(8);
 });

@@ -8,10 +8,23 @@ export interface HeartbeatOptions {
   readonly onLost: (nodes: readonly NodeId[]) => void;
 }
 
-/** When each node was last heard, and who has been silent for too long. One timer for all of them. */
+/** More nodes than this, and than this part of all, are not lost one by one: what fails is more likely between us. */
+const MANY = 2;
+const MANY_OF = 4;
+/** So many grace periods are waited then. */
+const PATIENCE = 5;
+const LOOKS_PER_GRACE = 60;
+
+/**
+ * When each node was last heard, and who has been silent for too long. One timer for all of them. While more than a
+ * quarter are silent, or were lost a moment ago, the others get more time: giving them up would move their tasks to the
+ * few that are left, and a cluster that is short of processors would lose those too.
+ */
 export class Heartbeats {
   readonly #options: HeartbeatOptions;
   readonly #heard = new Map<NodeId, number>();
+  /** Not heard since, by when they were lost; the last few moments only. */
+  readonly #lost = new Map<NodeId, number>();
   #timer: Timer | undefined;
   #due = 0;
 
@@ -25,12 +38,14 @@ export class Heartbeats {
    */
   beat(nodeId: NodeId, awayMs = 0): void {
     this.#heard.set(nodeId, this.#options.clock.monotonicMs() + awayMs);
+    this.#lost.delete(nodeId);
     if (!this.#timer) this.#schedule();
   }
 
   /** The node was removed or is known to be down. */
   forget(nodeId: NodeId): void {
     this.#heard.delete(nodeId);
+    this.#lost.delete(nodeId);
   }
 
   /** Heard within the grace period. */
@@ -42,6 +57,7 @@ export class Heartbeats {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#heard.clear();
+    this.#lost.clear();
   }
 
   #schedule(): void {
@@ -52,7 +68,8 @@ export class Heartbeats {
       this.#timer = undefined;
       return;
     }
-    this.#due = oldest + graceMs;
+    // Whoever is given more time is looked at again a little later.
+    this.#due = Math.max(oldest + graceMs, clock.monotonicMs() + graceMs / LOOKS_PER_GRACE);
     // This process may not have run for a while: heartbeats that wait in its sockets are read before anybody is judged.
     const judge = (): void => void setImmediate(() => this.#check());
     this.#timer = clock.after(this.#due - clock.monotonicMs(), judge);
@@ -66,9 +83,24 @@ export class Heartbeats {
       // This process stood still; heartbeats may be waiting unread. Nobody is judged by our own absence.
       for (const nodeId of this.#heard.keys()) this.#heard.set(nodeId, now);
     }
-    const lost = [...this.#heard].filter(([, at]) => now - at >= graceMs).map(([id]) => id);
-    for (const nodeId of lost) this.#heard.delete(nodeId);
+    const limitMs = this.#manySilent(now) ? graceMs * PATIENCE : graceMs;
+    const lost = [...this.#heard].filter(([, at]) => now - at >= limitMs).map(([id]) => id);
+    for (const nodeId of lost) {
+      this.#heard.delete(nodeId);
+      this.#lost.set(nodeId, now);
+    }
     this.#schedule();
     if (lost.length > 0) onLost(lost);
+  }
+
+  /** Counts who missed a heartbeat, before the first of them is given up. */
+  #manySilent(now: number): boolean {
+    const { graceMs } = this.#options;
+    for (const [nodeId, at] of this.#lost) {
+      if (now - at > graceMs * PATIENCE) this.#lost.delete(nodeId);
+    }
+    const silent = [...this.#heard.values()].filter((at) => now - at >= graceMs / 2).length;
+    const suspects = silent + this.#lost.size;
+    return suspects > MANY && suspects * MANY_OF > this.#heard.size + this.#lost.size;
   }
 }
