@@ -27,6 +27,7 @@ const VERSION = '0.1.0';
 const INIT = resolve(import.meta.dirname, '../pkg/runtime/init/build/muster-init');
 const MANAGER = resolve(import.meta.dirname, 'manager.js');
 const REPAIR_MS = 10_000;
+const REPAIR_CHANGED_MS = 200;
 
 async function main(args: readonly string[]): Promise<void> {
   if (args.includes('--help')) {
@@ -147,12 +148,16 @@ function superviseManager(config: AgentConfig, log: Logger): ManagerSupervisor {
   });
 }
 
-/** Kernel state is level-triggered: read it back and repair it, for as long as the agent lives. */
+/** Kernel state is level-triggered: read it back and repair it, at once where it tells of a change. */
 async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     for (;;) {
-      await sleep(systemClock, REPAIR_MS, signal);
-      repairOnce(network, log);
+      const nextFull = systemClock.monotonicMs() + REPAIR_MS;
+      while (systemClock.monotonicMs() < nextFull) {
+        await sleep(systemClock, REPAIR_CHANGED_MS, signal);
+        attempt(() => network.repairChanged(), log);
+      }
+      attempt(() => network.repair(), log);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -160,9 +165,9 @@ async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSigna
 }
 
 /** What the kernel refuses now is tried again in the next round. */
-function repairOnce(network: HostNetwork, log: Logger): void {
+function attempt(repair: () => void, log: Logger): void {
   try {
-    network.repair();
+    repair();
   } catch (error) {
     log.error('network not repaired', { error });
   }

@@ -5,6 +5,7 @@ export {
   findConnections,
   type TrackedConnection,
 } from './conntrack.ts';
+export { EventSocket, type KernelEvent } from './event-socket.ts';
 export { type BoundSocket, openBoundSocket } from './inet-socket.ts';
 export type { Message } from './message.ts';
 export {
@@ -59,6 +60,7 @@ export {
   newLink,
   parseLink,
 } from './route/link.ts';
+export { identifyNamespace } from './route/namespace-id.ts';
 export {
   deleteFdbEntry,
   deleteNeighbour,

@@ -1,11 +1,23 @@
 import koffi from 'koffi';
 import { SyscallError } from './syscall-error.ts';
 
+const MSG_DONTWAIT = 0x40;
+
 /*
  * The only door to C. koffi cannot return `ssize_t`/`size_t`, so those are int64_t; errno must be read directly after
  * the call. Buffers are passed as pointers without a copy.
  */
 const library = koffi.load('libc.so.6');
+koffi.struct('iovec', { base: 'uint8_t *', length: 'size_t' });
+koffi.struct('msghdr', {
+  name: 'uint8_t *',
+  nameLength: 'uint32_t',
+  parts: 'iovec *',
+  partCount: 'size_t',
+  control: 'uint8_t *',
+  controlLength: 'size_t',
+  flags: 'int',
+});
 const calls = {
   socket: library.func('int socket(int, int, int)'),
   bind: library.func('int bind(int, const uint8_t *, int)'),
@@ -13,6 +25,7 @@ const calls = {
   listen: library.func('int listen(int, int)'),
   sendto: library.func('int64_t sendto(int, const uint8_t *, size_t, int, const uint8_t *, int)'),
   recv: library.func('int64_t recv(int, _Out_ uint8_t *, size_t, int)'),
+  recvmsg: library.func('int64_t recvmsg(int, _Inout_ msghdr *, int)'),
   setsockopt: library.func('int setsockopt(int, int, int, const uint8_t *, int)'),
   getsockname: library.func('int getsockname(int, _Out_ uint8_t *, _Inout_ int *)'),
   close: library.func('int close(int)'),
@@ -30,4 +43,23 @@ export function syscall(name: SyscallName, ...parameters: readonly unknown[]): n
   const result = Number(calls[name](...parameters));
   if (result < 0) throw new SyscallError(name, koffi.errno());
   return result;
+}
+
+/** recv(2) that fills `control` with ancillary data too (cmsg(3)). Does not wait. */
+export function receiveMessage(
+  fd: number,
+  buffer: Buffer,
+  control: Buffer,
+): { readonly length: number; readonly controlLength: number } {
+  const header = {
+    name: null,
+    nameLength: 0,
+    parts: [{ base: buffer, length: buffer.length }],
+    partCount: 1,
+    control,
+    controlLength: control.length,
+    flags: 0,
+  };
+  const length = syscall('recvmsg', fd, header, MSG_DONTWAIT);
+  return { length, controlLength: Number(header.controlLength) };
 }

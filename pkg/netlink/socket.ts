@@ -50,10 +50,10 @@ export class NetlinkSocket implements Disposable {
       address.writeUInt16LE(AF_NETLINK, 0);
       syscall('bind', fd, address, address.length);
       for (const option of [CAP_ACK, EXT_ACK, GET_STRICT_CHECK]) {
-        setOption(fd, SOL_NETLINK, option, 1);
+        setSocketOption(fd, SOL_NETLINK, option, 1);
       }
-      setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
-      setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
+      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
     } catch (error) {
       syscall('close', fd);
       throw error;
@@ -196,7 +196,7 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-function setOption(fd: number, level: number, option: number, value: number): void {
+export function setSocketOption(fd: number, level: number, option: number, value: number): void {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value, 0);
   syscall('setsockopt', fd, level, option, bytes, bytes.length);

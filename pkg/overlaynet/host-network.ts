@@ -1,5 +1,7 @@
 import { warmThreadPool } from 'vxlan-netlink';
 import { type HostNetworkCheck, must, type NetworkTable } from '../model/index.ts';
+import { Audit, type AuditedPart } from './audit.ts';
+import { auditedParts } from './audited-parts.ts';
 import { checkNetwork } from './check.ts';
 import { dnsSources } from './container-names.ts';
 import type { SandboxContext } from './desired.ts';
@@ -16,22 +18,21 @@ import type {
   HostIdentity,
   HostNetwork,
   HostNetworkOptions,
-  HostResolver,
   LocalNetwork,
   LocalNetworkSpec,
   RepairReport,
   SandboxSpec,
 } from './network.ts';
-import { Overlay, overlayMtu, removeOverlays, type TableChange } from './overlay.ts';
+import { NEW_TABLE, Overlay, overlayMtu, removeOverlays, type TableChange } from './overlay.ts';
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
-import { RepairRounds } from './repair-round.ts';
-import { adoptSandboxes, Sandbox } from './sandbox.ts';
+import { adoptSandboxes, Sandbox, unplug } from './sandbox.ts';
 import {
   addressesOf,
   chooseAttachments,
   chooseHostPorts,
   chooseOne,
+  type Description,
   defaultGatewayOf,
   describeInterface,
   describeSandbox,
@@ -41,8 +42,6 @@ import {
 } from './wiring.ts';
 
 const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
-const DEFAULT_MTU = 1500;
-const NEW_TABLE: TableChange = { removed: new Set(), gone: new Set(), moved: true };
 
 /**
  * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
@@ -77,14 +76,13 @@ class KernelHostNetwork implements HostNetwork {
   readonly #forgetting = new Forgetting((error) =>
     this.#options.log.warn('tracked connections not forgotten', { error }),
   );
-  readonly #repairs: RepairRounds;
+  readonly #audit: Audit;
   readonly #onPortFailure = (error: unknown): void =>
     this.#options.log.warn('a port of a container was refused', { error });
 
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
     this.#kernel = kernel;
-    this.#repairs = new RepairRounds(options.log);
     this.#records = new Records(options.runDir);
     this.#gatewaySubnet = options.gatewaySubnet ?? DEFAULT_GATEWAY_SUBNET;
     const record = this.#records.readHost();
@@ -97,15 +95,16 @@ class KernelHostNetwork implements HostNetwork {
       sysctlsBefore: record.sysctlsBefore,
       onPortFailure: this.#onPortFailure,
     });
+    this.#audit = new Audit(options.log, kernel.watch(this.#host.namespace));
     this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
-    this.#underlayMtu = this.#host.mtuOf(options.underlayAddress) ?? DEFAULT_MTU;
+    this.#underlayMtu = this.#host.mtuOf(options.underlayAddress);
     this.#locals = new LocalNetworks(record.localNetworks, this.#gatewaySubnet, this.#underlayMtu);
   }
 
   become(self: HostIdentity): void {
     this.#self = self;
     this.#host.nodeId = self.nodeId;
-    this.#underlayMtu = this.#host.mtuOf(self.underlayAddress) ?? DEFAULT_MTU;
+    this.#underlayMtu = this.#host.mtuOf(self.underlayAddress);
   }
 
   canEncrypt(): boolean {
@@ -168,7 +167,7 @@ class KernelHostNetwork implements HostNetwork {
     try {
       this.#records.writeSandbox(record);
       const sandbox = new Sandbox(this.#kernel, record);
-      this.#sandboxes.set(spec.containerId, sandbox);
+      this.#keep(sandbox);
       this.#wire(sandbox);
       await this.#serveDns(sandbox);
     } catch (error) {
@@ -194,7 +193,7 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
-    this.#unplug(sandbox, record.attachments.filter(leaving));
+    unplug(sandbox, record.attachments.filter(leaving), this.#overlays, this.#host);
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -208,7 +207,8 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
-    this.#unplug(sandbox, sandbox.attachments);
+    this.#audit.forget(sandbox.namespace);
+    unplug(sandbox, sandbox.attachments, this.#overlays, this.#host);
     this.#removeUnwanted();
     this.#settleHost();
     const { hostPorts, attachments } = sandbox.record;
@@ -219,7 +219,7 @@ class KernelHostNetwork implements HostNetwork {
   async readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]> {
     const { adopted, gone } = adoptSandboxes(this.#kernel, this.#pending, live);
     for (const containerId of gone) this.#records.removeSandbox(containerId);
-    for (const sandbox of adopted) this.#sandboxes.set(sandbox.id, sandbox);
+    for (const sandbox of adopted) this.#keep(sandbox);
     this.#pending = [];
     for (const overlay of this.#overlays.values()) this.#settleHub(overlay);
     this.#settleHost();
@@ -231,20 +231,11 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   repair(): RepairReport {
-    return this.#repairs.run((note) => {
-      for (const [networkId, overlay] of this.#overlays) {
-        note(`network ${networkId}`, this.#settleHub(overlay));
-      }
-      note('encryption', this.#host.encryption.repair());
-      note('host links', this.#settleHost());
-      note('host tables', this.#host.rulesets.repair().length);
-      for (const sandbox of this.#sandboxes.values()) {
-        this.#attempt(sandbox, () => {
-          note(`container ${sandbox.id} links`, this.#settleSandbox(sandbox));
-          note(`container ${sandbox.id} tables`, sandbox.rulesets.repair().length);
-        });
-      }
-    });
+    return this.#audit.everything(this.#parts());
+  }
+
+  repairChanged(): RepairReport {
+    return this.#audit.changed(() => this.#parts());
   }
 
   async check(networkId: string): Promise<HostNetworkCheck | undefined> {
@@ -255,7 +246,7 @@ class KernelHostNetwork implements HostNetwork {
         host: this.#host,
         sandboxes: this.#sandboxesOn(networkId),
         contextOf: (sandbox) => this.#sandboxContext(sandbox),
-        repairs: this.#repairs.total,
+        repairs: this.#audit.total,
       }));
   }
 
@@ -264,6 +255,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#closed = true;
     for (const sandbox of this.#sandboxes.values()) await sandbox.close();
     for (const overlay of this.#overlays.values()) overlay.close();
+    this.#audit[Symbol.dispose]();
     this.#host.close();
     this.#sandboxes.clear();
     this.#overlays.clear();
@@ -277,10 +269,24 @@ class KernelHostNetwork implements HostNetwork {
     this.#removeUnwanted();
     this.#host.removeEverything(this.localNetworks());
     this.#locals.byId.clear();
+    this.#audit[Symbol.dispose]();
     this.#host.close();
     this.#closed = true;
     this.#records.removeHost();
     removePins(this.#options.runDir);
+  }
+
+  #parts(): readonly AuditedPart[] {
+    return auditedParts({
+      overlays: this.#overlays,
+      host: this.#host,
+      sandboxes: this.#sandboxes.values(),
+      linksDiffer: (overlay) => overlay.linksDiffer(this.#hubContext(overlay)),
+      settleHub: (overlay) => this.#settleHub(overlay),
+      settleHost: () => this.#settleHost(),
+      settleSandbox: (sandbox) => this.#settleSandbox(sandbox),
+      attempt: (sandbox, work) => this.#attempt(sandbox, work),
+    });
   }
 
   /**
@@ -300,6 +306,7 @@ class KernelHostNetwork implements HostNetwork {
     if (change === undefined) return;
     const overlay = known ?? new Overlay(this.#kernel, this.#options.runDir, table);
     this.#overlays.set(table.networkId, overlay);
+    if (known === undefined) this.#audit.listen(overlay.namespace);
     this.#settleOverlay(overlay, change);
   }
 
@@ -317,6 +324,11 @@ class KernelHostNetwork implements HostNetwork {
     this.#forgetting.begin(overlay.table.ingress ? [this.#host, ...affected] : affected, change);
   }
 
+  #keep(sandbox: Sandbox): void {
+    this.#sandboxes.set(sandbox.id, sandbox);
+    this.#audit.listen(sandbox.namespace);
+  }
+
   #wire(sandbox: Sandbox): void {
     for (const { networkId } of sandbox.attachments) {
       const overlay = this.#overlays.get(networkId);
@@ -324,14 +336,6 @@ class KernelHostNetwork implements HostNetwork {
     }
     this.#settleHost();
     this.#settleSandbox(sandbox);
-  }
-
-  #unplug(sandbox: Sandbox, attachments: readonly Attachment[]): void {
-    for (const { kind, networkId, link, hostLink, parent } of attachments) {
-      if (parent !== undefined) sandbox.namespace.apply([{ do: 'delete-link', name: link }]);
-      else if (kind === 'overlay') this.#overlays.get(networkId)?.unplug(hostLink);
-      else this.#host.deleteLink(hostLink);
-    }
   }
 
   #settleHub(overlay: Overlay): number {
@@ -413,6 +417,7 @@ class KernelHostNetwork implements HostNetwork {
     const attachments = [...this.#sandboxes.values()].flatMap((sandbox) => sandbox.attachments);
     const keep = new Set([...this.#wanted, ...attachments.map(({ networkId }) => networkId)]);
     const removed = removeOverlays(this.#overlays, keep);
+    for (const { namespace } of removed) this.#audit.forget(namespace);
     if (removed.some(({ table }) => table.ingress)) this.#settleHost();
     if (this.#pending.length > 0) return;
     removeForgottenPins(this.#kernel, this.#options.runDir, keep);
@@ -434,9 +439,7 @@ class KernelHostNetwork implements HostNetwork {
     return wiringContext(this.#description(), tables, [...records, ...this.#pending]);
   }
 
-  #description(): Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
-    readonly resolver: HostResolver;
-  } {
+  #description(): Description {
     return {
       localNetworks: this.#locals.byId,
       gatewaySubnet: this.#gatewaySubnet,

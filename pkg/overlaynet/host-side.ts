@@ -17,6 +17,7 @@ import type { Sandbox } from './sandbox.ts';
 import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
 /** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
+const DEFAULT_MTU = 1500;
 const BRIDGE_FILTER = 'net/bridge/bridge-nf-call-iptables';
 const HOST_SYSCTLS = {
   'net/ipv4/ip_forward': '1',
@@ -69,10 +70,11 @@ export class HostSide {
     return this.#sysctlsBefore;
   }
 
-  mtuOf(address: string): number | undefined {
+  /** Of the link that holds the address. */
+  mtuOf(address: string): number {
     const { links, addresses } = this.namespace.observe();
     const holder = addresses.find((entry) => addressWithoutPrefix(entry.address) === address);
-    return links.find((link) => link.name === holder?.link)?.mtu;
+    return links.find((link) => link.name === holder?.link)?.mtu ?? DEFAULT_MTU;
   }
 
   /** What the host reaches by its links: their own networks and static routes. */

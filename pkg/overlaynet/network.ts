@@ -199,6 +199,11 @@ export interface HostNetwork {
   /** Reads the kernel back and repairs differences. The caller runs it every 10 s. */
   repair(): RepairReport;
   /**
+   * The same only where the kernel told that somebody else changed something since the last call; microseconds when it
+   * did not. A namespace that was looked at is left alone for five calls. The caller runs it five times a second.
+   */
+  repairChanged(): RepairReport;
+  /**
    * Looks whether the kernel is as the table says, and asks every address of the network from every container on it,
    * two seconds at most; repairs nothing. Undefined for a network that this host has no table of.
    */

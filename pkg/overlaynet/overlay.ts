@@ -7,7 +7,7 @@ import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
-import { planWays } from './plan.ts';
+import { planNamespace, planWays } from './plan.ts';
 import { policyRuleset } from './policy.ts';
 import { addLinks, differences, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Attachment } from './record.ts';
@@ -37,11 +37,14 @@ export interface TableChange {
   readonly endpoints?: readonly EndpointChange[] | undefined;
 }
 
+/** The first table of a network. */
+export const NEW_TABLE: TableChange = { removed: new Set(), gone: new Set(), moved: true };
+
 /** One overlay network on this host: its hidden namespace and everything derived from its table. */
 export class Overlay {
   readonly #kernel: Kernel;
   readonly #pin: string;
-  readonly #namespace: Namespace;
+  readonly namespace: Namespace;
   readonly #memory = new EndpointMemory();
   #table: NetworkTable;
   #head: string;
@@ -56,8 +59,8 @@ export class Overlay {
     this.#kernel = kernel;
     this.#pin = pinOf(runDir, table.networkId);
     kernel.createNamespace(this.#pin);
-    this.#namespace = kernel.open(this.#pin);
-    ensureSysctls(this.#namespace, HUB_SYSCTLS);
+    this.namespace = kernel.open(this.#pin);
+    ensureSysctls(this.namespace, HUB_SYSCTLS);
     this.#table = table;
     this.#head = headOf(table);
     this.#memory.update(table.endpoints);
@@ -135,12 +138,19 @@ export class Overlay {
   }
 
   reconcile(context: HubContext, onPortFailure: PortFailure): number {
-    return reconcile(this.#namespace, desiredHub(this.#table, context), onPortFailure);
+    return reconcile(this.namespace, desiredHub(this.#table, context), onPortFailure);
+  }
+
+  /** Whether anything but the static entries of other hosts' addresses is not as it should be; cheap on any network. */
+  linksDiffer(context: HubContext): boolean {
+    const desired = desiredHub({ ...this.#table, endpoints: [] }, context);
+    const links = { ...desired, neighbours: [], fdb: [] };
+    return planNamespace(links, this.namespace.observe('links')).length > 0;
   }
 
   /** Where the kernel is not as the table says. */
   differences(context: HubContext): readonly string[] {
-    return differences(this.#namespace, desiredHub(this.#table, context));
+    return differences(this.namespace, desiredHub(this.#table, context));
   }
 
   /**
@@ -173,7 +183,7 @@ export class Overlay {
       waysTo(this.#table, nodeId, after),
     );
     try {
-      this.#namespace.apply(operations);
+      this.namespace.apply(operations);
     } catch {
       this.reconcile(context, onPortFailure);
     }
@@ -183,15 +193,15 @@ export class Overlay {
   plug(context: HubContext): void {
     const desired = desiredHub(this.#table, context);
     const fdb = desired.fdb.filter(({ link }) => link !== TUNNEL);
-    addLinks(this.#namespace, { ...desired, fdb, neighbours: [] });
+    addLinks(this.namespace, { ...desired, fdb, neighbours: [] });
   }
 
   unplug(port: string): void {
-    this.#namespace.apply([{ do: 'delete-link', name: port }]);
+    this.namespace.apply([{ do: 'delete-link', name: port }]);
   }
 
   close(): void {
-    this.#namespace[Symbol.dispose]();
+    this.namespace[Symbol.dispose]();
   }
 
   /** Bridge, tunnel and entries go with the namespace. */

@@ -228,12 +228,12 @@ export function publishedPortsOf(
   return record.hostPorts.map((port) => ({ ...port, targetAddress }));
 }
 
-export function describeSandbox(
-  record: SandboxRecord,
-  context: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
-    readonly resolver: HostResolver;
-  },
-): AttachedSandbox {
+/** What of the host shows in the description of its containers. */
+export type Description = Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
+  readonly resolver: HostResolver;
+};
+
+export function describeSandbox(record: SandboxRecord, context: Description): AttachedSandbox {
   const { spec, attachments, hostPorts } = record;
   const gateway = defaultGatewayOf(attachments, context);
   const addresses = attachments

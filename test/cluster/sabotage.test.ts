@@ -1,14 +1,17 @@
-/** Somebody else changes the kernel behind an agent's back: it is seen, repaired within ten seconds, counted and logged. */
+/** Somebody else changes the kernel behind an agent's back: it is seen and repaired, counted and logged. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { NetlinkSocket, NetworkNamespace } from 'vxlan-netlink';
 import type { NetworkCheck, NodeNetworkCheck } from '../../pkg/model/index.ts';
 import { eventually, TestCluster } from './cluster.ts';
 import { serviceOn } from './network-cycles.ts';
 
-/** Between two rounds of the audit, and some more on a busy machine. */
-const REPAIRED_WITHIN_MS = 20_000;
+/** The promise, also on a busy machine; the kernel's events make it less than two seconds elsewhere. */
+const REPAIRED_WITHIN_MS = 10_000;
 const VICTIM = 'h2';
+const LOAD = join(import.meta.dirname, 'load.mjs');
+const FLUSHES = 3;
 let cluster: TestCluster;
 let network: string;
 /** Of the task on the victim and of one elsewhere. */
@@ -34,6 +37,16 @@ beforeAll(async () => {
   }
   await eventually('everybody to reach everything', async () => (await check()).code === 0);
 });
+
+interface ServiceJson {
+  readonly Endpoint: { readonly VirtualIPs: readonly { readonly Addr: string }[] };
+}
+
+interface LoadResult {
+  readonly requests: number;
+  readonly errors: readonly string[];
+  readonly slowestMs: number;
+}
 
 interface ContainerJson {
   readonly State: { readonly Pid: number };
@@ -126,14 +139,46 @@ test.each(Object.entries(SABOTAGE))('%s: repaired, counted and logged', async (_
   expect(await check()).toMatchObject({ code: 0, err: '' });
 });
 
-test('what is wrong is said before it is repaired, with the reason', async () => {
-  const at = await victim();
-  await inHub(`bridge fdb del ${remote.mac} dev vx0 dst ${cluster.host(remote.host).address}`);
-  const { code, out, err } = await check();
-  const repaired = ((await victim()).check?.repairs ?? 0) > (at.check?.repairs ?? 0);
-  // Unless the audit came first.
-  if (repaired && code === 0) return;
-  expect(code).toBe(1);
-  expect(err).toContain('not every node reaches everything: app');
-  expect(out).toMatch(/h2: web\S+ does not reach endpoint .*; tunnel entry \S+ to \S+ is missing/);
+/** IPCTNL_MSG_CT_DELETE of nfnetlink_conntrack.h for all of IPv4, in one namespace. */
+function flushConnections(namespace: string): void {
+  using inside = NetworkNamespace.open(namespace);
+  using socket = inside.run(() => NetlinkSocket.open('netfilter'));
+  socket.request({ type: 0x102, flags: 0, body: Buffer.from([2, 0, 0, 0]) });
+}
+
+test('connections that the kernel was made to forget end or go on at once, and new ones work', async () => {
+  const { Endpoint } = await cluster.api<ServiceJson>('h1', 'GET', '/services/web');
+  const vip = Endpoint.VirtualIPs[0]?.Addr.split('/')[0];
+  const inside = ['nsenter', `--net=/proc/${pid}/ns/net`, process.execPath] as const;
+  // Two connections that are kept and two that are not.
+  const load = cluster.background(VICTIM, ...inside, LOAD, `http://${vip}:80/`, '4', '10');
+  const namespaces = [`/proc/${pid}/ns/net`, `/run/netns/${cluster.host(VICTIM).netns}`];
+  for (let flush = 0; flush < FLUSHES; flush++) {
+    for (const namespace of namespaces) flushConnections(namespace);
+    expect(await check()).toMatchObject({ code: 0, err: '' });
+  }
+  load.stop();
+  const { requests, errors, slowestMs } = JSON.parse((await load.done).out) as LoadResult;
+  expect(requests).toBeGreaterThan(FLUSHES * 4);
+  // A kept one that is led to another task now is told so by a reset.
+  expect(errors.filter((error) => !/kept .*ECONNRESET/.test(error))).toEqual([]);
+  expect(slowestMs).toBeLessThan(REPAIRED_WITHIN_MS);
+});
+
+test('what is wrong is said with the reason, while somebody breaks it again and again', async () => {
+  const netns = join(cluster.host(VICTIM).runDir, 'network/netns', network);
+  const entry = `${remote.mac} dev vx0 dst ${cluster.host(remote.host).address}`;
+  const forever = `while sleep 0.05; do bridge fdb del ${entry}; done`;
+  const saboteur = cluster.background(VICTIM, 'nsenter', `--net=${netns}`, 'sh', '-c', forever);
+  try {
+    const said = /h2: web\S+ does not reach endpoint .*; tunnel entry \S+ to \S+ is missing/;
+    await eventually('the reason to be said', async () => {
+      const { code, out, err } = await check();
+      return code === 1 && err.includes('not every node reaches everything: app') && said.test(out);
+    });
+  } finally {
+    saboteur.stop();
+    await saboteur.done;
+  }
+  await eventually('everybody to reach everything', async () => (await check()).code === 0);
 });

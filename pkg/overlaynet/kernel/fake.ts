@@ -10,6 +10,7 @@ import type {
 } from 'vxlan-netlink';
 import { assert } from '../../model/index.ts';
 import type {
+  Change,
   DesiredLink,
   FdbEntry,
   Kernel,
@@ -21,6 +22,7 @@ import type {
   Operation,
   Ping,
   Route,
+  Watch,
 } from './kernel.ts';
 import type { ObservedSecurity, Security, SecurityOperation } from './security.ts';
 
@@ -48,6 +50,7 @@ interface FakeTable {
 /** Namespaces in memory that follow the same rules as Linux as far as `contract.ts` asks. */
 export class FakeKernel implements Kernel {
   readonly #namespaces = new Map<string, FakeNamespace>();
+  #touched = new Map<Namespace, Set<Change>>();
 
   createNamespace(path: string): boolean {
     if (this.#namespaces.has(path)) return false;
@@ -65,6 +68,26 @@ export class FakeKernel implements Kernel {
     const namespace = this.#namespaces.get(path);
     if (namespace === undefined) throw new FakeRefusal('ENOENT', path);
     return namespace;
+  }
+
+  watch(): Watch {
+    return {
+      add: (): void => undefined,
+      remove: (namespace): void => void this.#touched.delete(namespace),
+      takeChanges: (): ReadonlyMap<Namespace, ReadonlySet<Change>> => {
+        const touched = this.#touched;
+        this.#touched = new Map();
+        return touched;
+      },
+      [Symbol.dispose]: (): void => undefined,
+    };
+  }
+
+  /** Somebody else changed something. */
+  touch(path: string, change: Change): void {
+    const namespace = this.open(path);
+    const changes = this.#touched.get(namespace) ?? new Set();
+    this.#touched.set(namespace, changes.add(change));
   }
 }
 

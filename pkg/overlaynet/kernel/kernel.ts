@@ -9,6 +9,20 @@ export interface Kernel {
   removeNamespace(path: string): void;
   /** @param path nothing for the namespace of this process */
   open(path?: string): Namespace;
+  /** Listens in the host's namespace for changes that somebody else makes, there and in namespaces added to it. */
+  watch(host: Namespace): Watch;
+}
+
+/** `links`: with addresses, routes and rules. `entries`: neighbours and FDB. `tables`: ours of nf_tables. */
+export type Change = 'links' | 'entries' | 'tables';
+export const EVERY_CHANGE: ReadonlySet<Change> = new Set(['links', 'entries', 'tables']);
+
+/** What others than this process changed, as the kernel tells it. Some may stay untold, and some be our own doing. */
+export interface Watch extends Disposable {
+  add(namespace: Namespace): void;
+  remove(namespace: Namespace): void;
+  /** Since the last call. Microseconds when there was nothing. */
+  takeChanges(): ReadonlyMap<Namespace, ReadonlySet<Change>>;
 }
 
 /** An open network namespace. Every call is synchronous and leaves the calling thread where it was. */

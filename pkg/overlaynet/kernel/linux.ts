@@ -57,6 +57,7 @@ import type {
   Ping,
   Route,
 } from './kernel.ts';
+import { LinuxWatch, type Watched } from './linux-watch.ts';
 import { linuxSecurity } from './security.ts';
 
 const RTPROT_STATIC = 4;
@@ -68,24 +69,26 @@ export const linuxKernel: Kernel = {
   createNamespace,
   removeNamespace,
   open: (path) => new LinuxNamespace(NetworkNamespace.open(path)),
+  watch: (host) => new LinuxWatch(linux(host), linux(host).route()),
 };
 
-class LinuxNamespace implements Namespace {
-  readonly #namespace: NetworkNamespace;
-  readonly security = linuxSecurity(() => this.#namespace.run(() => NetlinkSocket.open('xfrm')));
+class LinuxNamespace implements Watched {
+  readonly handle: NetworkNamespace;
+  surround: Watched['surround'];
+  readonly security = linuxSecurity(() => this.handle.run(() => NetlinkSocket.open('xfrm')));
   #netfilter: NetlinkSocket | undefined;
 
   constructor(namespace: NetworkNamespace) {
-    this.#namespace = namespace;
+    this.handle = namespace;
   }
 
   get fd(): number {
-    return this.#namespace.fd;
+    return this.handle.fd;
   }
 
   /** A fresh rtnetlink socket of this namespace; 11 µs, so none is kept. */
   route(): NetlinkSocket {
-    return this.#namespace.run(() => NetlinkSocket.open('route'));
+    return this.handle.run(() => NetlinkSocket.open('route'));
   }
 
   observe(tables: 'all' | 'links' = 'all'): ObservedNamespace {
@@ -128,7 +131,10 @@ class LinuxNamespace implements Namespace {
   }
 
   apply(operations: readonly Operation[]): void {
-    if (operations.length === 0) return;
+    if (operations.length > 0) this.#change(() => this.#applyAll(operations));
+  }
+
+  #applyAll(operations: readonly Operation[]): void {
     using socket = this.route();
     const indexes = new Map<string, number>();
     const indexOf = (name: string): number => {
@@ -155,7 +161,7 @@ class LinuxNamespace implements Namespace {
   }
 
   readSysctl(key: string): string | undefined {
-    return this.#namespace.run(() => {
+    return this.handle.run(() => {
       try {
         return readFileSync(`/proc/sys/${key}`, 'utf8').trim();
       } catch (error) {
@@ -166,14 +172,14 @@ class LinuxNamespace implements Namespace {
   }
 
   writeSysctl(key: string, value: string): void {
-    this.#namespace.run(() => writeFileSync(`/proc/sys/${key}`, value));
+    this.handle.run(() => writeFileSync(`/proc/sys/${key}`, value));
   }
 
   commit(commands: readonly Command[]): void {
     if (commands.length === 0) return;
     const bytes = encoded.get(commands) ?? encodeTransaction(commands);
     encoded.set(commands, bytes);
-    this.#nftables().transact(bytes);
+    this.#change(() => this.#nftables().transact(bytes));
   }
 
   generation(): number {
@@ -193,11 +199,11 @@ class LinuxNamespace implements Namespace {
     address: string,
     port: number,
   ): { readonly fd: number; readonly port: number } {
-    return this.#namespace.run(() => openBoundSocket(protocol, address, port));
+    return this.handle.run(() => openBoundSocket(protocol, address, port));
   }
 
   ping(address: string): Ping {
-    return this.#namespace.run(() => PingSocket.send(address));
+    return this.handle.run(() => PingSocket.send(address));
   }
 
   connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[] {
@@ -215,7 +221,12 @@ class LinuxNamespace implements Namespace {
   [Symbol.dispose](): void {
     this.#netfilter?.[Symbol.dispose]();
     this.#netfilter = undefined;
-    this.#namespace[Symbol.dispose]();
+    this.handle[Symbol.dispose]();
+  }
+
+  #change(work: () => void): void {
+    if (this.surround === undefined) work();
+    else this.surround(work);
   }
 
   #applyOne(socket: NetlinkSocket, operation: Operation, indexOf: (name: string) => number): void {
@@ -258,7 +269,7 @@ class LinuxNamespace implements Namespace {
    * period of 10 ms on 6.18.
    */
   #nftables(): NetlinkSocket {
-    this.#netfilter ??= this.#namespace.run(() => NetlinkSocket.open('netfilter'));
+    this.#netfilter ??= this.handle.run(() => NetlinkSocket.open('netfilter'));
     return this.#netfilter;
   }
 }

@@ -1,0 +1,142 @@
+import { receiveMessage, syscall } from './libc.ts';
+import { type ReceivedMessage, readAttributes, readString, splitMessages } from './message.ts';
+import { setSocketOption } from './socket.ts';
+import { hasCode } from './syscall-error.ts';
+
+const AF_NETLINK = 16;
+const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0x800 | 0x80000;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const ADD_MEMBERSHIP = 1;
+const LISTEN_ALL_NSID = 8;
+const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
+const ROUTE = 0;
+const NETFILTER = 12;
+/** RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE. */
+const ROUTE_GROUPS = [1, 3, 5, 7, 8];
+const NFNLGRP_NFTABLES = 7;
+const NF_TABLES_SUBSYSTEM = 0x0a;
+const NFT_MSG_NEWGEN = 0x0a0f;
+const NETFILTER_HEADER_LENGTH = 4;
+/** Every object of nf_tables names its table in its first attribute. */
+const TABLE_NAME = 1;
+const ROUTE_PROTOCOL_OFFSET = 5;
+const RECEIVE_BUFFER_BYTES = 256 * 1024;
+const QUEUE_BYTES = 8 * 1024 * 1024;
+/** Header, one integer, padding (cmsg(3)). */
+const CONTROL_BYTES = 24;
+const CONTROL_VALUE_OFFSET = 16;
+
+/** Somebody changed something; what exactly is for the reader of the kernel's state to see. */
+export type KernelEvent = EventDetail & {
+  /** `identifyNamespace` of where it happened; undefined: where the listening socket was opened. */
+  readonly namespaceId: number | undefined;
+};
+
+type EventDetail =
+  | { readonly kind: PlainKind }
+  /** `rtm_protocol` of rtnetlink(7): 2 the kernel, 4 an administrator. */
+  | { readonly kind: 'route'; readonly protocol: number }
+  | { readonly kind: 'nftables'; readonly table: string };
+type PlainKind = 'link' | 'address' | 'rule' | 'neighbour';
+
+const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
+/** The others of rtnetlink(7). Bridge entries are neighbours there. */
+const PLAIN_KINDS: Readonly<Record<number, PlainKind>> = {
+  16: 'link',
+  17: 'link',
+  20: 'address',
+  21: 'address',
+  28: 'neighbour',
+  29: 'neighbour',
+  32: 'rule',
+  33: 'rule',
+};
+
+let receiveBuffer: Buffer | undefined;
+
+/**
+ * What the kernel tells of changes of links, IPv4 addresses, routes and rules, neighbours, bridge entries and nf_tables,
+ * in this namespace and in all that have an identifier here (`identifyNamespace`). Nothing waits here: ask `read` now
+ * and then. Needs CAP_NET_ADMIN, and CAP_NET_BROADCAST for other namespaces.
+ */
+export class EventSocket implements Disposable {
+  readonly #fd: number;
+  readonly #decode: (message: ReceivedMessage) => EventDetail | undefined;
+  #open = true;
+
+  private constructor(fd: number, decode: (message: ReceivedMessage) => EventDetail | undefined) {
+    this.#fd = fd;
+    this.#decode = decode;
+  }
+
+  /** Of the namespace that the calling thread is in. @throws SyscallError */
+  static open(source: 'route' | 'nftables'): EventSocket {
+    const route = source === 'route';
+    const protocol = route ? ROUTE : NETFILTER;
+    const fd = syscall('socket', AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, protocol);
+    try {
+      const address = Buffer.alloc(12);
+      address.writeUInt16LE(AF_NETLINK, 0);
+      syscall('bind', fd, address, address.length);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES);
+      setSocketOption(fd, SOL_NETLINK, LISTEN_ALL_NSID, 1);
+      for (const group of route ? ROUTE_GROUPS : [NFNLGRP_NFTABLES]) {
+        setSocketOption(fd, SOL_NETLINK, ADD_MEMBERSHIP, group);
+      }
+    } catch (error) {
+      syscall('close', fd);
+      throw error;
+    }
+    return new EventSocket(fd, route ? decodeRoute : decodeNftables);
+  }
+
+  /** Everything since the last call. @returns false when the kernel had to drop some: anything may have changed */
+  read(take: (event: KernelEvent) => void): boolean {
+    receiveBuffer ??= Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+    let complete = true;
+    for (;;) {
+      try {
+        // Mostly there is nothing, and the plain call is the cheaper one.
+        syscall('recv', this.#fd, receiveBuffer, 1, MSG_PEEK_DONTWAIT);
+        this.#readOne(receiveBuffer, take);
+      } catch (error) {
+        if (hasCode(error, 'EAGAIN')) return complete;
+        if (!hasCode(error, 'ENOBUFS')) throw error;
+        complete = false;
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    syscall('close', this.#fd);
+  }
+
+  #readOne(buffer: Buffer, take: (event: KernelEvent) => void): void {
+    const control = Buffer.alloc(CONTROL_BYTES);
+    const { length, controlLength } = receiveMessage(this.#fd, buffer, control);
+    const namespaceId = controlLength > 0 ? control.readInt32LE(CONTROL_VALUE_OFFSET) : undefined;
+    for (const message of splitMessages(buffer.subarray(0, length))) {
+      const event = this.#decode(message);
+      if (event !== undefined) take({ ...event, namespaceId });
+    }
+  }
+}
+
+function decodeRoute({ type, body }: ReceivedMessage): EventDetail | undefined {
+  if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
+    return { kind: 'route', protocol: body[ROUTE_PROTOCOL_OFFSET] ?? 0 };
+  }
+  const kind = PLAIN_KINDS[type];
+  return kind && { kind };
+}
+
+function decodeNftables({ type, body }: ReceivedMessage): EventDetail | undefined {
+  if (type >> 8 !== NF_TABLES_SUBSYSTEM || type === NFT_MSG_NEWGEN) return undefined;
+  const name = readAttributes(body, NETFILTER_HEADER_LENGTH).get(TABLE_NAME);
+  return name && { kind: 'nftables', table: readString(name) };
+}

@@ -1,0 +1,105 @@
+import type { Logger } from '../io/index.ts';
+import { type Change, EVERY_CHANGE, type Namespace, type Watch } from './kernel/kernel.ts';
+import type { RepairReport } from './network.ts';
+
+/** So many calls of `repairChanged` pass before a namespace is looked at once more: nobody makes us do it all day. */
+const REST_CALLS = 5;
+const NOTHING: RepairReport = { repairs: 0, findings: [] };
+
+/** Takes note of how many operations a part needed. */
+export type Note = (what: string, count: number) => void;
+
+/** What of the host is read back and put right together. */
+export interface AuditedPart {
+  /** Absent: what no event tells of. */
+  readonly namespace?: Namespace | undefined;
+  /** Puts right what `changes` may have touched. */
+  look(changes: ReadonlySet<Change>, note: Note): void;
+}
+
+/** Reads back what others may have changed, counts and logs what had to be put right. */
+export class Audit implements Disposable {
+  readonly #log: Logger;
+  readonly #watch: Watch;
+  #total = 0;
+  readonly #changed = new Map<Namespace, ReadonlySet<Change>>();
+  /** Calls until a namespace is looked at again. */
+  readonly #resting = new Map<Namespace, number>();
+
+  constructor(log: Logger, watch: Watch) {
+    this.#log = log;
+    this.#watch = watch;
+  }
+
+  /** Rounds that found something, since the beginning. */
+  get total(): number {
+    return this.#total;
+  }
+
+  everything(parts: readonly AuditedPart[]): RepairReport {
+    return this.#round((note) => {
+      for (const part of parts) part.look(EVERY_CHANGE, note);
+    });
+  }
+
+  /** Only where somebody else changed something since the last call; `parts` are asked for when there is anything. */
+  changed(parts: () => readonly AuditedPart[]): RepairReport {
+    for (const [namespace, changes] of this.#watch.takeChanges()) {
+      const known = this.#changed.get(namespace) ?? [];
+      this.#changed.set(namespace, new Set([...known, ...changes]));
+    }
+    const awake = this.#awake();
+    if (awake.size === 0) return NOTHING;
+    return this.#round((note) => {
+      for (const { namespace, look } of parts()) {
+        const changes = namespace && awake.get(namespace);
+        if (changes) look(changes, note);
+      }
+    });
+  }
+
+  /** Listens for changes in it until it is forgotten. */
+  listen(namespace: Namespace): void {
+    this.#watch.add(namespace);
+  }
+
+  forget(namespace: Namespace): void {
+    this.#watch.remove(namespace);
+    this.#changed.delete(namespace);
+    this.#resting.delete(namespace);
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
+
+  /** Takes out what is to be looked at now. */
+  #awake(): ReadonlyMap<Namespace, ReadonlySet<Change>> {
+    const awake = new Map(this.#changed);
+    for (const [namespace, calls] of this.#resting) {
+      awake.delete(namespace);
+      if (calls > 1) this.#resting.set(namespace, calls - 1);
+      else this.#resting.delete(namespace);
+    }
+    for (const namespace of awake.keys()) {
+      this.#changed.delete(namespace);
+      this.#resting.set(namespace, REST_CALLS);
+    }
+    return awake;
+  }
+
+  #round(look: (note: Note) => void): RepairReport {
+    const findings: string[] = [];
+    try {
+      look((what, count) => {
+        if (count > 0) findings.push(`${what}: ${count}`);
+      });
+    } finally {
+      if (findings.length > 0) {
+        this.#total += 1;
+        this.#log.warn('network repaired', { findings, rounds: this.#total });
+      }
+    }
+    return { repairs: findings.length, findings };
+  }
+}

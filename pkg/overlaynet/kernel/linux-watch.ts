@@ -1,0 +1,104 @@
+import {
+  EventSocket,
+  identifyNamespace,
+  type KernelEvent,
+  type NetlinkSocket,
+  type NetworkNamespace,
+} from 'vxlan-netlink';
+import { TABLE_PREFIX } from '../name.ts';
+import { type Change, EVERY_CHANGE, type Namespace, type Watch } from './kernel.ts';
+
+/** `rtm_protocol` of the routes that we and administrators make; others are the kernel's and routing daemons'. */
+const RTPROT_STATIC = 4;
+
+/** What the watch needs to know of a namespace. */
+export interface Watched extends Namespace {
+  readonly handle: NetworkNamespace;
+  /** Called around every change of ours. */
+  surround: ((work: () => void) => void) | undefined;
+}
+
+/**
+ * Listens from the host's namespace for all that were added. Everything that we change, we change synchronously: what
+ * the kernel told by the end of it was our own doing, but for the odd coincidence, which the next full audit finds.
+ */
+export class LinuxWatch implements Watch {
+  readonly #host: Watched;
+  readonly #sockets: readonly EventSocket[];
+  /** To ask for identifiers. */
+  readonly #route: NetlinkSocket;
+  readonly #byId = new Map<number | undefined, Watched>();
+  #changed = new Map<Namespace, Set<Change>>();
+
+  constructor(host: Watched, route: NetlinkSocket) {
+    this.#host = host;
+    this.#route = route;
+    this.#sockets = (['route', 'nftables'] as const).map((source) =>
+      host.handle.run(() => EventSocket.open(source)),
+    );
+    this.add(host);
+  }
+
+  add(namespace: Watched): void {
+    const id =
+      namespace === this.#host ? undefined : identifyNamespace(this.#route, namespace.handle);
+    // Whoever had the number before is gone.
+    this.#byId.set(id, namespace);
+    namespace.surround = (work): void => {
+      this.#read((event) => this.#note(event));
+      try {
+        work();
+      } finally {
+        this.#read(() => undefined);
+      }
+    };
+  }
+
+  remove(namespace: Namespace): void {
+    this.#changed.delete(namespace);
+    for (const [id, known] of this.#byId) if (known === namespace) this.#byId.delete(id);
+  }
+
+  takeChanges(): ReadonlyMap<Namespace, ReadonlySet<Change>> {
+    this.#read((event) => this.#note(event));
+    const changed = this.#changed;
+    if (changed.size > 0) this.#changed = new Map();
+    return changed;
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of [...this.#sockets, this.#route]) socket[Symbol.dispose]();
+    for (const namespace of this.#byId.values()) namespace.surround = undefined;
+  }
+
+  /** What did not fit the queue may have been anything. */
+  #read(take: (event: KernelEvent) => void): void {
+    for (const socket of this.#sockets) {
+      if (socket.read(take)) continue;
+      for (const namespace of this.#byId.values())
+        this.#changed.set(namespace, new Set(EVERY_CHANGE));
+    }
+  }
+
+  #note(event: KernelEvent): void {
+    const namespace = this.#byId.get(event.namespaceId);
+    const change = changeOf(event);
+    if (namespace === undefined || change === undefined) return;
+    const changes = this.#changed.get(namespace) ?? new Set();
+    this.#changed.set(namespace, changes.add(change));
+  }
+}
+
+/** Undefined: none of our business. */
+function changeOf(event: KernelEvent): Change | undefined {
+  switch (event.kind) {
+    case 'nftables':
+      return event.table.startsWith(TABLE_PREFIX) ? 'tables' : undefined;
+    case 'route':
+      return event.protocol === RTPROT_STATIC ? 'links' : undefined;
+    case 'neighbour':
+      return 'entries';
+    default:
+      return 'links';
+  }
+}
