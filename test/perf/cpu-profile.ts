@@ -1,57 +1,96 @@
-/** Who kept the event loop busy, from a profile of V8 (the inspector's Profiler). */
+/** Who kept the event loop busy, from a profile of V8 (the inspector's Profiler) with the rounds that were too long. */
 import { readFileSync } from 'node:fs';
 
-interface Profile {
-  readonly nodes: readonly {
-    readonly id: number;
-    readonly callFrame: {
-      readonly functionName: string;
-      readonly url: string;
-      readonly lineNumber: number;
-    };
-    readonly children?: readonly number[];
-  }[];
-  readonly samples: readonly number[];
-  /** Microseconds since the sample before. */
-  readonly timeDeltas: readonly number[];
+interface ProfileNode {
+  readonly id: number;
+  readonly callFrame: {
+    readonly functionName: string;
+    readonly url: string;
+    readonly lineNumber: number;
+  };
+  readonly children?: readonly number[];
 }
 
-const RESTING = new Set(['(idle)', '(program)', '(root)']);
-const ROWS = 12;
+interface Profile {
+  readonly nodes: readonly ProfileNode[];
+  readonly samples: readonly number[];
+  readonly startTime: number;
+  /** Microseconds since the sample before. */
+  readonly timeDeltas: readonly number[];
+  /** Microseconds on the profile's clock when the program began. */
+  readonly origin: number;
+  /** Milliseconds; the first two since the program began. */
+  readonly long: readonly {
+    readonly from: number;
+    readonly to: number;
+    readonly wallMs: number;
+    readonly ranMs: number;
+    readonly waitedMs: number;
+    readonly gcMs: number;
+  }[];
+}
 
-/** Lines about the functions that ran in stretches without rest of more than `ms`, most of the time first. */
-export function longStretches(file: string, ms: number): readonly string[] {
-  const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(file, 'utf8')) as Profile;
-  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+const RESTING = new Set(['(idle)', '(root)']);
+const ROWS = 14;
+const ROUNDS = 12;
+const FUNCTIONS = 4;
+const CALLERS = 3;
+
+/** Lines about the rounds of the loop that were too long: all of them together, then the longest one by one. */
+export function longRounds(file: string): readonly string[] {
+  const profile = JSON.parse(readFileSync(file, 'utf8')) as Profile;
+  const name = namesOf(profile.nodes);
+  const rounds = profile.long.map((round) => ({
+    ...round,
+    from: profile.origin + round.from * 1000,
+    to: profile.origin + round.to * 1000,
+    spent: new Map<string, number>(),
+  }));
   const total = new Map<string, number>();
-  let longest = 0;
-  let count = 0;
-  let stretch = new Map<string, number>();
-  let micros = 0;
-  const end = (): void => {
-    if (micros > ms * 1000) {
-      count++;
-      longest = Math.max(longest, micros);
-      for (const [name, spent] of stretch) total.set(name, (total.get(name) ?? 0) + spent);
-    }
-    stretch = new Map();
-    micros = 0;
-  };
-  samples.forEach((id, at) => {
-    const frame = frames.get(id);
-    if (frame === undefined || RESTING.has(frame.functionName)) {
-      end();
-      return;
-    }
-    const spent = timeDeltas[at + 1] ?? 0;
-    const where = `${frame.functionName || '(anonymous)'} ${frame.url.split('/').at(-1)}:${frame.lineNumber + 1}`;
-    stretch.set(where, (stretch.get(where) ?? 0) + spent);
-    micros += spent;
+  let at = profile.startTime;
+  let next = 0;
+  profile.samples.forEach((id, position) => {
+    at += profile.timeDeltas[position] ?? 0;
+    while (next < rounds.length && (rounds[next]?.to ?? 0) < at) next++;
+    const round = rounds[next];
+    const where = name(id);
+    if (round === undefined || at < round.from || where === undefined) return;
+    const spent = profile.timeDeltas[position + 1] ?? 0;
+    add(round.spent, where, spent);
+    add(total, where, spent);
   });
-  end();
-  const rows = [...total].sort(([, left], [, right]) => right - left).slice(0, ROWS);
+  const longest = rounds.toSorted((left, right) => right.wallMs - left.wallMs).slice(0, ROUNDS);
   return [
-    `${file.split('/').at(-1)}: ${count} stretches of more than ${ms} ms, the longest ${Math.round(longest / 1000)} ms`,
-    ...rows.map(([where, spent]) => `  ${(spent / 1000).toFixed(0).padStart(7)} ms  ${where}`),
+    `${file.split('/').at(-1)}: ${rounds.length} rounds too long`,
+    ...top(total, ROWS).map((line) => `  ${line}`),
+    ...longest.flatMap(({ wallMs, waitedMs, ranMs, gcMs, spent }) => [
+      `  round of ${wallMs.toFixed(0)} ms: ran ${ranMs.toFixed(0)}, waited ${waitedMs.toFixed(0)}, gc ${gcMs.toFixed(0)}`,
+      ...top(spent, FUNCTIONS).map((line) => `    ${line}`),
+    ]),
   ];
+}
+
+function add(sums: Map<string, number>, key: string, more: number): void {
+  sums.set(key, (sums.get(key) ?? 0) + more);
+}
+
+function top(sums: ReadonlyMap<string, number>, rows: number): readonly string[] {
+  const sorted = [...sums].sort(([, left], [, right]) => right - left).slice(0, rows);
+  return sorted.map(([where, micros]) => `${(micros / 1000).toFixed(1).padStart(7)} ms  ${where}`);
+}
+
+/** A function with those that called it; undefined for rest. */
+function namesOf(nodes: readonly ProfileNode[]): (id: number) => string | undefined {
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const callers = new Map(nodes.flatMap(({ id, children = [] }) => children.map((to) => [to, id])));
+  return (id) => {
+    const names: string[] = [];
+    for (let at: number | undefined = id; at !== undefined; at = callers.get(at)) {
+      const { functionName, url, lineNumber } = (byId.get(at) as ProfileNode).callFrame;
+      if (names.length === 0 && RESTING.has(functionName)) return undefined;
+      const place = url === '' ? '' : ` ${url.split('/').at(-1)}:${lineNumber + 1}`;
+      if (functionName !== '(root)') names.push(`${functionName || '(anonymous)'}${place}`);
+    }
+    return names.slice(0, 1 + CALLERS).join(' < ');
+  };
 }

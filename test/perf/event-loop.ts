@@ -1,23 +1,43 @@
 /**
  * How late the event loop of a manager is with many tasks in the store, while configs are written, all tasks are listed
  * and log snapshots are taken: `npx tsx --conditions=source test/perf/event-loop.ts [--tasks=30000] [--seconds=20]
- * [--listings=2] [--profile=1]`. `--profile` says who ran in the stretches that were too long. Needs root and a build.
+ * [--listings=2] [--profile=1]`. Three managers, their agents and this program share the processors: `own` is the time
+ * for which the main thread had one in a round of the loop, and an empty Node process beside them shows what is nobody's
+ * fault. `--profile` says who ran in the rounds that took too long. Needs root and a build.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Host } from '../../deploy/lab/host.ts';
-import { longStretches } from './cpu-profile.ts';
+import { must } from '../../pkg/model/index.ts';
+import { longRounds } from './cpu-profile.ts';
 import { ApiClient, settledLeader, withLab } from './lab.ts';
 import { option, report, round } from './measure.ts';
 
+/** Milliseconds. */
 interface Delay {
   readonly count: number;
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
+}
+
+interface Delays {
+  /** As `monitorEventLoopDelay` sees it. */
+  readonly all: Delay;
+  /** What the main thread ran in one round of the loop. */
+  readonly own: Delay;
+  /** Garbage collections. */
+  readonly gc: Delay;
+  /** The rounds that took more than ten milliseconds. */
+  readonly long: readonly {
+    readonly wallMs: number;
+    readonly ranMs: number;
+    readonly gcMs: number;
+  }[];
 }
 
 const tasks = option('tasks', 30_000);
@@ -28,19 +48,21 @@ const WRITERS = 4;
 /** Some of these are a log snapshot by their size alone. */
 const LARGE = Buffer.alloc(200_000, 'x').toString('base64');
 const SMALL = Buffer.alloc(256, 'x').toString('base64');
-const STRETCH_MS = 10;
+/** As in loop-probe.mjs. */
+const LONG_MS = 10;
+/** As `cmd/manager/priority.ts` has it. */
+const MANAGER_PRIORITY = -10;
 let made = 0;
 
 const probe = `--import ${join(import.meta.dirname, 'loop-probe.mjs')}`;
 
-async function delayOf(host: Host, folder: string): Promise<Delay> {
-  const pid = host.managerPid ?? 0;
+async function delaysOf(pid: number, folder: string): Promise<Delays> {
   const file = join(folder, `${pid}.json`);
   rmSync(file, { force: true });
   process.kill(pid, 'SIGUSR2');
   for (;;) {
     try {
-      return JSON.parse(readFileSync(file, 'utf8')) as Delay;
+      return JSON.parse(readFileSync(file, 'utf8')) as Delays;
     } catch {
       await pause(20);
     }
@@ -99,6 +121,33 @@ async function load(hosts: readonly Host[]): Promise<{ writes: number; listed: n
   return count;
 }
 
+/** What a Node process sees that does nothing, and goes first like a manager. */
+function startEmpty(): ChildProcess {
+  const env = { ...process.env, LOOP_EMPTY: '1' };
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1e6)'], { env });
+  setPriority(must(child.pid, 'a process'), MANAGER_PRIORITY);
+  return child;
+}
+
+async function reportDelays(what: string, pid: number, folder: string, more = {}): Promise<void> {
+  const { own, all, gc, long } = await delaysOf(pid, folder);
+  report(`event loop delay p99.9 ${what}`, 'ms', [all.p999], {
+    p50: round(all.p50),
+    p99: round(all.p99),
+    max: round(all.max),
+    long: long.length,
+    longByOwnWork: long.filter(({ ranMs }) => ranMs > LONG_MS).length,
+    longByCollection: long.filter(({ wallMs, gcMs }) => gcMs > wallMs / 2).length,
+    ownP99: round(own.p99),
+    ownP999: round(own.p999),
+    ownMax: round(own.max),
+    collections: gc.count,
+    collectionP50: round(gc.p50),
+    collectionMax: round(gc.max),
+    ...more,
+  });
+}
+
 function snapshots(host: Host): number {
   const folder = join(host.dataDir, 'manager/raft/snap');
   return existsSync(folder) ? readdirSync(folder).length : 0;
@@ -114,33 +163,24 @@ try {
     const hosts = [leader, ...lab.hosts.filter((host) => host.name !== leader.name)];
     const client = new ApiClient(leader.socket);
     await fill(client, leader);
-    for (const [what, host] of hosts.entries()) {
-      const { p50, p99, p999, max } = await delayOf(host, folder);
-      const more = { p50: round(p50), p99: round(p99), max: round(max) };
-      report(
-        `event loop delay p99.9 while ${tasks} tasks are made, ${roleOf(what)}`,
-        'ms',
-        [p999],
-        more,
-      );
-    }
+    const pids = hosts.map((host) => must(host.managerPid, 'a manager'));
+    for (const [at, pid] of pids.entries())
+      await reportDelays(`while ${tasks} tasks are made, ${roleOf(at)}`, pid, folder);
+    const empty = startEmpty();
     const counts = await load(hosts);
-    for (const [what, host] of hosts.entries()) {
-      const { p50, p99, p999, max } = await delayOf(host, folder);
-      report(`event loop delay p99.9 with ${tasks} tasks, ${roleOf(what)}`, 'ms', [p999], {
-        p50: round(p50),
-        p99: round(p99),
-        max: round(max),
+    for (const [at, host] of hosts.entries()) {
+      await reportDelays(`with ${tasks} tasks, ${roleOf(at)}`, pids[at] as number, folder, {
         writes: counts.writes,
         listings: counts.listed,
         snapshots: snapshots(host),
       });
     }
+    await reportDelays('of an empty process beside them', must(empty.pid, 'a process'), folder);
+    empty.kill();
     client.close();
   });
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
-    for (const line of longStretches(join(folder, file), STRETCH_MS))
-      process.stdout.write(`${line}\n`);
+    for (const line of longRounds(join(folder, file))) process.stdout.write(`${line}\n`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
