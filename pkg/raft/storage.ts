@@ -25,12 +25,18 @@ export interface Storage {
 
 /** Longest prefix of `entries` within `maxSize` bytes, but never empty when `entries` is not. */
 export function limitSize(entries: readonly Entry[], maxSize: number): readonly Entry[] {
+  const count = countWithin(entries, 0, entries.length, maxSize);
+  return count === entries.length ? entries : entries.slice(0, count);
+}
+
+/** How many entries of [from, to) fit into `maxSize` bytes; at least one when there is one. */
+function countWithin(entries: readonly Entry[], from: number, to: number, maxSize: number): number {
   let size = 0;
-  for (let i = 0; i < entries.length; i++) {
-    size += entrySize(entries[i] as Entry);
-    if (size > maxSize && i > 0) return entries.slice(0, i);
+  for (let at = from; at < to; at++) {
+    size += entrySize(entries[at] as Entry);
+    if (size > maxSize && at > from) return at - from;
   }
-  return entries;
+  return to - from;
 }
 
 /** A Storage in memory: the tail of the log after a snapshot. Durability is its owner's business. */
@@ -58,7 +64,9 @@ export class MemoryStorage implements Storage {
   entries(lo: Index, hi: Index, maxSize: number): readonly Entry[] {
     if (lo <= this.#offset) throw new RaftError('ErrCompacted');
     if (hi > this.lastIndex() + 1) throw new RaftError('ErrUnavailable');
-    return limitSize(this.#entries.slice(lo - this.#offset - 1, hi - this.#offset - 1), maxSize);
+    const from = lo - this.#offset - 1;
+    const to = from + countWithin(this.#entries, from, hi - this.#offset - 1, maxSize);
+    return this.#entries.slice(from, to);
   }
 
   term(index: Index): number {

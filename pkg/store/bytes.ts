@@ -99,19 +99,33 @@ export class ByteReader {
   }
 
   raw(length: number): Uint8Array {
-    const end = this.#at + length;
-    if (end > this.#buffer.length) throw new RangeError('bytes end too early');
-    const value = this.#buffer.subarray(this.#at, end);
-    this.#at = end;
-    return value;
+    const from = this.#skip(length);
+    return this.#buffer.subarray(from, this.#at);
+  }
+
+  /** That many bytes as hexadecimal digits. */
+  hex(length: number): string {
+    const from = this.#skip(length);
+    return this.#buffer.toString('hex', from, this.#at);
   }
 
   /** Everything that is left. */
-  rest(): Uint8Array {
-    return this.raw(this.#buffer.length - this.#at);
+  restText(): string {
+    const from = this.#skip(this.#buffer.length - this.#at);
+    return this.#buffer.toString('utf8', from);
   }
 
   text(): string {
-    return Buffer.from(this.bytes()).toString('utf8');
+    const length = this.uint();
+    const from = this.#skip(length);
+    return this.#buffer.toString('utf8', from, this.#at);
+  }
+
+  /** Where the skipped bytes begin. */
+  #skip(length: number): number {
+    const from = this.#at;
+    if (from + length > this.#buffer.length) throw new RangeError('bytes end too early');
+    this.#at = from + length;
+    return from;
   }
 }

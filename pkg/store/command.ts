@@ -33,6 +33,7 @@ export interface MemberCommand {
 const FORMAT = 1;
 const FORMAT_TERM = 2;
 const ID_BYTES = 16;
+const NONE = '0'.repeat(2 * ID_BYTES);
 
 /** Format, id, predecessor (zeros: none), time, base and perhaps term in binary; the changes as JSON (docs/adr/0002). */
 export function encodeCommand(command: Command): Uint8Array {
@@ -53,13 +54,13 @@ export function decodeCommand(data: Uint8Array): Command {
   if (format !== FORMAT && format !== FORMAT_TERM) {
     throw new RangeError(`command format ${format} is not known`);
   }
-  const id = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
-  const after = Buffer.from(reader.raw(ID_BYTES)).toString('hex');
+  const id = reader.hex(ID_BYTES);
+  const after = reader.hex(ID_BYTES);
   const now = reader.uint() as InstantMs;
   const base = reader.uint() as Version;
   const term = format === FORMAT_TERM ? reader.uint() : undefined;
-  const changes = JSON.parse(Buffer.from(reader.rest()).toString()) as readonly Change[];
-  return { id, now, base, after: /^0+$/.test(after) ? undefined : after, term, changes };
+  const changes = JSON.parse(reader.restText()) as readonly Change[];
+  return { id, now, base, after: after === NONE ? undefined : after, term, changes };
 }
 
 export function encodeMemberCommand(command: MemberCommand): Uint8Array {

@@ -26,6 +26,9 @@ export type OutcomeRow = readonly [RequestId, Outcome];
 export class RequestTable {
   readonly #max: number;
   readonly #rows = new Map<RequestId, Outcome>();
+  /** Oldest first, from `#first` on: a Map that loses its first key again and again finds it slower each time. */
+  #order: RequestId[] = [];
+  #first = 0;
   /** Outcomes up to this entry may have left. */
   #floor = VERSION_NONE;
 
@@ -48,12 +51,14 @@ export class RequestTable {
 
   add(id: RequestId, outcome: Outcome): void {
     this.#rows.set(id, outcome);
+    this.#order.push(id);
     if (this.#rows.size <= this.#max) return;
-    for (const [oldest, { index }] of this.#rows) {
-      this.#rows.delete(oldest);
-      this.#floor = index;
-      return;
-    }
+    const oldest = this.#order[this.#first++] as RequestId;
+    this.#floor = this.#rows.get(oldest)?.index ?? this.#floor;
+    this.#rows.delete(oldest);
+    if (this.#first < this.#max) return;
+    this.#order = this.#order.slice(this.#first);
+    this.#first = 0;
   }
 
   /** Oldest first. */
@@ -64,5 +69,7 @@ export class RequestTable {
   restore(floor: Version, rows: readonly OutcomeRow[]): void {
     this.#floor = floor;
     for (const [id, outcome] of rows) this.#rows.set(id, outcome);
+    this.#order = [...this.#rows.keys()];
+    this.#first = 0;
   }
 }
