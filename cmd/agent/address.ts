@@ -32,6 +32,41 @@ export function advertiseAddress(asked: string | undefined, configured: string):
   );
 }
 
+/** Why a host advertises the address that it does. */
+export interface AddressChoice {
+  /** By whoever made or joined the cluster; empty: nothing. */
+  readonly asked: string;
+  /** What the agent was configured with then, or when it last decided. */
+  readonly configured: string;
+}
+
+/**
+ * The address to advertise after a restart. A new configuration is an order. Otherwise an address that was named stays,
+ * also when no link has it (behind NAT), and one that was found on a link follows the link.
+ * @throws ClusterError invalid when it cannot be decided
+ */
+export function addressAgain(
+  current: string,
+  { asked, configured: before }: AddressChoice,
+  configured: string,
+  addresses = hostAddresses(),
+): string {
+  if (configured !== '' && configured !== before) return advertiseAddress('', configured);
+  const wish = withoutPort(asked || before);
+  if (isIPv4(wish)) return current;
+  const candidates = addresses.filter(({ link }) => wish === '' || link === wish);
+  if (candidates.some(({ address }) => address === current)) return current;
+  const [only, second] = candidates;
+  if (only && !second) return only.address;
+  const found = only
+    ? `several are there instead, ${only.address} among them`
+    : 'no other is there';
+  throw new ClusterError(
+    'invalid',
+    `this host has lost its address ${current}, and ${found} - start the agent with --advertise-address`,
+  );
+}
+
 /** Port of `host:port`, or the fallback. */
 export function portOf(address: string | undefined, fallback: number): number {
   const port = Number(/:(\d+)$/.exec(address ?? '')?.[1] ?? fallback);
@@ -43,8 +78,13 @@ function withoutPort(address: string): string {
   return address.replace(/:\d+$/, '');
 }
 
+export interface LinkAddress {
+  readonly link: string;
+  readonly address: string;
+}
+
 /** IPv4 addresses of real links; our own bridges do not count. */
-function hostAddresses(): readonly { readonly link: string; readonly address: string }[] {
+function hostAddresses(): readonly LinkAddress[] {
   return Object.entries(networkInterfaces())
     .filter(([link]) => !/^(lo|mu|docker|veth|br-)/.test(link))
     .flatMap(([link, addresses]) =>

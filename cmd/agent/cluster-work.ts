@@ -26,6 +26,8 @@ export interface WorkOptions {
   readonly engine: TaskEngine;
   readonly network: HostNetwork;
   readonly attachments: Attachments;
+  /** host:port of managers to try beside those heard of. */
+  readonly managers: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -73,7 +75,7 @@ export class HostWork implements ClusterWork {
       random,
       log,
       records: recordFile(join(dataDir, 'worker')),
-      managers: [...own, ...record.managers],
+      managers: [...own, ...this.#options.managers, ...record.managers],
       description: (): NodeDescription => this.#description(),
       address: record.dataPathAddress,
       onManagers,

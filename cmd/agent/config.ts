@@ -17,7 +17,12 @@ const OPTIONS = [
   {
     name: 'advertise-address',
     fallback: '',
-    text: 'address other nodes reach this one at; chosen from the routes when empty',
+    text: 'address or link other nodes reach this one at; chosen from the links when empty. Another one than before: this host moves there',
+  },
+  {
+    name: 'managers',
+    fallback: '',
+    text: 'comma-separated host:port of managers, when all of them have other addresses than this host was told',
   },
   {
     name: 'listen-port',

@@ -69,6 +69,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     engine: engine.tasks,
     network,
     attachments,
+    managers: list(config.managers),
     clock: systemClock,
     random: systemRandom,
     log,
@@ -79,6 +80,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     dataDir: config['data-dir'],
     advertise: config['advertise-address'],
     listenPort: Number(config['listen-port']),
+    managers: list(config.managers),
     clock: systemClock,
     random: systemRandom,
     log,
@@ -96,7 +98,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
   });
   await api.listen({ path: config.socket });
   log.info('agent serves', { socket: config.socket });
-  await repairUntil(network, log, signal);
+  await repairUntil({ network, member, log }, signal);
   await api.close();
   supervisor.release();
   member.release();
@@ -149,7 +151,10 @@ function superviseManager(config: AgentConfig, log: Logger): ManagerSupervisor {
 }
 
 /** Kernel state is level-triggered: read it back and repair it, at once where it tells of a change. */
-async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSignal): Promise<void> {
+async function repairUntil(
+  { network, member, log }: { network: HostNetwork; member: Member; log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
   try {
     for (;;) {
       const nextFull = systemClock.monotonicMs() + REPAIR_MS;
@@ -157,6 +162,7 @@ async function repairUntil(network: HostNetwork, log: Logger, signal: AbortSigna
         await sleep(systemClock, REPAIR_CHANGED_MS, signal);
         attempt(() => network.repairChanged(), log);
       }
+      await member.followAddress();
       attempt(() => network.repair(), log);
     }
   } catch (error) {

@@ -8,6 +8,10 @@ import type { Obstacle } from './supervise-manager.ts';
 /** The part of `manager/begin.json` that the agent looks at; `cmd/manager` has the whole of it. */
 export interface BeginFile {
   readonly raftId: number;
+  /** host:port that others reach the manager at. */
+  readonly advertise?: string | undefined;
+  /** host:port where other managers may be now, whatever the log says. */
+  readonly managers?: readonly string[] | undefined;
   readonly how:
     | { readonly kind: 'alone'; readonly former: number }
     | { readonly kind: 'bootstrap' | 'join' | 'member'; readonly [part: string]: unknown };
@@ -20,6 +24,15 @@ export function addressOf(record: NodeRecord): string {
 
 export function readBegin(dataDir: string): BeginFile | undefined {
   return readJson(beginFile(dataDir)) as BeginFile | undefined;
+}
+
+/** The manager is reached elsewhere, or is to look for the others there, from its next start on. */
+export function changeBegin(
+  dataDir: string,
+  begin: BeginFile,
+  change: Pick<BeginFile, 'advertise' | 'managers'>,
+): void {
+  writeFileAtomic(beginFile(dataDir), JSON.stringify({ ...begin, ...change }), 0o600);
 }
 
 /** What the manager reads at its first start. */

@@ -7,9 +7,7 @@ import type {
   SwarmJoinRequest,
 } from '../../pkg/api/index.ts';
 import {
-  checkRoot,
   createCertificateRequest,
-  createJoinToken,
   createRoot,
   issueNodeCertificate,
   loadIdentity,
@@ -26,40 +24,34 @@ import {
   type Random,
 } from '../../pkg/io/index.ts';
 import {
-  ADDRESS_POOLS_DEFAULT,
-  type Availability,
-  type Cluster,
   ClusterError,
   type ClusterId,
-  DATA_PATH_PORT_DEFAULT,
+  errorMessage,
   type NodeId,
   type NodeRole,
-  SUBNET_SIZE_DEFAULT,
 } from '../../pkg/model/index.ts';
-import {
-  type CertifiedNode,
-  Credentials,
-  fetchRootCertificate,
-  requestCertificate,
-} from '../../pkg/rpc/index.ts';
-import { newUnlockKey, unlocks } from '../../pkg/store/index.ts';
-import { advertiseAddress, portOf } from './address.ts';
+import { Credentials } from '../../pkg/rpc/index.ts';
+import { unlocks } from '../../pkg/store/index.ts';
+import { type AddressChoice, advertiseAddress, portOf } from './address.ts';
 import {
   addressOf,
   type BeginFile,
+  changeBegin,
   keyFile,
   obstacleOf,
   readBegin,
   writeBegin,
 } from './manager-folder.ts';
 import { localUnlockKey } from './manager-socket.ts';
+import { availabilityOf, newCluster } from './new-cluster.ts';
 import {
   type NodeRecord,
   readNodeRecord,
   removeNodeRecord,
   writeNodeRecord,
 } from './node-record.ts';
-import { leaveManagers, nextCertificate, Renewal, RoleFollower } from './role.ts';
+import { readdressed } from './readdress.ts';
+import { firstCertificate, leaveManagers, nextCertificate, Renewal, RoleFollower } from './role.ts';
 import type { ManagerSupervisor } from './supervise-manager.ts';
 
 /** The part of the agent that follows the cluster's orders: started with the membership, ended with it. */
@@ -73,6 +65,8 @@ export interface MemberOptions {
   readonly dataDir: string;
   readonly advertise: string;
   readonly listenPort: number;
+  /** host:port where managers may be now, beside those heard of. */
+  readonly managers: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -101,6 +95,8 @@ export class Member implements NodeControl {
   #pending = false;
   /** The role that the cluster named last. */
   #wish: NodeRole | undefined;
+  /** Why the address is not sure, if it was said. */
+  #doubt = '';
   readonly #roles: RoleFollower;
   readonly #renewal: Renewal;
 
@@ -121,7 +117,65 @@ export class Member implements NodeControl {
   async resume(): Promise<void> {
     const identity = await loadIdentity(this.#identityDir);
     const record = readNodeRecord(this.#options.dataDir);
-    if (identity && record) await this.#begin(identity, record);
+    if (!identity || !record) return;
+    const next = this.#readdressed(record);
+    await this.#move(next);
+    await this.#begin(identity, next);
+  }
+
+  /** Moves when the address of this host has become another one; to be called at intervals. */
+  async followAddress(): Promise<void> {
+    const { supervisor, work } = this.#options;
+    const [credentials, record] = [this.#credentials, this.#record];
+    if (!credentials || !record || this.#pending) return;
+    const next = this.#readdressed(record);
+    if (next === record) return;
+    this.#pending = true;
+    try {
+      await work.stop({ forget: false });
+      this.#record = next;
+      await this.#move(next);
+      if (credentials.identity.role === 'manager') supervisor.start();
+      await work.start(credentials, next);
+    } finally {
+      this.#pending = false;
+    }
+  }
+
+  #readdressed(record: NodeRecord): NodeRecord {
+    const { advertise, log } = this.#options;
+    try {
+      const next = readdressed(record, advertise);
+      if (next.advertiseAddress !== record.advertiseAddress) {
+        const [before, now] = [record.advertiseAddress, next.advertiseAddress];
+        log.info('this host has another address', { before, now });
+      }
+      this.#doubt = '';
+      return next;
+    } catch (error) {
+      const reason = errorMessage(error);
+      if (reason !== this.#doubt)
+        log.warn('this host goes on under its former address', { reason });
+      this.#doubt = reason;
+      return record;
+    }
+  }
+
+  /** Written down; a manager that still runs where this host was before ends, to be started anew. */
+  async #move(record: NodeRecord): Promise<void> {
+    const { dataDir, managers, supervisor } = this.#options;
+    writeNodeRecord(dataDir, record);
+    const begin = readBegin(dataDir);
+    const advertise = addressOf(record);
+    const known = begin?.managers ?? [];
+    if (!begin || (begin.advertise === advertise && known.join() === managers.join())) return;
+    // Without more to look for, the one that runs need not be disturbed.
+    if (begin.advertise !== advertise || managers.length > 0) {
+      const unlockKey = await localUnlockKey(supervisor.socket);
+      await supervisor.stop();
+      if (unlockKey !== '') supervisor.unlock(unlockKey);
+    }
+    changeBegin(dataDir, begin, { advertise, managers });
   }
 
   status(): NodeMembership {
@@ -207,7 +261,7 @@ export class Member implements NodeControl {
     this.#pending = true;
     try {
       const address = advertiseAddress(request.AdvertiseAddr, record.advertiseAddress);
-      const next = { ...record, advertiseAddress: address };
+      const next = { ...record, advertiseAddress: address, chosen: this.#chosen(request) };
       this.#record = { ...next, managers: [addressOf(next)] };
       const unlockKey = await localUnlockKey(supervisor.socket);
       await supervisor.stop();
@@ -235,7 +289,7 @@ export class Member implements NodeControl {
     await this.#exclusively(async () => {
       const record = this.#newRecord(request, remotes);
       const { csrPem, keyPem } = await createCertificateRequest();
-      const issued = await askForCertificate(remotes, { csrPem, token });
+      const issued = await firstCertificate(remotes, { csrPem, token });
       const identity: NodeIdentity = { ...issued, keyPem };
       if (identity.role === 'manager') this.#writeBegin(record, { kind: 'join', remotes });
       await this.#adopt(identity, record);
@@ -355,10 +409,15 @@ export class Member implements NodeControl {
     const address = advertiseAddress(request.AdvertiseAddr, this.#options.advertise);
     return {
       advertiseAddress: address,
+      chosen: this.#chosen(request),
       dataPathAddress: request.DataPathAddr ? advertiseAddress(request.DataPathAddr, '') : address,
       listenPort: portOf(request.ListenAddr, this.#options.listenPort),
       managers,
     };
+  }
+
+  #chosen(request: SwarmInitRequest | SwarmJoinRequest): AddressChoice {
+    return { asked: request.AdvertiseAddr ?? '', configured: this.#options.advertise };
   }
 
   /** It has another role; or it is to be a manager (again) and its replica was removed, or an attempt broke off without one. */
@@ -376,58 +435,4 @@ export class Member implements NodeControl {
   get #identityDir(): string {
     return join(this.#options.dataDir, 'identity');
   }
-}
-
-function newCluster(
-  request: SwarmInitRequest,
-  root: Cluster['ca'],
-  random: Random,
-): Omit<Cluster, 'id' | 'version' | 'createdAt' | 'updatedAt'> {
-  const pools = request.DefaultAddrPool ?? [];
-  const given = request.Spec as Cluster['spec'] | null | undefined;
-  const autolock =
-    request.AutoLockManagers === true || given?.EncryptionConfig?.AutoLockManagers === true;
-  const token = (): string => createJoinToken(root.certificatePem, newObjectId(random));
-  return {
-    spec: { ...given, Name: 'default', EncryptionConfig: { AutoLockManagers: autolock } },
-    ...(autolock && { unlockKey: newUnlockKey() }),
-    ca: { certificatePem: root.certificatePem, keyPem: root.keyPem },
-    joinTokens: { worker: token(), manager: token() },
-    addressPools: pools.length > 0 ? pools : ADDRESS_POOLS_DEFAULT,
-    subnetSize: request.SubnetSize || SUBNET_SIZE_DEFAULT,
-    dataPathPort: request.DataPathPort || DATA_PATH_PORT_DEFAULT,
-  };
-}
-
-function availabilityOf(text: string | undefined): Availability {
-  if (text === undefined || text === '') return 'active';
-  if (text === 'active' || text === 'pause' || text === 'drain') return text;
-  throw new ClusterError('invalid', `invalid Availability: "${text}"`);
-}
-
-/** The first manager that answers decides; a refusal is final, an unreachable one is not. */
-async function askForCertificate(
-  remotes: readonly string[],
-  request: { readonly csrPem: string; readonly token: string },
-): Promise<CertifiedNode> {
-  let last: unknown;
-  for (const address of remotes) {
-    try {
-      const rootPem = await fetchRootCertificate(address);
-      checkRoot(request.token, rootPem);
-      return await requestCertificate({ address, rootPem, ...request });
-    } catch (error) {
-      if (
-        error instanceof ClusterError &&
-        error.kind !== 'unavailable' &&
-        error.kind !== 'deadline'
-      )
-        throw error;
-      last = error;
-    }
-  }
-  const reason = last instanceof Error ? last.message : String(last);
-  throw new ClusterError('unavailable', `cannot join through ${remotes.join(', ')}: ${reason}`, {
-    cause: last,
-  });
 }

@@ -1,11 +1,14 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, writeFileAtomic } from '../../pkg/io/index.ts';
+import type { AddressChoice } from './address.ts';
 
 /** What this host remembers of its membership, beside its certificate: enough to find the cluster again. */
 export interface NodeRecord {
   /** Address that others reach this host at, without port. */
   readonly advertiseAddress: string;
+  /** Why it is this one. */
+  readonly chosen?: AddressChoice | undefined;
   /** Address of VXLAN packets; the advertised one unless said otherwise. */
   readonly dataPathAddress: string;
   readonly listenPort: number;

@@ -1,12 +1,14 @@
-import { createCertificateRequest, renewalInstant } from '../../pkg/ca/index.ts';
+import { checkRoot, createCertificateRequest, renewalInstant } from '../../pkg/ca/index.ts';
 import type { Clock, Logger, Random, Timer } from '../../pkg/io/index.ts';
 import { ClusterError, errorMessage, type NodeRole } from '../../pkg/model/index.ts';
 import {
   type CertifiedNode,
   type Credentials,
+  fetchRootCertificate,
   leaveGroup,
   RpcClient,
   renewCertificate,
+  requestCertificate,
 } from '../../pkg/rpc/index.ts';
 
 const RETRY_MS = 2_000;
@@ -53,6 +55,33 @@ export async function leaveManagers(
       reason: errorMessage(error),
     });
   }
+}
+
+/** The first manager that answers decides; a refusal is final, an unreachable one is not. */
+export async function firstCertificate(
+  remotes: readonly string[],
+  request: { readonly csrPem: string; readonly token: string },
+): Promise<CertifiedNode> {
+  let last: unknown;
+  for (const address of remotes) {
+    try {
+      const rootPem = await fetchRootCertificate(address);
+      checkRoot(request.token, rootPem);
+      return await requestCertificate({ address, rootPem, ...request });
+    } catch (error) {
+      if (
+        error instanceof ClusterError &&
+        error.kind !== 'unavailable' &&
+        error.kind !== 'deadline'
+      )
+        throw error;
+      last = error;
+    }
+  }
+  const reason = last instanceof Error ? last.message : String(last);
+  throw new ClusterError('unavailable', `cannot join through ${remotes.join(', ')}: ${reason}`, {
+    cause: last,
+  });
 }
 
 async function anyManager<T>(

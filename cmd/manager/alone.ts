@@ -4,12 +4,12 @@ import type { Store } from '../../pkg/store/index.ts';
 
 /** The other managers of a group that was given up are workers, and down until they are heard of. */
 export async function giveUpOthers(store: Store, self: GroupMember): Promise<void> {
-  const { raftId, address } = self;
+  const { raftId } = self;
   await store.update((draft) => {
     for (const node of draft.list('node')) {
       const next =
         node.id === self.nodeId
-          ? { ...node, manager: { raftId, address } }
+          ? { ...node, manager: { raftId } }
           : node.spec.Role === 'manager' && givenUp(node, store.now());
       if (next) draft.add(updateObject('node', next));
     }

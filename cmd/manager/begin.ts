@@ -19,6 +19,8 @@ export interface Begin {
   readonly advertise: string;
   /** host:port to listen on. */
   readonly listen: string;
+  /** host:port where other managers may be now, whatever the log says. */
+  readonly managers?: readonly string[] | undefined;
   readonly how:
     | {
         readonly kind: 'bootstrap';

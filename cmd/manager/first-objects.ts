@@ -51,7 +51,7 @@ export function addFirstObjects(
   const stamps = { version: VERSION_NONE, createdAt: now, updatedAt: now };
   const networkKeys = makeNetworkKeys(random, now);
   draft.add(createObject('cluster', { ...cluster, id: clusterId, networkKeys, ...stamps }));
-  const manager = { raftId: begin.raftId, address: begin.advertise };
+  const manager = { raftId: begin.raftId };
   draft.add(createObject('node', admittedNode(nodeId, 'manager', now, { manager, availability })));
   draft.add(
     createObject('network', {

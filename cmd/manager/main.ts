@@ -33,6 +33,7 @@ import { type Begin, begun, readBegin, selfOf, takenIn } from './begin.ts';
 import { clusterApi } from './cluster-api.ts';
 import { HELP, type ManagerConfig, managerConfig } from './config.ts';
 import { addFirstObjects } from './first-objects.ts';
+import { introduceTo } from './introduce.ts';
 import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_IGNORES, LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
@@ -119,7 +120,7 @@ async function serve(base: Base): Promise<void> {
   for (const service of [
     transport.service(),
     caService(authority(store, credentials)),
-    controlService(membership(store, clock, nodeId)),
+    controlService(membership(store, clock, selfOf(begin, nodeId))),
     ...dispatcher.services,
   ]) {
     server.add(service);
@@ -139,6 +140,14 @@ async function serve(base: Base): Promise<void> {
       signal: abort.signal,
     }),
     keepMembers({ store, clock, log, signal: abort.signal }),
+    introduceTo(begin.managers ?? [], {
+      store,
+      self: selfOf(begin, nodeId),
+      credentials,
+      clock,
+      log,
+      signal: abort.signal,
+    }),
   ];
   await firstObjects(base, store);
   begun(config['data-dir'], begin);

@@ -6,7 +6,7 @@ import {
   type NodeId,
   updateObject,
 } from '../../pkg/model/index.ts';
-import type { Caller, ControlHandlers, GroupMember } from '../../pkg/rpc/index.ts';
+import type { Caller, ControlHandlers, GroupMember, Introduction } from '../../pkg/rpc/index.ts';
 import type { Store } from '../../pkg/store/index.ts';
 
 /** How long a caller is kept until the group has let a manager go. */
@@ -14,15 +14,16 @@ const DEMOTION_MS = 15_000;
 const RETRY_MS = 1000;
 
 /** Who is in the group of managers; asked on the leader, others point to it. */
-export function membership(store: Store, clock: Clock, self: NodeId): ControlHandlers {
+export function membership(store: Store, clock: Clock, self: GroupMember): ControlHandlers {
   return {
+    introduce: (member): Introduction => {
+      return { by: self.raftId, members: store.introduced(member.raftId, [member]) };
+    },
     join: async (member): ReturnType<ControlHandlers['join']> => {
       if (!store.isLeader()) return { leader: store.leader()?.address ?? '' };
       await addManager(store, member);
       return {
-        members: store
-          .members()
-          .map(({ raftId, nodeId, address }) => ({ raftId, nodeId, address })),
+        members: store.members(),
       };
     },
     leave: async (raftId, caller): ReturnType<ControlHandlers['leave']> => {
@@ -30,8 +31,8 @@ export function membership(store: Store, clock: Clock, self: NodeId): ControlHan
       mayRemove(store, raftId, caller);
       await becomesWorker(store, raftId);
       // It ends when it is answered, so it must be known by then to those who stay.
-      if (caller.nodeId === self) await store.removeMember(raftId);
-      else await demoted(store, clock, { id: caller.nodeId as NodeId, self });
+      if (caller.nodeId === self.nodeId) await store.removeMember(raftId);
+      else await demoted(store, clock, { id: caller.nodeId as NodeId, self: self.nodeId });
       return {};
     },
   };
@@ -53,8 +54,8 @@ async function addManager(store: Store, member: GroupMember): Promise<void> {
   await store.addMember(member);
   await store.update((draft) => {
     const current = draft.get('node', member.nodeId);
-    const { raftId, address } = member;
-    if (current) draft.add(updateObject('node', { ...current, manager: { raftId, address } }));
+    const { raftId } = member;
+    if (current) draft.add(updateObject('node', { ...current, manager: { raftId } }));
   });
 }
 

@@ -35,24 +35,28 @@ const AGENT_START_TIMEOUT_MS = 60_000;
 export class Host {
   readonly name: string;
   readonly role: 'manager' | 'worker';
-  readonly address: string;
   readonly socket: string;
   readonly dataDir: string;
   readonly runDir: string;
   readonly netns: string;
   readonly cgroupParent: string;
   readonly #switchNetns: string;
+  #address: string;
 
   constructor(lab: { readonly name: string; readonly folder: string }, record: HostRecord) {
     this.name = record.name;
     this.role = record.role;
-    this.address = record.address;
+    this.#address = record.address;
     this.runDir = `/run/muster/${lab.name}/${record.name}`;
     this.socket = join(this.runDir, 'muster.sock');
     this.dataDir = join(lab.folder, record.name);
     this.netns = `mu-${lab.name}-${record.name}`;
     this.cgroupParent = `/muster/${lab.name}/${record.name}`;
     this.#switchNetns = `mu-${lab.name}-sw`;
+  }
+
+  get address(): string {
+    return this.#address;
   }
 
   get agentPid(): number | undefined {
@@ -74,8 +78,19 @@ export class Host {
     run('ip', '-n', this.netns, 'link', 'set', 'eth0', 'up');
   }
 
-  /** Start the agent (which starts this host's manager, if it has one) and wait until its socket answers. */
-  async start(): Promise<void> {
+  /** As a machine that was given another address while it was off: its agent learns of it at its next start. */
+  readdress(address: string, prefixLength: number): void {
+    const link = ['dev', 'eth0'];
+    run('ip', '-n', this.netns, 'addr', 'del', `${this.address}/${prefixLength}`, ...link);
+    run('ip', '-n', this.netns, 'addr', 'add', `${address}/${prefixLength}`, ...link);
+    this.#address = address;
+  }
+
+  /**
+   * Start the agent (which starts this host's manager, if it has one) and wait until its socket answers. `options`: of
+   * the agent, beside those it always has.
+   */
+  async start(options: readonly string[] = []): Promise<void> {
     if (this.agentPid !== undefined) return;
     mkdirSync(this.dataDir, { recursive: true });
     mkdirSync(this.runDir, { recursive: true });
@@ -91,6 +106,7 @@ export class Host {
       process.execPath,
       PROGRAM,
       ...this.#agentArguments(),
+      ...options,
     ];
     const child = spawn('sh', ['-c', script, 'sh', join(group, 'cgroup.procs'), ...enter], {
       detached: true,

@@ -111,6 +111,13 @@ export class Lab {
     });
   }
 
+  /** Gives hosts other addresses; those in use belong to running agents that do not know it yet. */
+  readdress(addresses: ReadonlyMap<Host, string>): void {
+    for (const [host, address] of addresses) host.readdress(address, PREFIX_LENGTH);
+    const hosts = this.hosts.map(({ name, role, address }) => ({ name, role, address }));
+    writeFileSync(join(this.folder, 'lab.json'), JSON.stringify({ hosts }));
+  }
+
   /** Drop (or let pass again) everything between two hosts. */
   setPath(one: Host, other: Host, state: 'cut' | 'healed'): void {
     const netns = `mu-${this.name}-sw`;

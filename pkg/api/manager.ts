@@ -61,15 +61,14 @@ function managerSwarm(
   context: ClusterContext,
   view: Awaited<ReturnType<typeof freshView>>,
 ): object {
-  const { nodeId } = context.cluster;
-  const managers = [...view.list('node')].filter((node) => node.manager);
+  const { nodeId, store } = context.cluster;
   return {
     NodeID: nodeId,
     NodeAddr: view.get('node', nodeId)?.status.address ?? '',
     LocalNodeState: 'active',
     ControlAvailable: true,
     Error: '',
-    RemoteManagers: managers.map((node) => ({ NodeID: node.id, Addr: node.manager?.address })),
+    RemoteManagers: store.members().map((each) => ({ NodeID: each.nodeId, Addr: each.address })),
     ...clusterSummary(view),
   };
 }

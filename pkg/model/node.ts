@@ -43,8 +43,6 @@ export interface NodeStatus {
 export interface ManagerMember {
   /** Raft id: random 53-bit integer, never reused. */
   readonly raftId: number;
-  /** host:port that other managers and agents dial. */
-  readonly address: string;
 }
 
 export interface Node {

@@ -11,6 +11,8 @@ export {
   type ControlHandlers,
   controlService,
   type GroupMember,
+  type Introduction,
+  introduce,
   joinGroup,
   leaveGroup,
 } from './control-service.ts';

@@ -67,6 +67,7 @@ function transport(clock: Clock = systemClock): {
     receive: (from, payload) => received.push(`${from} ${Buffer.from(payload).toString()}`),
     receiveSnapshot: async () => undefined,
     unreachable: (raftId) => lost.push(raftId),
+    nodeOf: () => undefined,
   });
   open.push(made);
   return { transport: made, lost, received };

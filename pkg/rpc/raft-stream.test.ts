@@ -6,7 +6,7 @@ import {
   issueNodeCertificate,
 } from '../ca/index.ts';
 import { silentLogger, systemClock, systemRandom } from '../io/index.ts';
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, type NodeId } from '../model/index.ts';
 import type { Transport } from '../store/index.ts';
 import { Credentials, type Identity } from './credentials.ts';
 import { type RaftReceiver, RaftTransport } from './raft-stream.ts';
@@ -42,6 +42,7 @@ class Received implements RaftReceiver {
   readonly messages: [number, string][] = [];
   readonly sizes: number[] = [];
   readonly lost: number[] = [];
+  readonly owners = new Map<number, NodeId>();
   /** Chunks of a snapshot are not taken before. */
   ready: Promise<void> = Promise.resolve();
   receive(from: number, payload: Uint8Array): void {
@@ -57,6 +58,9 @@ class Received implements RaftReceiver {
   }
   unreachable(raftId: number): void {
     this.lost.push(raftId);
+  }
+  nodeOf(raftId: number): NodeId | undefined {
+    return this.owners.get(raftId);
   }
 }
 
@@ -111,6 +115,25 @@ describe('raft stream', () => {
     await eventually(() => {
       a.transport.send(to, Buffer.from('two'));
       expect(again.received.messages.length).toBeGreaterThan(0);
+    });
+  });
+
+  it('takes nothing for a member from the node of another one', async () => {
+    const [a, b] = [await replica(1), await replica(2)];
+    const to = { raftId: 2, address: b.address };
+    b.received.owners.set(1, 'o'.repeat(25) as NodeId);
+    await eventually(() => {
+      a.transport.send(to, Buffer.from('forged'));
+      expect(a.received.lost.length).toBeGreaterThan(0);
+    });
+    await expect(a.transport.sendSnapshot(to, chunksOf([new Uint8Array(10)]))).rejects.toThrow(
+      'cannot speak for member 1',
+    );
+    expect(b.received.sizes).toEqual([]);
+    b.received.owners.set(1, 'm'.repeat(25) as NodeId);
+    await eventually(() => {
+      a.transport.send(to, Buffer.from('own'));
+      expect(b.received.messages.length).toBeGreaterThan(0);
     });
   });
 

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
-import { ClusterError, errorMessage } from '../model/index.ts';
+import { ClusterError, errorMessage, type NodeId } from '../model/index.ts';
 import { RpcClient } from './client.ts';
 import {
   Raft,
@@ -11,7 +11,7 @@ import {
 import type { MessageStream } from './message-stream.ts';
 import { decodeSender, EMPTY_FRAME, FrameReader, RAFT_PROTOCOL } from './raft-frames.ts';
 import { RaftLink, type RaftLinkOptions } from './raft-link.ts';
-import { type ProtocolBinding, type ServiceBinding, streaming } from './server.ts';
+import { type Caller, type ProtocolBinding, type ServiceBinding, streaming } from './server.ts';
 
 /** Another manager's replica. */
 export interface RaftPeer {
@@ -27,6 +27,8 @@ export interface RaftReceiver {
   receiveSnapshot(fromRaftId: number, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** Messages to this peer were lost. */
   unreachable(raftId: number): void;
+  /** The node that a replica belongs to; undefined when it is not known yet. */
+  nodeOf(raftId: number): NodeId | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -97,7 +99,7 @@ export class RaftTransport {
     return {
       protocol: RAFT_PROTOCOL,
       allowed: ['manager'],
-      accept: (socket): void => this.#accept(socket),
+      accept: (socket, caller): void => this.#accept(socket, caller),
     };
   }
 
@@ -106,8 +108,9 @@ export class RaftTransport {
     return {
       service: Raft,
       methods: [
-        streaming(Raft.method.snapshot, ['manager'], async (stream) => {
+        streaming(Raft.method.snapshot, ['manager'], async (stream, caller) => {
           const { from, chunks } = await openSnapshot(stream);
+          this.#mustSpeakFor(from, caller);
           await this.#listening().receiveSnapshot(from, chunks);
           stream.send(create(SnapshotTakenSchema));
         }),
@@ -127,12 +130,15 @@ export class RaftTransport {
     this.#links.clear();
   }
 
-  #accept(socket: TLSSocket): void {
+  #accept(socket: TLSSocket, caller: Caller): void {
     let from = 0;
     const reader = new FrameReader((payload) => {
       if (payload.length === 0) socket.write(EMPTY_FRAME);
       else if (from === 0) from = decodeSender(payload);
-      else this.#listening().receive(from, payload);
+      else {
+        this.#mustSpeakFor(from, caller);
+        this.#listening().receive(from, payload);
+      }
     });
     socket.setTimeout(SILENT_MS, () => socket.destroy());
     socket.on('data', (chunk: Buffer) => {
@@ -144,6 +150,14 @@ export class RaftTransport {
         socket.destroy();
       }
     });
+  }
+
+  /** A node speaks for its own replica only. */
+  #mustSpeakFor(raftId: number, { nodeId }: Caller): void {
+    const owner = this.#receiver?.nodeOf(raftId);
+    if (owner === undefined || owner === nodeId) return;
+    const text = `node ${nodeId} cannot speak for member ${raftId}, which is of node ${owner}`;
+    throw new ClusterError('forbidden', text);
   }
 
   #listening(): RaftReceiver {

@@ -72,6 +72,7 @@ interface Running {
 const REFUSING: ControlHandlers = {
   join: async () => ({ members: [] }),
   leave: async () => ({}),
+  introduce: (member) => ({ by: 9, members: [member] }),
 };
 
 async function running(

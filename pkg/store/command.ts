@@ -1,5 +1,6 @@
 import type { Change, InstantMs, Version } from '../model/index.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
+import type { Member } from './contract.ts';
 
 /** 128 random bits as hexadecimal text: names one attempt to write, however often it is sent. */
 export type RequestId = string;
@@ -23,8 +24,8 @@ export interface MemberCommand {
   readonly id: RequestId;
   readonly now: InstantMs;
   readonly base: Version;
-  /** The member that is added; absent when one is removed. */
-  readonly member?: { readonly raftId: number; readonly nodeId: string; readonly address: string };
+  /** The member that is added, or is reached at another address now; absent when one is removed. */
+  readonly member?: Member | undefined;
   /** A learner that shall become a voter when it has caught up. */
   readonly promote?: boolean | undefined;
 }

@@ -167,7 +167,13 @@ export interface Store {
   /** Called with true when leading begins (see isLeader) and with false as soon as it ends; at once if it leads now. */
   onLeadership(listener: (leading: boolean) => void): Disposable;
 
+  /** Addresses as they are written: a restart of any member finds the others there. */
   members(): readonly MemberStatus[];
+  /**
+   * Member `by` said where it and others are reached, aside from the log; the leader writes what is new.
+   * @returns where this manager knows all of them to be now, itself included
+   */
+  introduced(by: number, members: readonly Member[]): readonly Member[];
   /** Add a manager that begins with `join`; it becomes a voter by itself once it has caught up. */
   addMember(member: Member, options?: CallOptions): Promise<void>;
   /**

@@ -1,6 +1,6 @@
 import type { Message, MessageType } from 'raft-js';
 import type { Clock, Logger } from '../io/index.ts';
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, type NodeId } from '../model/index.ts';
 import { decodeEnvelope, type Envelope } from './message-codec.ts';
 import type { Peers } from './peers.ts';
 import type { SnapshotFolder } from './snapshot.ts';
@@ -64,6 +64,10 @@ export class Inbox implements TransportReceiver {
     this.#options.unreachable(raftId);
   }
 
+  nodeOf(raftId: number): NodeId | undefined {
+    return this.#options.peers.get(raftId)?.nodeId;
+  }
+
   async receiveSnapshot(from: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { clusterId, isRemoved, logger, clock } = this.#options;
     const incoming = inTime(chunks, clock);
@@ -93,7 +97,8 @@ export class Inbox implements TransportReceiver {
         this.#options.removed();
         break;
       case 'hello':
-        if (envelope.member.raftId === from) this.#options.peers.told(envelope.member);
+        if (envelope.member.raftId === from)
+          this.#options.peers.said(from, [...envelope.others, envelope.member]);
         break;
     }
   }

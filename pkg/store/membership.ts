@@ -59,7 +59,7 @@ export class Membership {
     const reachable = voters.filter((member) => member.reachable).length;
     const count = `${reachable} of ${voters.length} managers reachable`;
     const state = this.quorumLost()
-      ? `quorum lost: ${count}; if the others cannot come back, run "docker swarm init --force-new-cluster" on this one`
+      ? `quorum lost: ${count}; if the addresses of managers changed, start this agent with --managers; if the others cannot come back, run "docker swarm init --force-new-cluster" on this one`
       : count;
     return new ClusterError(
       'unavailable',
@@ -160,7 +160,7 @@ export class Membership {
       // As leader of a group that it is not in it can change nothing any more.
       const target = this.#mostAdvanced(self.raftId);
       if (target !== undefined) replica().transferLeader(target);
-    } else if (!leadership.leading || !(this.#settle() || this.#promote())) {
+    } else if (!leadership.leading || !(this.#settle() || this.#readdress() || this.#promote())) {
       return;
     }
     this.#changingUntil = now + CHANGE_TICKS * tuning.tickMs;
@@ -183,6 +183,20 @@ export class Membership {
       return true;
     }
     return false;
+  }
+
+  /** A member was started under another address: it is written, so that a restart of the others finds it there. */
+  #readdress(): boolean {
+    const { machine, peers, replica, newRequest, logger } = this.#options;
+    const [moved] = peers.moved();
+    if (moved === undefined) return false;
+    const { raftId, nodeId, address } = moved;
+    const command = { ...newRequest(), member: { raftId, nodeId, address } };
+    const changes = [{ type: 'updateNode', nodeId: raftId }] as const;
+    replica().proposeConfChange({ changes, context: encodeMemberCommand(command) });
+    const before = machine.members.get(raftId)?.address;
+    logger.info('manager has another address', { member: raftId, before, address });
+    return true;
   }
 
   /** The second half of a removal. */

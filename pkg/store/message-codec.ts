@@ -89,8 +89,11 @@ function decodeSnapshotHead(reader: ByteReader): Snapshot {
 /** What one payload of the transport holds. */
 export type Envelope =
   | { readonly kind: 'messages'; readonly messages: readonly Message[] }
-  /** I am here, and here I am reached; sent at intervals so that every manager knows whom it can reach. */
-  | { readonly kind: 'hello'; readonly member: Member }
+  /**
+   * I am here, and here I am reached; sent at intervals so that every manager knows whom it can reach. `others`
+   * have just said the same to the sender.
+   */
+  | { readonly kind: 'hello'; readonly member: Member; readonly others: readonly Member[] }
   /** To a member that was removed and does not know it. */
   | { readonly kind: 'removed' }
   /** A MsgSnap; the snapshot follows in chunks. */
@@ -107,7 +110,8 @@ export function encodeEnvelope(clusterId: string, envelope: Envelope): Uint8Arra
   } else if (envelope.kind === 'snapshot') {
     encodeMessage(writer, envelope.message);
   } else if (envelope.kind === 'hello') {
-    writer.text(JSON.stringify(envelope.member));
+    const { member, others } = envelope;
+    writer.text(JSON.stringify({ member, others }));
   }
   return writer.finish();
 }
@@ -128,7 +132,7 @@ export function decodeEnvelope(clusterId: string, payload: Uint8Array): Envelope
     case 'snapshot':
       return { kind, message: decodeMessage(reader) };
     case 'hello':
-      return { kind, member: JSON.parse(reader.text()) as Member };
+      return { kind, ...(JSON.parse(reader.text()) as { member: Member; others: Member[] }) };
     case 'removed':
       return { kind };
     default:

@@ -1,7 +1,13 @@
-import { type ConfState, encodeConfChange, type HardState } from 'raft-js';
+import {
+  type ConfState,
+  decodeConfChange,
+  type Entry,
+  encodeConfChange,
+  type HardState,
+} from 'raft-js';
 import type { Disk, Logger, Random } from '../io/index.ts';
 import { ClusterError, type InstantMs, VERSION_NONE } from '../model/index.ts';
-import { encodeMemberCommand } from './command.ts';
+import { decodeMemberCommand, encodeMemberCommand } from './command.ts';
 import type { Member, StoreOptions, Tuning } from './contract.ts';
 import { LogStorage } from './log-storage.ts';
 import { SnapshotFolder } from './snapshot.ts';
@@ -20,6 +26,14 @@ export interface Recovered {
   readonly confState: ConfState;
   /** The snapshot everything else builds on; 0 for none. */
   readonly snapshotIndex: number;
+  readonly lastSaid: LastSaid;
+}
+
+/** What the end of the log says of members. It was perhaps applied before the crash, and then others go by it. */
+export interface LastSaid {
+  /** Behind this index, which is known to be committed. */
+  readonly after: number;
+  readonly members: readonly Member[];
 }
 
 export interface RecoveryOptions {
@@ -75,7 +89,15 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   storage.append(log.entries);
   const commit = Math.max(log.hardState.commit, ref.index);
   storage.setHardState({ ...log.hardState, commit });
-  return { wal, snapshots, storage, machine, confState, snapshotIndex: ref.index };
+  const lastSaid = { after: commit, members: membersIn(log.entries, commit) };
+  return { wal, snapshots, storage, machine, confState, snapshotIndex: ref.index, lastSaid };
+}
+
+function membersIn(entries: readonly Entry[], after: number): readonly Member[] {
+  return entries.flatMap((entry) => {
+    if (entry.index <= after || entry.type === 'EntryNormal') return [];
+    return decodeMemberCommand(decodeConfChange(entry).context)?.member ?? [];
+  });
 }
 
 /** The first member writes the entry that makes it the only voter; everybody else finds entries or waits for them. */

@@ -3,6 +3,7 @@ import {
   type Change,
   createObject,
   type InstantMs,
+  type NodeId,
   removeObject,
   updateObject,
   type Version,
@@ -116,7 +117,7 @@ test('a snapshot restores everything, also what later entries depend on', () => 
     id: id(50),
     now: 2000 as InstantMs,
     base: 12 as Version,
-    member: { raftId: 9, nodeId: 'n9', address: 'a:1' },
+    member: { raftId: 9, nodeId: 'n9' as NodeId, address: 'a:1' },
   });
   const change = { changes: [{ type: 'addLearner', nodeId: 9 }] as const, context };
   machine.applyMember(change, 13 as Version, () => undefined);
@@ -149,7 +150,7 @@ test('a late copy of an addition does not bring a removed member back', () => {
   };
   const base = 0 as Version;
   const now = 1 as InstantMs;
-  const member = { raftId: 9, nodeId: 'n9', address: 'a:1' };
+  const member = { raftId: 9, nodeId: 'n9' as NodeId, address: 'a:1' };
   const change = (type: 'addLearner' | 'addNode' | 'removeNode', at: number): void => {
     const context = encodeMemberCommand({ id: id(at), now, base, member });
     machine.applyMember({ changes: [{ type, nodeId: 9 }], context }, at as Version, accept);
@@ -162,4 +163,29 @@ test('a late copy of an addition does not bring a removed member back', () => {
   expect(accepted).toBe(3);
   expect(machine.members.size).toBe(0);
   expect([...machine.removedMembers.keys()]).toEqual([9]);
+});
+
+test('a member keeps what else it is when its address changes, and one that is not there is not made', () => {
+  const machine = new StateMachine(10);
+  const member = { raftId: 9, nodeId: 'n9' as NodeId, address: 'a:1' };
+  let at = 0;
+  const change = (type: 'addLearner' | 'updateNode' | 'removeNode', address: string): void => {
+    at++;
+    const [base, now] = [0 as Version, 1 as InstantMs];
+    const command = { id: id(at), now, base, member: { ...member, address }, promote: at === 2 };
+    const context = encodeMemberCommand(command);
+    machine.applyMember(
+      { changes: [{ type, nodeId: 9 }], context },
+      at as Version,
+      () => undefined,
+    );
+  };
+  change('updateNode', 'b:1');
+  expect(machine.members.size).toBe(0);
+  change('addLearner', 'a:1');
+  change('updateNode', 'b:1');
+  expect(machine.members.get(9)).toEqual({ ...member, address: 'b:1', promote: true });
+  change('removeNode', '');
+  change('updateNode', 'c:1');
+  expect(machine.members.size).toBe(0);
 });

@@ -219,6 +219,9 @@ export class StateMachine {
     for (const { type, nodeId } of change.changes) {
       if (type === 'removeNode') {
         this.#removeMember(nodeId);
+      } else if (type === 'updateNode') {
+        const record = this.#members.get(nodeId);
+        if (record && member) this.#members.set(nodeId, { ...record, address: member.address });
       } else if (member?.raftId === nodeId) {
         const promote = type === 'addLearner' && command.promote === true;
         this.#members.set(nodeId, { ...member, promote } as MemberRecord);

@@ -74,7 +74,9 @@ class LocalStore implements Store {
     this.#history = new History(this.#tuning.historyChanges, this.#machine.view.index);
     this.#leadership = new Leadership(logger);
     this.#peers = new Peers({
+      self,
       clock,
+      freshMs: 2 * this.#tuning.tickMs * this.#tuning.electionTicks,
       told: begin.kind === 'join' ? begin.members : [],
       replicated: (): ReadonlyMap<number, Member> => this.#machine.members,
       former: (): ReadonlyMap<number, Member> => this.#machine.removedMembers,
@@ -238,8 +240,7 @@ class LocalStore implements Store {
   }
 
   leader(): Member | undefined {
-    const member = this.#peers.get(this.#leadership.lead);
-    return this.#leadership.lead === this.#options.self.raftId ? this.#options.self : member;
+    return this.#peers.get(this.#leadership.lead);
   }
 
   onLeadership(listener: (leading: boolean) => void): Disposable {
@@ -248,6 +249,11 @@ class LocalStore implements Store {
 
   members(): readonly MemberStatus[] {
     return this.#running === undefined ? [] : this.#membership.list();
+  }
+
+  introduced(by: number, members: readonly Member[]): readonly Member[] {
+    this.#peers.said(by, members);
+    return [this.#options.self, ...this.#peers.others()];
   }
 
   async addMember(member: Member, options?: CallOptions): Promise<void> {
@@ -281,13 +287,12 @@ class LocalStore implements Store {
 
   #assemble(recovered: Recovered, lock: Disposable): Running {
     const { clusterId, self, transport, logger, clock, random } = this.#options;
-    const { snapshots } = recovered;
     const peers = this.#peers;
     const outbox = new Outbox({
       clusterId,
       transport,
       peers,
-      snapshots,
+      snapshots: recovered.snapshots,
       clock,
       logger,
       onUnreachable: (raftId): void => this.#running?.replica.reportUnreachable(raftId),
@@ -324,7 +329,7 @@ class LocalStore implements Store {
       clusterId,
       selfId: self.raftId,
       peers,
-      snapshots,
+      snapshots: recovered.snapshots,
       clock,
       logger,
       step: (message): void => replica.step(message),
@@ -369,6 +374,7 @@ class LocalStore implements Store {
   #tick(): void {
     const running = this.#running;
     if (running === undefined) return;
+    this.#peers.recall(running.recovered.lastSaid, this.view.index);
     running.replica.tick();
     this.#suspicion.tick();
     this.#fullDisk.tick();
@@ -379,10 +385,8 @@ class LocalStore implements Store {
     const leaving = this.#machine.removedMembers.has(this.#options.self.raftId);
     if (this.#ticks++ % HELLO_TICKS !== 0 && !leaving) return;
     running.replica.writer.settle();
-    const { self } = this.#options;
-    for (const { raftId } of this.#peers.all()) {
-      if (raftId !== self.raftId) running.outbox.send(raftId, { kind: 'hello', member: self });
-    }
+    const hello = this.#peers.hello();
+    for (const { raftId } of this.#peers.others()) running.outbox.send(raftId, hello);
   }
 
   #checkRemoved(): void {

@@ -1,3 +1,5 @@
+import type { NodeId } from '../model/index.ts';
+
 /** Where a member is reached. */
 export interface PeerAddress {
   readonly raftId: number;
@@ -30,4 +32,6 @@ export interface TransportReceiver {
   receiveSnapshot(fromRaftId: number, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** The last message, or the connection, to this peer was lost. */
   unreachable(raftId: number): void;
+  /** Which node's certificate may speak for this member; undefined when it is not known here. */
+  nodeOf(raftId: number): NodeId | undefined;
 }

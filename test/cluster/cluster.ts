@@ -30,8 +30,12 @@ export interface TaskJson {
 export interface NodeJson {
   readonly ID: string;
   readonly Description: { readonly Hostname: string };
-  readonly Status: { readonly State: string };
-  readonly ManagerStatus?: { readonly Leader?: boolean; readonly Reachability: string };
+  readonly Status: { readonly State: string; readonly Addr: string };
+  readonly ManagerStatus?: {
+    readonly Leader?: boolean;
+    readonly Reachability: string;
+    readonly Addr: string;
+  };
 }
 
 const ROOT = resolve(import.meta.dirname, '../..');

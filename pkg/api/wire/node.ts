@@ -25,17 +25,17 @@ export function renderNode(node: Node, rendering: NodeRendering): DockerJson {
       ...(node.status.message && { Message: node.status.message }),
       Addr: node.status.address,
     },
-    ...(node.manager && { ManagerStatus: renderManager(node, node.manager.address, rendering) }),
+    ...(node.manager && { ManagerStatus: renderManager(node, rendering) }),
   };
 }
 
-function renderManager(node: Node, address: string, { members, self }: NodeRendering): DockerJson {
+function renderManager(node: Node, { members, self }: NodeRendering): DockerJson {
   const known = members.find((member) => member.nodeId === node.id);
   const reachable = isReachable(node, members, self) ? 'reachable' : 'unreachable';
   return {
     ...(known?.leader && { Leader: true }),
     Reachability: known ? reachable : 'unknown',
-    Addr: address,
+    Addr: known?.address ?? '',
   };
 }
 

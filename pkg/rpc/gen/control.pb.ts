@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEg5tdXN0ZXIuY29udHJvbCJACgtKb2luUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCSI7CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkiRwoMSm9pblJlc3BvbnNlEg4KBmxlYWRlchgBIAEoCRInCgdtZW1iZXJzGAIgAygLMhYubXVzdGVyLmNvbnRyb2wuTWVtYmVyIh8KDExlYXZlUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEIh8KDUxlYXZlUmVzcG9uc2USDgoGbGVhZGVyGAEgASgJMpIBCgdDb250cm9sEkEKBEpvaW4SGy5tdXN0ZXIuY29udHJvbC5Kb2luUmVxdWVzdBocLm11c3Rlci5jb250cm9sLkpvaW5SZXNwb25zZRJECgVMZWF2ZRIcLm11c3Rlci5jb250cm9sLkxlYXZlUmVxdWVzdBodLm11c3Rlci5jb250cm9sLkxlYXZlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Cg1jb250cm9sLnByb3RvEg5tdXN0ZXIuY29udHJvbCJACgtKb2luUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCSI7CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkiRwoMSm9pblJlc3BvbnNlEg4KBmxlYWRlchgBIAEoCRInCgdtZW1iZXJzGAIgAygLMhYubXVzdGVyLmNvbnRyb2wuTWVtYmVyIh8KDExlYXZlUmVxdWVzdBIPCgdyYWZ0X2lkGAEgASgEIh8KDUxlYXZlUmVzcG9uc2USDgoGbGVhZGVyGAEgASgJIk0KEUludHJvZHVjZVJlc3BvbnNlEg8KB3JhZnRfaWQYASABKAQSJwoHbWVtYmVycxgCIAMoCzIWLm11c3Rlci5jb250cm9sLk1lbWJlcjLaAQoHQ29udHJvbBJBCgRKb2luEhsubXVzdGVyLmNvbnRyb2wuSm9pblJlcXVlc3QaHC5tdXN0ZXIuY29udHJvbC5Kb2luUmVzcG9uc2USRAoFTGVhdmUSHC5tdXN0ZXIuY29udHJvbC5MZWF2ZVJlcXVlc3QaHS5tdXN0ZXIuY29udHJvbC5MZWF2ZVJlc3BvbnNlEkYKCUludHJvZHVjZRIWLm11c3Rlci5jb250cm9sLk1lbWJlchohLm11c3Rlci5jb250cm9sLkludHJvZHVjZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message muster.control.JoinRequest
@@ -134,6 +134,33 @@ export const LeaveResponseSchema: GenMessage<LeaveResponse> = /*@__PURE__*/
   messageDesc(file_control, 4);
 
 /**
+ * @generated from message muster.control.IntroduceResponse
+ */
+export type IntroduceResponse = Message<"muster.control.IntroduceResponse"> & {
+  /**
+   * Who answers; one of the members.
+   *
+   * @generated from field: uint64 raft_id = 1;
+   */
+  raftId: bigint;
+
+  /**
+   * Where each is reached, as far as the one that answers knows.
+   *
+   * @generated from field: repeated muster.control.Member members = 2;
+   */
+  members: Member[];
+};
+
+/**
+ * Describes the message muster.control.IntroduceResponse.
+ * Use `create(IntroduceResponseSchema)` to create a new message.
+ * @public
+ */
+export const IntroduceResponseSchema: GenMessage<IntroduceResponse> = /*@__PURE__*/
+  messageDesc(file_control, 5);
+
+/**
  * What one manager asks of another.
  *
  * @generated from service muster.control.Control
@@ -156,6 +183,16 @@ export const Control: GenService<{
     methodKind: "unary";
     input: typeof LeaveRequestSchema;
     output: typeof LeaveResponseSchema;
+  },
+  /**
+   * I am that member, and here I am reached: for a manager whose address the others do not know.
+   *
+   * @generated from rpc muster.control.Control.Introduce
+   */
+  introduce: {
+    methodKind: "unary";
+    input: typeof MemberSchema;
+    output: typeof IntroduceResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_control, 0);

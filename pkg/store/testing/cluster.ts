@@ -57,8 +57,13 @@ export class TestCluster implements AsyncDisposable {
     return cluster;
   }
 
-  async start(raftId: number, begin: StoreOptions['begin']): Promise<Manager> {
-    const member: Member = { raftId, nodeId: `node${raftId}` as NodeId, address: `m${raftId}:1` };
+  async start(
+    raftId: number,
+    begin: StoreOptions['begin'],
+    address = `m${raftId}:1`,
+  ): Promise<Manager> {
+    const member: Member = { raftId, nodeId: `node${raftId}` as NodeId, address };
+    this.network.listenAt(raftId, address);
     const directory = this.directory(raftId);
     const disk = new CrashDisk();
     const fatal: Error[] = [];
@@ -127,8 +132,8 @@ export class TestCluster implements AsyncDisposable {
     rmSync(join(manager.directory, LOCK_FILE), { force: true });
   }
 
-  async restart(raftId: number): Promise<Manager> {
-    return this.start(raftId, { kind: 'join', members: [] });
+  async restart(raftId: number, address?: string): Promise<Manager> {
+    return this.start(raftId, { kind: 'join', members: [] }, address);
   }
 
   /** Where its files are, whether or not it runs. */

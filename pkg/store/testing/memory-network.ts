@@ -5,6 +5,7 @@ export class MemoryNetwork {
   readonly #receivers = new Map<number, TransportReceiver>();
   readonly #cut = new Set<number>();
   readonly #aliases = new Map<number, number>();
+  readonly #addresses = new Map<number, string>();
   /** Asked for every payload; false loses it. */
   filter: (from: number, to: number) => boolean = () => true;
   sent = 0;
@@ -31,6 +32,11 @@ export class MemoryNetwork {
         };
       },
     };
+  }
+
+  /** From now on it is reached at this address only; before it is said so, at any. */
+  listenAt(raftId: number, address: string): void {
+    this.#addresses.set(raftId, address);
   }
 
   /** Nothing reaches or leaves it any more. */
@@ -67,6 +73,9 @@ export class MemoryNetwork {
 
   #receiverOf(from: number, to: PeerAddress): TransportReceiver | undefined {
     const cut = this.#cut.has(from) || this.#cut.has(to.raftId) || !this.filter(from, to.raftId);
-    return cut ? undefined : this.#receivers.get(this.#aliases.get(to.raftId) ?? to.raftId);
+    const moved = (this.#addresses.get(to.raftId) ?? to.address) !== to.address;
+    return cut || moved
+      ? undefined
+      : this.#receivers.get(this.#aliases.get(to.raftId) ?? to.raftId);
   }
 }
