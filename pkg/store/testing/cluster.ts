@@ -125,7 +125,7 @@ export class TestCluster implements AsyncDisposable {
   /** As kill -9 together with a power failure: unsynced writes are gone. */
   async kill(raftId: number): Promise<void> {
     const manager = this.get(raftId);
-    this.network.isolate(raftId);
+    this.network.kill(raftId);
     this.managers.delete(raftId);
     manager.stopClock();
     await manager.disk.crash();

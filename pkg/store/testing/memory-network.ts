@@ -4,24 +4,34 @@ import type { PeerAddress, Transport, TransportReceiver } from '../transport.ts'
 export class MemoryNetwork {
   readonly #receivers = new Map<number, TransportReceiver>();
   readonly #cut = new Set<number>();
+  /** How often each was killed: what an earlier life still sends is lost. */
+  readonly #lives = new Map<number, number>();
   readonly #aliases = new Map<number, number>();
   readonly #addresses = new Map<number, string>();
+  /** Snapshots on their way; called when one of its ends is gone. */
+  readonly #transfers = new Set<(gone: number) => void>();
   /** Asked for every payload; false loses it. */
   filter: (from: number, to: number) => boolean = () => true;
   sent = 0;
 
   transport(self: number): Transport {
+    const life = this.#lives.get(self);
+    const isDead = (): boolean => this.#lives.get(self) !== life;
     return {
       send: (to, payload): void => {
         this.sent++;
         setImmediate(() => {
+          if (isDead()) return;
           if (!this.#deliver(self, to, payload)) this.#receivers.get(self)?.unreachable(to.raftId);
         });
       },
       sendSnapshot: async (to, chunks): Promise<void> => {
-        const receiver = this.#receiverOf(self, to);
+        const receiver = isDead() ? undefined : this.#receiverOf(self, to);
         if (receiver === undefined) throw new Error(`${to.address} is unreachable`);
-        await receiver.receiveSnapshot(self, this.#passing(self, to, chunks));
+        await this.#unlessBroken(
+          [self, to.raftId],
+          receiver.receiveSnapshot(self, this.#passing(self, to, chunks)),
+        );
       },
       listen: (receiver): Disposable => {
         this.#receivers.set(self, receiver);
@@ -42,6 +52,14 @@ export class MemoryNetwork {
   /** Nothing reaches or leaves it any more. */
   isolate(raftId: number): void {
     this.#cut.add(raftId);
+    for (const lost of this.#transfers) lost(raftId);
+  }
+
+  /** Its process is gone: it hears and says nothing until another `transport` of it listens and it is healed. */
+  kill(raftId: number): void {
+    this.isolate(raftId);
+    this.#receivers.delete(raftId);
+    this.#lives.set(raftId, (this.#lives.get(raftId) ?? 0) + 1);
   }
 
   heal(raftId: number): void {
@@ -51,6 +69,22 @@ export class MemoryNetwork {
   /** Who dials `former` now reaches `raftId`, as behind an unchanged address. */
   alias(former: number, raftId: number): void {
     this.#aliases.set(former, raftId);
+  }
+
+  /** A receiver that was killed says nothing any more; a real connection notices, and breaks. */
+  async #unlessBroken(ends: readonly number[], transfer: Promise<void>): Promise<void> {
+    let lost: (gone: number) => void = () => undefined;
+    const broken = new Promise<never>((_, reject) => {
+      lost = (gone): void => {
+        if (ends.includes(gone)) reject(new Error(`member ${gone} is unreachable`));
+      };
+    });
+    this.#transfers.add(lost);
+    try {
+      await Promise.race([transfer, broken]);
+    } finally {
+      this.#transfers.delete(lost);
+    }
   }
 
   async *#passing(
