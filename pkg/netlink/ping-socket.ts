@@ -9,7 +9,11 @@ const SOL_IP = 0;
 const IP_RECVERR = 11;
 const ECHO_REQUEST = 8;
 const ECHO_REPLY = 0;
+const IP_MTU_DISCOVER = 10;
+/** Set DF, and take neither the kernel's nor anybody else's word for what the path lets through. */
+const IP_PMTUDISC_PROBE = 3;
 const HEADER_LENGTH = 8;
+const IP_HEADER_LENGTH = 20;
 const RECEIVE_BYTES = 512;
 
 /** Tells our sockets' questions apart; the kernel's ping program uses its process id the same way. */
@@ -31,15 +35,19 @@ export class PingSocket implements Disposable {
     this.#identifier = identifier;
   }
 
-  /** Sends the question; what the kernel refuses is the answer. */
-  static send(address: string): PingSocket {
+  /**
+   * Sends the question; what the kernel refuses is the answer.
+   * @param packetBytes size of the whole packet, which no router may break up: one that is too large for the path stays
+   *   without an answer or gets EMSGSIZE. Header alone when absent.
+   */
+  static send(address: string, packetBytes?: number): PingSocket {
     identifiers = (identifiers + 1) & 0xffff;
     const socket = new PingSocket(
       syscall('socket', AF_INET, SOCK_RAW_NONBLOCK_CLOEXEC, PROTOCOL_ICMP),
       identifiers,
     );
     try {
-      socket.#ask(address);
+      socket.#ask(address, packetBytes);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       socket.#result = error.code;
@@ -65,15 +73,19 @@ export class PingSocket implements Disposable {
     syscall('close', this.#fd);
   }
 
-  #ask(address: string): void {
+  #ask(address: string, packetBytes: number | undefined): void {
     const on = Buffer.from([1, 0, 0, 0]);
     syscall('setsockopt', this.#fd, SOL_IP, IP_RECVERR, on, on.length);
+    if (packetBytes !== undefined) {
+      const probe = Buffer.from([IP_PMTUDISC_PROBE, 0, 0, 0]);
+      syscall('setsockopt', this.#fd, SOL_IP, IP_MTU_DISCOVER, probe, probe.length);
+    }
     const name = Buffer.alloc(16);
     name.writeUInt16LE(AF_INET, 0);
     encodeIpv4(address).copy(name, 4);
     // Connected, so that errors about this address alone come back here.
     syscall('connect', this.#fd, name, name.length);
-    const request = Buffer.alloc(HEADER_LENGTH);
+    const request = Buffer.alloc(Math.max(HEADER_LENGTH, (packetBytes ?? 0) - IP_HEADER_LENGTH));
     request.writeUInt8(ECHO_REQUEST, 0);
     request.writeUInt16BE(this.#identifier, 4);
     request.writeUInt16BE(1, 6);
@@ -97,10 +109,12 @@ export class PingSocket implements Disposable {
   }
 }
 
-/** Of RFC 1071, over an even number of bytes. */
+/** Of RFC 1071. */
 function checksum(bytes: Buffer): number {
   let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
+  for (let at = 0; at < bytes.length; at += 2) {
+    sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  }
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
 }

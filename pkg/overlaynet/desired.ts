@@ -205,6 +205,8 @@ export interface SandboxContext {
   readonly defaultGateway: string | undefined;
   /** The ingress network's table when the container takes part in it and keeps client addresses. */
   readonly ingressTable: NetworkTable | undefined;
+  /** Of an overlay's links. */
+  readonly mtuOf: (networkId: string) => number | undefined;
 }
 
 /** A container's side. Its links are born by the other ends; here they come up and get addresses and routes. */
@@ -234,8 +236,9 @@ export function desiredSandbox(context: SandboxContext): DesiredNamespace {
   return {
     links: [
       { kind: 'present', name: 'lo' },
-      ...attachments.map(({ link, address, parent }): DesiredLink => {
-        const common = { name: link, mac: macOf(addressWithoutPrefix(address)) };
+      ...attachments.map(({ link, address, parent, networkId }): DesiredLink => {
+        const mac = macOf(addressWithoutPrefix(address));
+        const common = { name: link, mac, mtu: context.mtuOf(networkId) };
         if (parent === undefined) return { kind: 'present', ...common };
         return { kind: 'macvlan', ...common, parent, underlay: context.host };
       }),

@@ -7,7 +7,7 @@ import { dnsSources } from './container-names.ts';
 import type { SandboxContext } from './desired.ts';
 import { DnsForwarder } from './dns-forward.ts';
 import { Forgetting } from './forget-connections.ts';
-import { HostSide } from './host-side.ts';
+import { type HostSide, openHostSide } from './host-side.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { linuxKernel } from './kernel/linux.ts';
 import { LocalNetworks } from './local-networks.ts';
@@ -23,10 +23,11 @@ import type {
   RepairReport,
   SandboxSpec,
 } from './network.ts';
-import { NEW_TABLE, Overlay, overlayMtu, removeOverlays, type TableChange } from './overlay.ts';
+import { NEW_TABLE, Overlay, removeOverlays, type TableChange } from './overlay.ts';
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
-import { adoptSandboxes, Sandbox, unplug } from './sandbox.ts';
+import { adoptSandboxes, attemptsOn, Sandbox, unplug } from './sandbox.ts';
+import { Underlay } from './underlay.ts';
 import {
   addressesOf,
   chooseAttachments,
@@ -40,8 +41,6 @@ import {
   type WiringContext,
   wiringContext,
 } from './wiring.ts';
-
-const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
 
 /**
  * Opens the networks of the host whose namespace this process (or `options.netns`) is in. Call it once, before other
@@ -61,8 +60,7 @@ class KernelHostNetwork implements HostNetwork {
   readonly #kernel: Kernel;
   readonly #records: Records;
   readonly #host: HostSide;
-  readonly #gatewaySubnet: string;
-  #underlayMtu: number;
+  readonly #underlay: Underlay;
   #self: HostIdentity;
   readonly #forwarder = new DnsForwarder();
   readonly #overlays = new Map<string, Overlay>();
@@ -77,34 +75,35 @@ class KernelHostNetwork implements HostNetwork {
     this.#options.log.warn('tracked connections not forgotten', { error }),
   );
   readonly #audit: Audit;
+  readonly #attempt: ReturnType<typeof attemptsOn>;
   readonly #onPortFailure = (error: unknown): void =>
     this.#options.log.warn('a port of a container was refused', { error });
 
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
     this.#kernel = kernel;
+    this.#attempt = attemptsOn(options.log);
     this.#records = new Records(options.runDir);
-    this.#gatewaySubnet = options.gatewaySubnet ?? DEFAULT_GATEWAY_SUBNET;
     const record = this.#records.readHost();
     this.#pending = this.#records.sandboxes();
-    this.#host = new HostSide({
-      namespace: kernel.open(options.netns),
-      gatewaySubnet: this.#gatewaySubnet,
-      nodeId: options.nodeId,
-      ingressMode: options.ingressMode ?? 'preserve',
-      sysctlsBefore: record.sysctlsBefore,
-      onPortFailure: this.#onPortFailure,
-    });
+    this.#host = openHostSide(kernel, options, record.sysctlsBefore, this.#onPortFailure);
     this.#audit = new Audit(options.log, kernel.watch(this.#host.namespace));
     this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
-    this.#underlayMtu = this.#host.mtuOf(options.underlayAddress);
-    this.#locals = new LocalNetworks(record.localNetworks, this.#gatewaySubnet, this.#underlayMtu);
+    const linkMtu = this.#host.mtuOf(options.underlayAddress);
+    this.#underlay = new Underlay({
+      namespace: this.#host.namespace,
+      linkMtu,
+      narrow: record.narrowPaths ?? {},
+      log: options.log,
+      onChange: (): void => this.#settleAll(),
+    });
+    this.#locals = new LocalNetworks(record.localNetworks, this.#host.gatewaySubnet, linkMtu);
   }
 
   become(self: HostIdentity): void {
     this.#self = self;
     this.#host.nodeId = self.nodeId;
-    this.#underlayMtu = this.#host.mtuOf(self.underlayAddress);
+    this.#underlay.moveTo(this.#host.mtuOf(self.underlayAddress));
   }
 
   canEncrypt(): boolean {
@@ -125,6 +124,7 @@ class KernelHostNetwork implements HostNetwork {
         this.#overlays.get(table.networkId)?.forget();
       }
     }
+    this.#underlay.follow(tables, this.#self.underlayAddress);
     if (failure !== undefined) throw failure;
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
@@ -221,16 +221,14 @@ class KernelHostNetwork implements HostNetwork {
     for (const containerId of gone) this.#records.removeSandbox(containerId);
     for (const sandbox of adopted) this.#keep(sandbox);
     this.#pending = [];
-    for (const overlay of this.#overlays.values()) this.#settleHub(overlay);
-    this.#settleHost();
-    for (const sandbox of adopted) {
-      this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
-      await this.#serveDns(sandbox).catch(this.#onPortFailure);
-    }
+    this.#settleAll();
+    for (const sandbox of adopted) await this.#serveDns(sandbox).catch(this.#onPortFailure);
     return [...live.keys()].filter((containerId) => !this.#sandboxes.has(containerId));
   }
 
   repair(): RepairReport {
+    const tables = [...this.#overlays.values()].map(({ table }) => table);
+    this.#underlay.follow(tables, this.#self.underlayAddress);
     return this.#audit.everything(this.#parts());
   }
 
@@ -253,6 +251,7 @@ class KernelHostNetwork implements HostNetwork {
   async dispose(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#underlay.close();
     for (const sandbox of this.#sandboxes.values()) await sandbox.close();
     for (const overlay of this.#overlays.values()) overlay.close();
     this.#audit[Symbol.dispose]();
@@ -263,6 +262,7 @@ class KernelHostNetwork implements HostNetwork {
 
   async removeEverything(): Promise<void> {
     if (this.#closed) return;
+    this.#underlay.close();
     this.#pending = [];
     this.#wanted = new Set();
     for (const containerId of [...this.#sandboxes.keys()]) await this.detach(containerId);
@@ -342,22 +342,18 @@ class KernelHostNetwork implements HostNetwork {
     return overlay.reconcile(this.#hubContext(overlay), this.#onPortFailure);
   }
 
-  /** What a container did to its own namespace stops neither the others nor the host. */
-  #attempt(sandbox: Sandbox, work: () => unknown): void {
-    try {
-      work();
-    } catch (error) {
-      this.#options.log.warn('container not wired as it should be', {
-        container: sandbox.id,
-        error,
-      });
-    }
-  }
-
   #rewire(sandbox: Sandbox, record: SandboxRecord): void {
     this.#records.writeSandbox(record);
     sandbox.change(record);
     this.#wire(sandbox);
+  }
+
+  #settleAll(): void {
+    for (const overlay of this.#overlays.values()) this.#settleHub(overlay);
+    this.#settleHost();
+    for (const sandbox of this.#sandboxes.values()) {
+      this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
+    }
   }
 
   /** Links, routes and tables within the container; returns the number of link operations. */
@@ -381,7 +377,11 @@ class KernelHostNetwork implements HostNetwork {
     const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
     const defaultGateway = defaultGatewayOf(attachments, this.#description());
     const host = this.#host.namespace;
-    return { host, attachments, defaultGateway, ingressTable };
+    const mtuOf = (id: string): number | undefined => {
+      const table = this.#overlays.get(id)?.table;
+      return table && this.#underlay.mtuOf(table);
+    };
+    return { host, attachments, defaultGateway, ingressTable, mtuOf };
   }
 
   #settleHost(): number {
@@ -389,15 +389,13 @@ class KernelHostNetwork implements HostNetwork {
     const operations = this.#host.settle({
       localNetworks: this.localNetworks(),
       sandboxes: [...this.#sandboxes.values()],
-      ingress: ingress && {
-        table: ingress.table,
-        mtu: overlayMtu(ingress.table, this.#underlayMtu),
-      },
-      mtu: this.#underlayMtu,
+      ingress: ingress && { table: ingress.table, mtu: this.#underlay.mtuOf(ingress.table) },
+      mtu: this.#underlay.linkMtu,
       prune: this.#pending.length === 0,
     });
     const { sysctlsBefore } = this.#host;
-    this.#records.keepHost({ localNetworks: this.localNetworks(), sysctlsBefore });
+    const narrowPaths = this.#underlay.narrow;
+    this.#records.keepHost({ localNetworks: this.localNetworks(), sysctlsBefore, narrowPaths });
     return operations;
   }
 
@@ -406,7 +404,7 @@ class KernelHostNetwork implements HostNetwork {
       overlays: this.#overlays,
       locals: this.#locals,
       records: () => [...this.#sandboxes.values()].map(({ record }) => record),
-      gatewaySubnet: this.#gatewaySubnet,
+      gatewaySubnet: this.#host.gatewaySubnet,
       resolver: this.#options.resolver,
     });
     return sandbox.serveDns(sources, this.#forwarder);
@@ -427,7 +425,7 @@ class KernelHostNetwork implements HostNetwork {
     return {
       ...this.#self,
       host: this.#host.namespace,
-      mtu: overlayMtu(overlay.table, this.#underlayMtu),
+      mtu: this.#underlay.mtuOf(overlay.table),
       sandboxes: [...this.#sandboxes.values()],
       prune: this.#pending.length === 0,
     };
@@ -442,7 +440,7 @@ class KernelHostNetwork implements HostNetwork {
   #description(): Description {
     return {
       localNetworks: this.#locals.byId,
-      gatewaySubnet: this.#gatewaySubnet,
+      gatewaySubnet: this.#host.gatewaySubnet,
       resolver: this.#options.resolver(),
     };
   }

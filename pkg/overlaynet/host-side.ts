@@ -6,10 +6,10 @@ import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset } from './guard.ts';
 import { HostEncryption } from './host-encryption.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
-import type { Namespace } from './kernel/kernel.ts';
+import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
-import type { LocalNetwork } from './network.ts';
+import type { HostNetworkOptions, LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
 import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
@@ -33,6 +33,24 @@ export interface HostState {
   readonly prune: boolean;
 }
 
+const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
+
+export function openHostSide(
+  kernel: Kernel,
+  options: HostNetworkOptions,
+  sysctlsBefore: Readonly<Record<string, string>>,
+  onPortFailure: PortFailure,
+): HostSide {
+  return new HostSide({
+    namespace: kernel.open(options.netns),
+    gatewaySubnet: options.gatewaySubnet ?? DEFAULT_GATEWAY_SUBNET,
+    nodeId: options.nodeId,
+    ingressMode: options.ingressMode ?? 'preserve',
+    sysctlsBefore,
+    onPortFailure,
+  });
+}
+
 /** What we keep in the host's own namespace: bridges, the mesh's foot, two nf_tables tables, forwarding. */
 export class HostSide {
   readonly namespace: Namespace;
@@ -40,7 +58,7 @@ export class HostSide {
   readonly encryption: HostEncryption;
   /** Whose foot in the ingress network this is; changes when the host joins a cluster. */
   nodeId: string;
-  readonly #gatewaySubnet: string;
+  readonly gatewaySubnet: string;
   readonly #ingressMode: 'preserve' | 'masquerade';
   readonly #onPortFailure: PortFailure;
   #sysctlsBefore: Readonly<Record<string, string>>;
@@ -60,7 +78,7 @@ export class HostSide {
     this.rulesets = new AppliedRulesets(options.namespace);
     this.encryption = new HostEncryption(options.namespace.security);
     this.nodeId = options.nodeId;
-    this.#gatewaySubnet = options.gatewaySubnet;
+    this.gatewaySubnet = options.gatewaySubnet;
     this.#ingressMode = options.ingressMode;
     this.#sysctlsBefore = options.sysctlsBefore;
   }
@@ -93,8 +111,8 @@ export class HostSide {
     const usesGateway = sandboxes.some(({ attachments }) =>
       attachments.some(({ kind }) => kind === 'gateway'),
     );
-    const gateway = gatewayOf(this.#gatewaySubnet);
-    const prefix = this.#gatewaySubnet.split('/')[1];
+    const gateway = gatewayOf(this.gatewaySubnet);
+    const prefix = this.gatewaySubnet.split('/')[1];
     const foot = ingress && gatewayAddress(ingress.table, this.nodeId);
     const operations = reconcile(
       this.namespace,
@@ -114,7 +132,7 @@ export class HostSide {
       walled: false,
     }));
     if (usesGateway) {
-      const subnet = this.#gatewaySubnet;
+      const subnet = this.gatewaySubnet;
       bridges.push({ link: GATEWAY_BRIDGE, subnet, internal: false, walled: true });
     }
     this.#settleSysctls(bridges, foot !== undefined);
@@ -174,7 +192,7 @@ export class HostSide {
   #settleTables(state: HostState, bridges: readonly HostBridge[], mesh: boolean): void {
     const context = {
       localNetworks: new Map(state.localNetworks.map((network) => [network.networkId, network])),
-      gatewaySubnet: this.#gatewaySubnet,
+      gatewaySubnet: this.gatewaySubnet,
     };
     const ports = state.sandboxes.flatMap(({ record }) =>
       publishedPortsOf(record, defaultGatewayOf(record.attachments, context)),

@@ -29,6 +29,8 @@ interface HostRecord {
   readonly localNetworks: readonly LocalNetwork[];
   /** Kernel settings of the host before we changed them. */
   readonly sysctlsBefore: Readonly<Record<string, string>>;
+  /** Paths to other hosts that take less than the link: address and MTU. */
+  readonly narrowPaths?: Readonly<Record<string, number>> | undefined;
 }
 
 /** What an agent must find again after `kill -9`; lives beside the namespace pins and goes with them at a reboot. */

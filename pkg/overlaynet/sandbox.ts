@@ -1,3 +1,4 @@
+import type { Logger } from '../io/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { describeTable } from './describe-difference.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
@@ -172,4 +173,15 @@ function openIfAlive(kernel: Kernel, record: SandboxRecord): Sandbox | undefined
     if ((error as { readonly code?: unknown }).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** Work on a container that may fail: what one did to its own namespace stops neither the others nor the host. */
+export function attemptsOn(log: Logger): (sandbox: Sandbox, work: () => unknown) => void {
+  return (sandbox, work) => {
+    try {
+      work();
+    } catch (error) {
+      log.warn('container not wired as it should be', { container: sandbox.id, error });
+    }
+  };
 }

@@ -47,8 +47,11 @@ export interface Namespace extends Disposable {
     port: number,
   ): { readonly fd: number; readonly port: number };
   readonly security: Security;
-  /** Asks an address for an ICMP echo from this namespace. */
-  ping(address: string): Ping;
+  /**
+   * Asks an address for an ICMP echo from this namespace.
+   * @param packetBytes size of the packet, which arrives in one piece or not at all; small when absent
+   */
+  ping(address: string, packetBytes?: number): Ping;
   /** Tracked connections that match. Milliseconds, where anything is tracked at all. */
   connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[];
   /** Forgets one, microseconds; false when `keep` said so of what it is now. */

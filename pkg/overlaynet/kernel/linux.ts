@@ -202,8 +202,8 @@ class LinuxNamespace implements Watched {
     return this.handle.run(() => openBoundSocket(protocol, address, port));
   }
 
-  ping(address: string): Ping {
-    return this.handle.run(() => PingSocket.send(address));
+  ping(address: string, packetBytes?: number): Ping {
+    return this.handle.run(() => PingSocket.send(address, packetBytes));
   }
 
   connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[] {

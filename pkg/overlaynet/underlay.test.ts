@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { silentLogger } from '../io/index.ts';
+import type { Namespace } from './kernel/kernel.ts';
+import { networkTable } from './testing/table.ts';
+import { Underlay } from './underlay.ts';
+
+const TABLE = networkTable({ endpoints: [], nodes: 3 });
+
+function underlay(
+  mtuTo: Readonly<Record<string, number>>,
+  narrow: Readonly<Record<string, number>> = {},
+): { underlay: Underlay; asked: string[]; changes: number[] } {
+  const asked: string[] = [];
+  const changes: number[] = [];
+  const ping = (address: string, size = 0): ReturnType<Namespace['ping']> => {
+    asked.push(address);
+    const answer = size <= (mtuTo[address] ?? 0) ? 'answered' : 'EHOSTUNREACH';
+    return { answer: () => answer, [Symbol.dispose]: () => undefined };
+  };
+  const made: Underlay = new Underlay({
+    namespace: { ping } as Namespace,
+    linkMtu: 1500,
+    narrow,
+    log: silentLogger,
+    onChange: () => changes.push(made.mtuOf(TABLE)),
+  });
+  return { underlay: made, asked, changes };
+}
+
+test('overlays have what the narrowest path leaves, and again more when its host is gone', async () => {
+  const mtus = { '192.168.50.2': 1500, '192.168.50.3': 1400 };
+  const { underlay: made, asked, changes } = underlay(mtus);
+  made.follow([TABLE], '192.168.50.1');
+  await expect.poll(() => changes).toEqual([1350]);
+  expect(asked).not.toContain('192.168.50.1');
+  expect(made.narrow).toEqual({ '192.168.50.3': 1400 });
+  const before = asked.length;
+  made.follow([TABLE], '192.168.50.1');
+  expect(asked).toHaveLength(before);
+  made.follow([{ ...TABLE, peers: TABLE.peers.slice(0, 2) }], '192.168.50.1');
+  expect(changes).toEqual([1350, 1450]);
+  expect(made.mtuOf({ ...TABLE, mtu: 1200 })).toBe(1200);
+});
+
+test('what an earlier agent found holds until the path is looked at; silence changes nothing', async () => {
+  const { underlay: made, asked, changes } = underlay({}, { '192.168.50.2': 1400 });
+  expect(made.mtuOf(TABLE)).toBe(1350);
+  made.follow([TABLE], '192.168.50.1');
+  await expect.poll(() => asked.filter((address) => address === '192.168.50.2').length).toBe(6);
+  expect(made.mtuOf(TABLE)).toBe(1350);
+  expect(changes).toEqual([]);
+});
