@@ -8,20 +8,23 @@ const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0x800 | 0x80000;
 const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
-const ADD_MEMBERSHIP = 1;
 const LISTEN_ALL_NSID = 8;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const ROUTE = 0;
 const NETFILTER = 12;
-/** RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE. */
-const ROUTE_GROUPS = [1, 3, 5, 7, 8];
-const NFNLGRP_NFTABLES = 7;
+/** RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, as bits from the first. */
+const ROUTE_GROUPS = maskOf(1, 3, 5, 7, 8);
+/** NFNLGRP_NFTABLES. */
+const NFTABLES_GROUPS = maskOf(7);
 const NF_TABLES_SUBSYSTEM = 0x0a;
 const NFT_MSG_NEWGEN = 0x0a0f;
 const NETFILTER_HEADER_LENGTH = 4;
 /** Every object of nf_tables names its table in its first attribute. */
 const TABLE_NAME = 1;
 const ROUTE_PROTOCOL_OFFSET = 5;
+/** `struct sockaddr_nl`: family, port, groups. */
+const ADDRESS_BYTES = 12;
+const GROUPS_OFFSET = 8;
 const RECEIVE_BUFFER_BYTES = 256 * 1024;
 const QUEUE_BYTES = 8 * 1024 * 1024;
 /** Header, one integer, padding (cmsg(3)). */
@@ -64,12 +67,20 @@ let receiveBuffer: Buffer | undefined;
  */
 export class EventSocket implements Disposable {
   readonly #fd: number;
+  /** `struct sockaddr_nl` with our port and the groups. */
+  readonly #address: Buffer;
+  readonly #groups: number;
   readonly #decode: (message: ReceivedMessage) => EventDetail | undefined;
   #open = true;
 
-  private constructor(fd: number, decode: (message: ReceivedMessage) => EventDetail | undefined) {
+  private constructor(fd: number, route: boolean) {
     this.#fd = fd;
-    this.#decode = decode;
+    this.#decode = route ? decodeRoute : decodeNftables;
+    this.#groups = route ? ROUTE_GROUPS : NFTABLES_GROUPS;
+    this.#address = Buffer.alloc(ADDRESS_BYTES);
+    this.#address.writeUInt16LE(AF_NETLINK, 0);
+    this.#listenTo(this.#groups);
+    syscall('getsockname', fd, this.#address, [ADDRESS_BYTES]);
   }
 
   /** Of the namespace that the calling thread is in. @throws SyscallError */
@@ -78,19 +89,13 @@ export class EventSocket implements Disposable {
     const protocol = route ? ROUTE : NETFILTER;
     const fd = syscall('socket', AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, protocol);
     try {
-      const address = Buffer.alloc(12);
-      address.writeUInt16LE(AF_NETLINK, 0);
-      syscall('bind', fd, address, address.length);
       setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES);
       setSocketOption(fd, SOL_NETLINK, LISTEN_ALL_NSID, 1);
-      for (const group of route ? ROUTE_GROUPS : [NFNLGRP_NFTABLES]) {
-        setSocketOption(fd, SOL_NETLINK, ADD_MEMBERSHIP, group);
-      }
+      return new EventSocket(fd, route);
     } catch (error) {
       syscall('close', fd);
       throw error;
     }
-    return new EventSocket(fd, route ? decodeRoute : decodeNftables);
   }
 
   /** Everything since the last call. @returns false when the kernel had to drop some: anything may have changed */
@@ -110,10 +115,25 @@ export class EventSocket implements Disposable {
     }
   }
 
+  /** Is told nothing of what happens during `work`; the kernel does not even write it down. */
+  deafTo(work: () => void): void {
+    this.#listenTo(0);
+    try {
+      work();
+    } finally {
+      this.#listenTo(this.#groups);
+    }
+  }
+
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
     syscall('close', this.#fd);
+  }
+
+  #listenTo(groups: number): void {
+    this.#address.writeUInt32LE(groups, GROUPS_OFFSET);
+    syscall('bind', this.#fd, this.#address, ADDRESS_BYTES);
   }
 
   #readOne(buffer: Buffer, take: (event: KernelEvent) => void): void {
@@ -139,4 +159,8 @@ function decodeNftables({ type, body }: ReceivedMessage): EventDetail | undefine
   if (type >> 8 !== NF_TABLES_SUBSYSTEM || type === NFT_MSG_NEWGEN) return undefined;
   const name = readAttributes(body, NETFILTER_HEADER_LENGTH).get(TABLE_NAME);
   return name && { kind: 'nftables', table: readString(name) };
+}
+
+function maskOf(...groups: readonly number[]): number {
+  return groups.reduce((mask, group) => mask | (1 << (group - 1)), 0);
 }

@@ -80,14 +80,17 @@ export async function runSchedule(
   const heals = performance.now() + options.cutMs;
   for (const host of cut) host.setLink('down');
   acts.push(`cut ${namesOf(cut)}`);
-  for (const host of killed) await host.kill('agent');
-  acts.push(`kill agents of ${namesOf(killed)}`);
-  while (performance.now() < heals) {
-    acts.push(await churn(cluster, world, random));
-    await new Promise((settle) => setTimeout(settle, random.between(0, options.cutMs / 5)));
+  try {
+    for (const host of killed) await host.kill('agent');
+    acts.push(`kill agents of ${namesOf(killed)}`);
+    while (performance.now() < heals) {
+      acts.push(await churn(cluster, world, random));
+      await new Promise((settle) => setTimeout(settle, random.between(0, options.cutMs / 5)));
+    }
+  } finally {
+    for (const host of cut) host.setLink('up');
+    await Promise.all(killed.map((host) => host.start()));
   }
-  for (const host of cut) host.setLink('up');
-  await Promise.all(killed.map((host) => host.start()));
   const healed = performance.now();
   await eventually('every host to hold the same', () => isConverged(cluster), PATIENCE_MS);
   return { seed: options.seed, acts, convergedMs: Math.round(performance.now() - healed) };

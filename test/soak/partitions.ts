@@ -2,8 +2,8 @@
  * How soon all hosts hold the same network tables after partitions, agent kills and churn, with real agents: median,
  * p99 and the slowest schedule; 10 s is the promise. Needs root and a build.
  * `npx tsx --conditions=source test/soak/partitions.ts [--schedules=100] [--hosts=25] [--services=50] [--networks=5] [--cut=30] [--seed=1]`
- * With `--keep` the cluster and its logs are left as they are when a schedule fails. Every lab shares one kernel's neighbour table: with 25 hosts
- * raise net.ipv4.neigh.default.gc_thresh1 to 3, of which 1024 is the default, before.
+ * With `--keep` the first schedule that fails ends it, and the cluster and its logs stay as they are. All hosts share one
+ * kernel's neighbour table: for 25 raise net.ipv4.neigh.default.gc_thresh1 to 3 before.
  */
 import { loadavg } from 'node:os';
 import { TestCluster } from '../cluster/cluster.ts';
@@ -16,21 +16,32 @@ const hosts = option('hosts', 25);
 const world = { networks: option('networks', 5), services: option('services', 50) };
 const firstSeed = option('seed', 1);
 const cutMs = option('cut', 30) * 1000;
+const keep = process.argv.includes('--keep');
 
 const cluster = await TestCluster.start('partitions', { managers: 1, agents: hosts - 1 });
 const done: Schedule[] = [];
+const failed: number[] = [];
 try {
   await populate(cluster, world);
   for (let seed = firstSeed; seed < firstSeed + schedules; seed++) {
-    const schedule = await runSchedule(cluster, world, { seed, cutMs });
-    done.push(schedule);
-    process.stdout.write(`${JSON.stringify({ ...schedule, load: loadavg()[0] })}\n`);
+    try {
+      const schedule = await runSchedule(cluster, world, { seed, cutMs });
+      done.push(schedule);
+      process.stdout.write(`${JSON.stringify({ ...schedule, load: loadavg()[0] })}\n`);
+    } catch (error) {
+      failed.push(seed);
+      process.stdout.write(
+        `${JSON.stringify({ seed, error: String(error), load: loadavg()[0] })}\n`,
+      );
+      if (keep) break;
+    }
   }
 } finally {
   const times = done.map(({ convergedMs }) => convergedMs);
   const late = done.filter(({ convergedMs }) => convergedMs > PROMISE_MS);
   const summary = {
     schedules: done.length,
+    failed,
     hosts,
     ...world,
     medianMs: median(times),
@@ -40,8 +51,7 @@ try {
     load: loadavg(),
   };
   process.stdout.write(`${JSON.stringify(summary)}\n`);
-  const kept = process.argv.includes('--keep') && done.length < schedules;
-  const left = kept ? [] : await cluster.stop();
+  const left = keep && failed.length > 0 ? [] : await cluster.stop();
   if (left.length > 0) process.stdout.write(`left behind:\n${left.join('\n')}\n`);
   if (late.length > 0 || left.length > 0 || done.length < schedules) process.exitCode = 1;
 }

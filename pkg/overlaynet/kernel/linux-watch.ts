@@ -19,12 +19,12 @@ export interface Watched extends Namespace {
 }
 
 /**
- * Listens from the host's namespace for all that were added. Everything that we change, we change synchronously: what
- * the kernel told by the end of it was our own doing, but for the odd coincidence, which the next full audit finds.
+ * Listens from the host's namespace for all that were added. Everything that we change, we change synchronously, and do
+ * not listen meanwhile; what somebody else does in that moment the next full audit finds.
  */
 export class LinuxWatch implements Watch {
   readonly #host: Watched;
-  readonly #sockets: readonly EventSocket[];
+  readonly #sockets: readonly [EventSocket, EventSocket];
   /** To ask for identifiers. */
   readonly #route: NetlinkSocket;
   readonly #byId = new Map<number | undefined, Watched>();
@@ -33,9 +33,9 @@ export class LinuxWatch implements Watch {
   constructor(host: Watched, route: NetlinkSocket) {
     this.#host = host;
     this.#route = route;
-    this.#sockets = (['route', 'nftables'] as const).map((source) =>
-      host.handle.run(() => EventSocket.open(source)),
-    );
+    const open = (source: 'route' | 'nftables'): EventSocket =>
+      host.handle.run(() => EventSocket.open(source));
+    this.#sockets = [open('route'), open('nftables')];
     this.add(host);
   }
 
@@ -45,12 +45,8 @@ export class LinuxWatch implements Watch {
     // Whoever had the number before is gone.
     this.#byId.set(id, namespace);
     namespace.surround = (work): void => {
-      this.#read((event) => this.#note(event));
-      try {
-        work();
-      } finally {
-        this.#read(() => undefined);
-      }
+      const [first, second] = this.#sockets;
+      first.deafTo(() => second.deafTo(work));
     };
   }
 
@@ -60,7 +56,7 @@ export class LinuxWatch implements Watch {
   }
 
   takeChanges(): ReadonlyMap<Namespace, ReadonlySet<Change>> {
-    this.#read((event) => this.#note(event));
+    this.#read();
     const changed = this.#changed;
     if (changed.size > 0) this.#changed = new Map();
     return changed;
@@ -72,9 +68,9 @@ export class LinuxWatch implements Watch {
   }
 
   /** What did not fit the queue may have been anything. */
-  #read(take: (event: KernelEvent) => void): void {
+  #read(): void {
     for (const socket of this.#sockets) {
-      if (socket.read(take)) continue;
+      if (socket.read((event) => this.#note(event))) continue;
       for (const namespace of this.#byId.values())
         this.#changed.set(namespace, new Set(EVERY_CHANGE));
     }
