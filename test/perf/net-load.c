@@ -4,7 +4,8 @@
  *   net-load stream ADDRESS PORT SECONDS    prints Gbit/s that arrived
  *   net-load turns ADDRESS PORT SECONDS     one byte there and one back on one connection; prints turns per second
  *   net-load connects ADDRESS PORT SECONDS  a connection for every turn; prints connections per second
- *   net-load until ADDRESS PORT SECONDS     tries to connect every millisecond; prints when it could, ms since the epoch
+ *   net-load until ADDRESS PORT SECONDS     tries to connect every other millisecond; prints when it could, ms since the epoch
+ *   net-load while ADDRESS PORT SECONDS     connects every five milliseconds; prints when it could not any more
  * The first three print a second number: the same for each second of processor time that this process used, sending and
  * receiving of packets included.
  * The first byte of a connection says what it is: 's' or 't'.
@@ -123,14 +124,14 @@ static double connects(const char *address, const char *port, double duration) {
   return (double)count / (seconds() - begun);
 }
 
-static double until(const char *address, const char *port, double patience) {
+static double wait_for(const char *address, const char *port, double patience, int reached) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
   if (inet_pton(AF_INET, address, &to.sin_addr) != 1) fail(address);
-  for (double begun = seconds(); seconds() - begun < patience; usleep(1000)) {
+  for (double begun = seconds(); seconds() - begun < patience; usleep(reached ? 2000 : 5000)) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     int refused = connect(fd, (struct sockaddr *)&to, sizeof to);
     close(fd);
-    if (refused) continue;
+    if ((refused == 0) != reached) continue;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
@@ -138,6 +139,14 @@ static double until(const char *address, const char *port, double patience) {
   errno = ETIMEDOUT;
   fail(address);
   return 0;
+}
+
+static double until(const char *address, const char *port, double patience) {
+  return wait_for(address, port, patience, 1);
+}
+
+static double while_reached(const char *address, const char *port, double patience) {
+  return wait_for(address, port, patience, 0);
 }
 
 static void measure(double (*load)(const char *, const char *, double), char **words) {
@@ -154,6 +163,7 @@ int main(int count, char **words) {
   else if (strcmp(words[1], "turns") == 0) measure(turns, words);
   else if (strcmp(words[1], "connects") == 0) measure(connects, words);
   else if (strcmp(words[1], "until") == 0) printf("%f\n", until(words[2], words[3], atof(words[4])));
+  else if (strcmp(words[1], "while") == 0) printf("%f\n", while_reached(words[2], words[3], atof(words[4])));
   else return 2;
   return 0;
 }

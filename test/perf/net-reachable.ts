@@ -1,6 +1,6 @@
 /**
- * From a task that runs to the moment when every host reaches it through the service's virtual address, in a real
- * cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4]`. Needs a build.
+ * From a task that runs to the moment when every host reaches it through the service's virtual address, and from the wish
+ * to remove it to the moment when no host does, in a real cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4]`. Needs a build.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -34,27 +34,30 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   const pids = await Promise.all(lab.hosts.map((host) => client(host.socket)));
   await api.call('POST', '/services/create', service(Id, 0));
   const vip = await vipOf(api);
-  const values: number[] = [];
+  const when = async (mode: 'until' | 'while', pid: number): Promise<number> => {
+    const words = [`--net=/proc/${pid}/ns/net`, load, mode, vip, '80', PATIENCE_S];
+    return Number((await run('nsenter', words)).stdout);
+  };
+  const entered: number[] = [];
+  const left: number[] = [];
   for (let number = 0; number < runs; number++) {
-    const asked = pids.map(async (pid) => {
-      const words = [`--net=/proc/${pid}/ns/net`, load, 'until', vip, '80', PATIENCE_S];
-      return Number((await run('nsenter', words)).stdout);
-    });
+    const asked = pids.map((pid) => when('until', pid));
     await scale(api, service(Id, 1));
     const reached = Math.max(...(await Promise.all(asked)));
-    values.push(reached - (await runningSince(api)));
+    entered.push(reached - (await runningSince(api)));
+    const still = pids.map((pid) => when('while', pid));
+    const wished = Date.now();
     await scale(api, service(Id, 0));
+    left.push(Math.max(...(await Promise.all(still))) - wished);
     await noneLeft(api);
   }
   api.close();
-  report(
-    `a running task is reached through the VIP from all of ${lab.hosts.length} hosts`,
-    'ms',
-    values,
-    {
-      p99: round(quantile(values, 0.99)),
-    },
-  );
+  const all = `all of ${lab.hosts.length} hosts`;
+  const worst = (values: readonly number[]): { readonly p99: number } => ({
+    p99: round(quantile(values, 0.99)),
+  });
+  report(`a running task is reached through the VIP from ${all}`, 'ms', entered, worst(entered));
+  report(`a task that is scaled away is left alone by ${all}`, 'ms', left, worst(left));
 });
 
 function service(network: string, Replicas: number): object {
