@@ -207,8 +207,25 @@ export class TestCluster {
     await eventually(`${count} running tasks of ${service}`, async () => {
       tasks = await this.running(service, host);
       return tasks.length === count;
+    }).catch(async (cause: unknown) => {
+      throw new Error(`${String(cause)}: ${await this.#states(service, host)}`, { cause });
     });
     return tasks;
+  }
+
+  /** Where every task of a service and every node is, for whoever waited in vain. */
+  async #states(service: string, host: string): Promise<string> {
+    const filters = encodeURIComponent(JSON.stringify({ service: [service] }));
+    const tasks = await this.api<TaskJson[]>(host, 'GET', `/tasks?filters=${filters}`);
+    const nodes = await this.nodes(host);
+    const nameOf = new Map(nodes.map(({ ID, Description }) => [ID, Description.Hostname]));
+    const lines = tasks.map(({ ID, NodeID = '', DesiredState, Status }) =>
+      [ID, nameOf.get(NodeID), Status.State, 'to', DesiredState, Status.Err ?? ''].join(' ').trim(),
+    );
+    const states = nodes.map(
+      ({ Description, Status }) => `${Description.Hostname} ${Status.State}`,
+    );
+    return [...lines, ...states].join('; ');
   }
 
   /** Runs a shell command in the container of a task. */

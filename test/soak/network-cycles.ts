@@ -1,6 +1,7 @@
 /**
  * Networks and services come and go by the thousand; what every host holds is counted before and after. Needs root and
  * a build. `npx tsx --conditions=source test/soak/network-cycles.ts [--cycles=10000] [--minutes=600] [--parallel=4]`
+ * With `--keep` the cluster and its logs stay as they are when a cycle fails.
  */
 import { loadavg } from 'node:os';
 import { eventually, TestCluster } from '../cluster/cluster.ts';
@@ -13,6 +14,7 @@ const NOTE_EVERY = 250;
 const cycles = option('cycles', 10_000);
 const parallel = option('parallel', 4);
 const until = performance.now() + option('minutes', 600) * MS_PER_MINUTE;
+const keep = process.argv.includes('--keep');
 let done = 0;
 /** Why it stopped early; what is held is compared all the same. */
 let failure: unknown;
@@ -32,6 +34,7 @@ async function cyclesUpTo(cluster: TestCluster, count: number): Promise<void> {
     failure ??= error;
   };
   await Promise.all(Array.from({ length: parallel }, () => one().catch(stop)));
+  if (failure !== undefined && keep) throw failure;
   if (failure !== undefined) await clear(cluster);
 }
 
@@ -80,7 +83,7 @@ try {
   );
   if (leaked.length > 0 || !sameBlock || !sameVni || failure !== undefined) process.exitCode = 1;
 } finally {
-  const left = await cluster.stop();
+  const left = keep && failure !== undefined ? [] : await cluster.stop();
   if (left.length > 0) {
     process.stdout.write(`left behind:\n${left.join('\n')}\n`);
     process.exitCode = 1;
