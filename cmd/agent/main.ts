@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { createApiServer } from '../../pkg/api/index.ts';
 import { createEngine } from '../../pkg/engine/index.ts';
 import {
+  goFirst,
   jsonLogger,
   type Logger,
   type LogLevel,
@@ -35,6 +36,7 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const config = agentConfig(args);
+  goFirst();
   const log = jsonLogger({
     level: config['log-level'] as LogLevel,
     now: Date.now,

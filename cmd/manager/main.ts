@@ -4,6 +4,7 @@ import { type AuthorityState, CertificateAuthority, loadIdentity } from '../../p
 import { Dispatcher, recordNewNode } from '../../pkg/dispatcher/index.ts';
 import {
   type Clock,
+  goFirst,
   jsonLogger,
   type Logger,
   type LogLevel,
@@ -38,7 +39,6 @@ import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_IGNORES, LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
 import { rotateNetworkKeys } from './network-keys.ts';
-import { goFirst } from './priority.ts';
 
 const VERSION = '0.1.0';
 const JOIN_PAUSE_MS = 250;

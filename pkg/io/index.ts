@@ -4,4 +4,5 @@ export { type Disk, type DiskFile, type OpenMode, systemDisk } from './disk.ts';
 export { readJson, writeFileAtomic } from './files.ts';
 export { jsonLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts';
 export { type OptionRow, type OptionValues, parseOptions, renderOptions } from './options.ts';
+export { goFirst } from './priority.ts';
 export { newHexId, newObjectId, newRaftId, type Random, systemRandom } from './random.ts';

@@ -7,6 +7,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestHost } from './test-host.ts';
@@ -52,6 +53,19 @@ describe('the fence of a container', () => {
 function bootMs(): number {
   return Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ', 1)[0]) * 1000);
 }
+
+describe('the priority of a container', () => {
+  it('is that of other programs, whatever the agent took for itself', async () => {
+    const before = getPriority();
+    setPriority(-10);
+    try {
+      const { out } = await host.run("cut -d ' ' -f 19 /proc/self/stat");
+      expect(out).toBe('0\n');
+    } finally {
+      setPriority(before);
+    }
+  });
+});
 
 describe('the end of a container', () => {
   it('reports the exit code', async () => {

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -78,6 +79,7 @@ static _Noreturn void container(bool is_exec) {
   int console[2] = {-1, -1};
   close(control[0]);
   if (setsid() < 0) die("setsid");
+  if (getpriority(PRIO_PROCESS, 0) < 0) setpriority(PRIO_PROCESS, 0, 0); /* the agent runs ahead of its containers */
   const struct rec *host = plan_next(T_HOSTNAME, NULL), *domain = plan_next(T_DOMAIN, NULL);
   if (host && sethostname(host->str[0], strlen(host->str[0])) < 0) die("hostname");
   if (domain && setdomainname(domain->str[0], strlen(domain->str[0])) < 0) die("domainname");

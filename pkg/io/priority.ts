@@ -7,7 +7,8 @@ const THREADS = '/proc/self/task';
 const GROUP = '/proc/self/autogroup';
 
 /**
- * Ahead of the containers of this host: a manager that waits for a processor for a second is taken for dead by the others.
+ * This process runs ahead of the containers of its host: an agent or a manager that waits for a processor for a few seconds
+ * is taken for dead, and then there is more to do for all.
  * Where that is not allowed it runs like everybody else.
  */
 export function goFirst(): void {
