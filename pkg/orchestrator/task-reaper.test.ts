@@ -1,19 +1,72 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage } from '../../test/sim/decide-cluster.ts';
-import { removeObject } from '../model/index.ts';
+import { type NodeId, removeObject, type Task } from '../model/index.ts';
 
-test('tasks of a removed service on a lost node do not linger', () => {
-  const cluster = new DecideCluster({ nodes: 1 });
-  const web = cluster.createService(webSpec());
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * A network with five addresses to give. A service has two of them, is removed while its node is down, and another one
+ * wants all five. `running`: how many of its four tasks got one.
+ */
+function removedWhileLost(Labels: Record<string, string> = {}): {
+  readonly cluster: DecideCluster;
+  readonly node: NodeId;
+  readonly task: Task;
+  readonly running: () => number;
+} {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const IPAM = { Config: [{ Subnet: '10.9.0.0/29' }] };
+  const { id: Target } = cluster.addNetwork({ Name: 'small', IPAM });
+  const spec = { replicas: 1, Networks: [{ Target }], Labels };
+  const old = cluster.createService(webSpec(spec));
   cluster.converge();
-  const [node] = cluster.tables.list('node');
-  if (!node) throw new Error('no node');
-  cluster.removeService(web);
+  const [task] = cluster.running(old);
+  if (task?.nodeId === undefined) throw new Error('nothing runs');
+  cluster.setNodeState(task.nodeId, 'down');
+  cluster.removeService(old);
+  cluster.converge();
+  const next = cluster.createService(webSpec({ ...spec, Name: 'next', replicas: 4 }));
+  cluster.converge();
+  const running = (): number => {
+    cluster.converge();
+    return cluster.running(next).length;
+  };
+  return { cluster, node: task.nodeId, task, running };
+}
+
+test('a removed task on a lost node keeps its address until the node says that it stopped', () => {
+  const { cluster, node, task, running } = removedWhileLost();
+  expect(running()).toBe(3);
+  cluster.advance(DAY_MS / 2);
+  expect(running()).toBe(3);
+  cluster.setNodeState(node, 'ready');
   cluster.settle();
-  expect(cluster.tables.count('task')).toBe(3);
-  cluster.setNodeState(node.id, 'down');
+  expect(cluster.tables.get('task', task.id)?.desiredState).toBe('remove');
+  expect(running()).toBe(4);
+  expect(cluster.tables.get('task', task.id)).toBeUndefined();
+});
+
+test('or until the node is removed, or has been down for a day', () => {
+  const removed = removedWhileLost();
+  expect(removed.running()).toBe(3);
+  removed.cluster.removeNode(removed.node);
+  expect(removed.running()).toBe(4);
+  const lost = removedWhileLost();
+  lost.cluster.advance(DAY_MS - 1);
+  expect(lost.running()).toBe(3);
+  lost.cluster.advance(1);
+  expect(lost.running()).toBe(4);
+});
+
+test('or until its fence is over, whoever leads', () => {
+  const { cluster, running } = removedWhileLost({ 'muster.fence': '10s' });
+  expect(running()).toBe(3);
+  cluster.elect();
   cluster.settle();
-  expect(cluster.tables.count('task')).toBe(0);
+  cluster.advance(9_999);
+  expect(running()).toBe(3);
+  cluster.advance(1);
+  expect(running()).toBe(4);
 });
 
 test('a task that was stopped before it had a node leaves no trace', () => {

@@ -71,25 +71,26 @@ function collectDead(view: View, id: ServiceId, now: InstantMs, dead: Set<TaskId
   }
 }
 
-/** Not wanted, and nothing of it is left on a node that we could still hear from. */
+/** Not wanted, and nothing of it can live: its addresses and ports may be given again. */
 function isFinished(view: View, task: Task, now: InstantMs): boolean {
   const { state } = task.status;
   const unplaced = compareTaskState(state, 'assigned') < 0;
   if (task.desiredState === 'shutdown') return unplaced;
   if (task.desiredState !== 'remove') return false;
-  return unplaced || isTerminal(state) || isOutOfReach(view, task, now);
-}
-
-/** Nobody can say what became of it, and it does not run any more if it is fenced. */
-function isOutOfReach(view: View, task: Task, now: InstantMs): boolean {
   const node = task.nodeId === undefined ? undefined : view.get('node', task.nodeId);
-  if (!node) return true;
-  return node.status.state === 'down' && now >= goneAt(view, task, node);
+  if (unplaced || isTerminal(state) || !node) return true;
+  return (fencedUntil(view, task, node) ?? Number.POSITIVE_INFINITY) <= now;
 }
 
-function goneAt(view: View, task: Task, { status }: Node): InstantMs {
+/**
+ * When a node that is down has killed its copy of a fenced task. Any other task may run on behind a partition: it
+ * stays until its node is heard, is removed, or counts as lost for good.
+ */
+function fencedUntil(view: View, task: Task, { status }: Node): InstantMs | undefined {
   const spec = view.revision(task.serviceId, task.specVersion)?.spec;
-  return (status.since + (spec ? servicePolicy(spec).fenceMs : 0)) as InstantMs;
+  const fenceMs = spec ? servicePolicy(spec).fenceMs : 0;
+  if (status.state !== 'down' || fenceMs === 0) return undefined;
+  return (status.since + fenceMs) as InstantMs;
 }
 
 /** Tasks to be removed whose node is down. */
@@ -103,7 +104,9 @@ function* lostRemovals(view: View): Iterable<readonly [Task, Node]> {
 }
 
 function nextLoss(view: View, now: InstantMs): InstantMs | undefined {
-  const due = [...lostRemovals(view)].map(([task, node]) => goneAt(view, task, node));
+  const due = [...lostRemovals(view)].flatMap(
+    ([task, node]) => fencedUntil(view, task, node) ?? [],
+  );
   const later = due.filter((at) => at > now);
   return later.length === 0 ? undefined : (Math.min(...later) as InstantMs);
 }

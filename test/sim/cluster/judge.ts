@@ -27,8 +27,6 @@ export interface Counts {
   started: number;
   /** Stops at which every kernel had to know already. */
   drains: number;
-  /** Addresses given again although a lost node may still use them: their tasks were removed meanwhile. */
-  abandoned: number;
   faults: number;
 }
 
@@ -39,11 +37,10 @@ const CALM_MS = 6_000;
 
 /** What must be true at every moment: of what is replicated, and of what machines really do. */
 export class Judge implements RuntimeWitness {
-  readonly counts: Counts = { entries: 0, started: 0, drains: 0, abandoned: 0, faults: 0 };
+  readonly counts: Counts = { entries: 0, started: 0, drains: 0, faults: 0 };
   readonly #world: World;
   readonly #hosts: readonly Host[];
   readonly #note: (line: string) => void;
-  readonly #abandoned = new Set<string>();
   #newest = 0;
   #view: View | undefined;
   #faultAt = Number.NEGATIVE_INFINITY;
@@ -75,7 +72,7 @@ export class Judge implements RuntimeWitness {
     this.#view = view;
     this.counts.entries++;
     const { changes } = batch;
-    for (const change of changes) this.#noteChange(change, batch.index, view);
+    for (const change of changes) this.#noteChange(change, batch.index);
     this.#found([
       ...checkTaskMoves(changes),
       ...checkKeepsServing(view, changes, batch.now - ON_THE_WAY_MS),
@@ -88,7 +85,7 @@ export class Judge implements RuntimeWitness {
     ]);
   }
 
-  #noteChange({ kind, before, after }: AppliedChange, index: number, view: View): void {
+  #noteChange({ kind, before, after }: AppliedChange, index: number): void {
     if (kind === 'service') {
       this.changes++;
       const status = after ? JSON.stringify(after.updateStatus ?? {}) : 'removed';
@@ -96,7 +93,6 @@ export class Judge implements RuntimeWitness {
     }
     if (kind !== 'task') return;
     if (isMoved(before, after)) this.changes++;
-    if (before && !after) this.#removed(before.id, before.nodeId, view);
     if (after) this.#note(`#${index} ${describe(after)}`);
   }
 
@@ -127,11 +123,6 @@ export class Judge implements RuntimeWitness {
     }
   }
 
-  #removed(taskId: TaskId, nodeId: NodeId | undefined, view: View): void {
-    const node = nodeId && view.get('node', nodeId);
-    if (!node || node.status.state === 'down') this.#abandoned.add(taskId);
-  }
-
   #compare(spec: TaskContainerSpec, other: TaskContainerSpec, otherNode: NodeId): void {
     if (spec.taskId === other.taskId) {
       this.#found([`task ${spec.taskId} runs on ${spec.nodeId} and ${otherNode}`]);
@@ -139,11 +130,7 @@ export class Judge implements RuntimeWitness {
     }
     const shared = [...claimsOf(spec)].filter((claim) => claimsOf(other).has(claim));
     if (shared.length === 0) return;
-    if ([spec, other].some(({ taskId }) => this.#abandoned.has(taskId))) this.counts.abandoned++;
-    else
-      this.#found([
-        `${shared.join()} is used by ${spec.taskId} and ${other.taskId} of ${otherNode}`,
-      ]);
+    this.#found([`${shared.join()} is used by ${spec.taskId} and ${other.taskId} of ${otherNode}`]);
   }
 
   #found(problems: readonly string[]): void {

@@ -41,6 +41,13 @@ export const MUTANTS: readonly Mutant[] = [
     foundBy: 'simulation',
   },
   {
+    name: 'a task that is removed while its node is lost frees its addresses at once',
+    file: 'pkg/orchestrator/task-reaper.ts',
+    find: 'if (unplaced || isTerminal(state) || !node) return true;',
+    replace: "if (unplaced || isTerminal(state) || node?.status.state !== 'ready') return true;",
+    foundBy: 'simulation',
+  },
+  {
     name: 'a rollback does not make a version of its own',
     history: 'swarmkit PR 2309: rollback without a spec version',
     file: 'pkg/orchestrator/rollback.ts',
