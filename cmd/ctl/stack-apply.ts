@@ -13,6 +13,12 @@ interface Existing {
   readonly Spec: { readonly Name: string };
 }
 
+interface NodeState {
+  readonly ID: string;
+  readonly Description: { readonly Hostname: string };
+  readonly Status: { readonly State: string };
+}
+
 /** Networks, secrets and configs first, then services: each is created, or updated when it exists. */
 export async function deployStack(
   context: Context,
@@ -68,8 +74,20 @@ export async function removeStack(context: Context, name: string, detach: boolea
   if (!detach) await waitGone(context, label);
 }
 
-async function waitGone({ client }: Context, label: string): Promise<void> {
-  while ((await client.get<unknown[]>('/tasks', { filters: label })).length > 0) {
+/** Until all of it has stopped. A node that is down stops its part when it is heard again: said, not waited for. */
+async function waitGone({ client, output }: Context, label: string): Promise<void> {
+  for (;;) {
+    const tasks = await client.get<{ readonly NodeID?: string }[]>('/tasks', { filters: label });
+    if (tasks.length === 0) return;
+    const down = (await client.get<NodeState[]>('/nodes')).filter(
+      ({ ID, Status }) => Status.State === 'down' && tasks.some(({ NodeID }) => NodeID === ID),
+    );
+    if (tasks.every(({ NodeID }) => down.some(({ ID }) => ID === NodeID))) {
+      for (const { Description } of down) {
+        output.line(`Node ${Description.Hostname} is down and stops its tasks when it is back`);
+      }
+      return;
+    }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
