@@ -10,7 +10,6 @@ import { Agent, get } from 'node:http';
 const ANSWER_WITHIN_MS = 5000;
 const [address = '', workers = '8', pauseMs = '5'] = process.argv.slice(2);
 const url = new URL(address);
-const begun = Date.now();
 const result = { requests: 0, failed: 0, errors: [], versions: {}, slowestMs: 0 };
 let stopping = false;
 process.on('SIGTERM', () => {
@@ -85,9 +84,11 @@ async function worker(kept) {
     result.slowestMs = Math.max(result.slowestMs, Math.round(performance.now() - at));
     if (error !== undefined) {
       result.failed += 1;
-      const second = Math.round((Date.now() - begun) / 1000);
+      const asked = new Date(Date.now() - (performance.now() - at)).toISOString();
+      const took = Math.round(performance.now() - at);
+      const through = kept ? 'kept' : 'new';
       if (result.errors.length < 20)
-        result.errors.push(`${kept ? 'kept' : 'new'} after ${second} s: ${error}`);
+        result.errors.push(`${through}, asked at ${asked}, after ${took} ms: ${error}`);
     }
     // Two cores carry six hosts as well: leave them air.
     await new Promise((settle) => setTimeout(settle, Number(pauseMs)));

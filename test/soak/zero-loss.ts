@@ -11,22 +11,27 @@ import { TestCluster } from '../cluster/cluster.ts';
 import { option } from '../perf/measure.ts';
 
 const MS_PER_MINUTE = 60_000;
+/** Lines of logs. */
+const TOLD_MAX = 50;
 /** A machine that is too busy for its hosts shows here: such a node is given up, and then nobody waits for it. */
 const TELLING =
   /node is down|manager lost|network repaired|not applied|not forgotten|not repaired|became leader/;
 
-/** How often each of them was logged, by host. */
-function troubles(cluster: TestCluster): Readonly<Record<string, number>> {
+/** How often each of them was logged, by host; and the lines of the last ones, which say when. */
+function troubles(cluster: TestCluster): object {
   const counts: Record<string, number> = {};
+  const told: string[] = [];
   for (const { name, dataDir, role } of cluster.lab.hosts) {
     const files = role === 'manager' ? ['agent.log', 'manager.log'] : ['agent.log'];
     const lines = files.flatMap((file) => readFileSync(join(dataDir, file), 'utf8').split('\n'));
     for (const line of lines) {
       const what = TELLING.exec(line)?.[0];
-      if (what !== undefined) counts[`${name}: ${what}`] = (counts[`${name}: ${what}`] ?? 0) + 1;
+      if (what === undefined) continue;
+      counts[`${name}: ${what}`] = (counts[`${name}: ${what}`] ?? 0) + 1;
+      told.push(`${name} ${line}`);
     }
   }
-  return counts;
+  return { counts, told: told.slice(-TOLD_MAX) };
 }
 
 const cluster = await TestCluster.start('zeroloss', { managers: 3, agents: 3 });
