@@ -4,6 +4,7 @@ import type { View } from './view.ts';
 
 /** What changed since the decider last looked; everything, after an election. */
 export interface Dirty {
+  /** They changed, or a task of theirs did and was not merely making progress (`isProgress`). */
   readonly services: ReadonlySet<ServiceId>;
   readonly tasks: ReadonlySet<TaskId>;
   readonly nodes: ReadonlySet<NodeId>;

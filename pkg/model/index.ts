@@ -155,6 +155,7 @@ export { type AppliedChange, DraftTables, type Refusal, Tables } from './tables.
 export {
   compareTaskState,
   type DesiredState,
+  isProgress,
   isRunnable,
   isTerminal,
   type NetworkAttachment,

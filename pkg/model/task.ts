@@ -114,6 +114,23 @@ export function isRunnable(task: Task): boolean {
   return wanted && !isTerminal(task.status.state);
 }
 
+/**
+ * A task that is and was alive on its node came nearer to running: most reports of agents are this. Nobody decides
+ * anything about its service because of it, unless that is being updated or the task is held.
+ */
+export function isProgress(before: Task, after: Task): boolean {
+  return (
+    isRunnable(before) &&
+    isRunnable(after) &&
+    after.desiredState !== 'ready' &&
+    before.desiredState === after.desiredState &&
+    before.nodeId !== undefined &&
+    before.nodeId === after.nodeId &&
+    before.specVersion === after.specVersion &&
+    before.reachable === after.reachable
+  );
+}
+
 /** Wanted alive but without addresses or node, or held until its time has come: somebody has to decide about it. */
 export function isWaiting(task: Task): boolean {
   if (isHeldBack(task)) return true;

@@ -5,6 +5,7 @@ import {
   type Dirty,
   type InstantMs,
   isRunnable,
+  type NodeId,
   type Service,
   type ServiceId,
   serviceMode,
@@ -62,12 +63,9 @@ interface Survey {
 }
 
 /** Whose service is gone, whose waiting time is over, what changed. Costs what changed and what waits. */
-function surveyTasks({ view, dirty, now }: DeciderInput): Survey {
-  const stirred = new Set<ServiceId>(dirty.services);
-  for (const task of touchedTasks(view, dirty)) stirred.add(task.serviceId);
-  if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
-  // Replacements of what runs on a drained node may have become reachable.
-  for (const task of drainedTasks(view)) stirred.add(task.serviceId);
+function surveyTasks(input: DeciderInput): Survey {
+  const { view, now } = input;
+  const stirred = stirredServices(input);
   let wakeAt: InstantMs | undefined;
   for (const task of view.waitingTasks()) {
     const due = dueAt(task, now);
@@ -78,19 +76,44 @@ function surveyTasks({ view, dirty, now }: DeciderInput): Survey {
   return { stirred, orphans: orphans(view, stirred), wakeAt };
 }
 
+function stirredServices({ view, dirty }: DeciderInput): Set<ServiceId> {
+  const stirred = new Set<ServiceId>(dirty.services);
+  for (const id of dirty.nodes) {
+    for (const { serviceId } of view.tasksOfNode(id)) stirred.add(serviceId);
+  }
+  if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
+  for (const id of cameUp(view, dirty)) if (hasOverlap(view, id)) stirred.add(id);
+  // Replacements of what runs on a drained node may have become reachable.
+  for (const task of drainedTasks(view)) stirred.add(task.serviceId);
+  return stirred;
+}
+
+function cameUp(view: View, dirty: Dirty): ReadonlySet<ServiceId> {
+  const services = new Set<ServiceId>();
+  for (const id of dirty.tasks) {
+    const task = view.get('task', id);
+    if (task?.status.state === 'running') services.add(task.serviceId);
+  }
+  return services;
+}
+
+/** A slot with two tasks: when one has come up the other may have to go. */
+function hasOverlap(view: View, id: ServiceId): boolean {
+  const slots = new Set<NodeId | number>();
+  for (const task of view.tasksOfService(id)) {
+    if (!isRunnable(task)) continue;
+    const slot = task.slot === 0 ? (task.nodeId ?? 0) : task.slot;
+    if (slots.has(slot)) return true;
+    slots.add(slot);
+  }
+  return false;
+}
+
 function* drainedTasks(view: View): Iterable<Task> {
   for (const { id, spec } of view.list('node')) {
     if (spec.Availability !== 'drain') continue;
     for (const task of view.tasksOfNode(id)) if (isRunnable(task)) yield task;
   }
-}
-
-function* touchedTasks(view: View, dirty: Dirty): Iterable<Task> {
-  for (const id of dirty.tasks) {
-    const task = view.get('task', id);
-    if (task) yield task;
-  }
-  for (const id of dirty.nodes) yield* view.tasksOfNode(id);
 }
 
 /** Tasks whose service is gone; its removal, or a change of the task, made it known. */

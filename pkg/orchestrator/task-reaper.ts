@@ -43,10 +43,6 @@ export function decideReaping({ view, dirty, now }: DeciderInput): Decision {
 function stirredServices(view: View, dirty: Dirty): ReadonlySet<ServiceId> {
   if (dirty.cluster) return new Set([...view.list('task')].map(({ serviceId }) => serviceId));
   const services = new Set(dirty.services);
-  for (const id of dirty.tasks) {
-    const task = view.get('task', id);
-    if (task) services.add(task.serviceId);
-  }
   for (const id of dirty.nodes) {
     for (const { serviceId } of view.tasksOfNode(id)) services.add(serviceId);
   }

@@ -1,12 +1,12 @@
-import type {
-  AppliedChange,
-  Dirty,
-  NetworkId,
-  NodeId,
-  ServiceId,
-  Task,
-  TaskId,
-  View,
+import {
+  type AppliedChange,
+  type Dirty,
+  isProgress,
+  type NetworkId,
+  type NodeId,
+  type ServiceId,
+  type TaskId,
+  type View,
 } from '../model/index.ts';
 
 /** Collects what changed between two passes of the deciders. */
@@ -28,20 +28,25 @@ export class DirtySet implements Dirty {
     return dirty;
   }
 
-  /** Objects that are gone count too; a changed task makes its service dirty, which it cannot be asked for later. */
+  /** Objects that are gone count too. */
   add(changes: readonly AppliedChange[]): void {
-    for (const { kind, before, after } of changes) {
-      const object = after ?? before;
+    for (const change of changes) {
+      const object = change.after ?? change.before;
       if (object === undefined) continue;
-      if (kind === 'service') this.services.add(object.id as ServiceId);
-      else if (kind === 'node') this.nodes.add(object.id as NodeId);
-      else if (kind === 'network') this.networks.add(object.id as NetworkId);
-      else if (kind === 'cluster') this.cluster = true;
-      else if (kind === 'task') {
-        this.tasks.add(object.id as TaskId);
-        this.services.add((object as Task).serviceId);
-      }
+      if (change.kind === 'service') this.services.add(object.id as ServiceId);
+      else if (change.kind === 'node') this.nodes.add(object.id as NodeId);
+      else if (change.kind === 'network') this.networks.add(object.id as NetworkId);
+      else if (change.kind === 'cluster') this.cluster = true;
+      else if (change.kind === 'task') this.#addTask(change);
     }
+  }
+
+  /** A task cannot be asked later what was new about it, or for its service when it is gone. */
+  #addTask({ before, after }: Extract<AppliedChange, { kind: 'task' }>): void {
+    const task = after ?? before;
+    if (task === undefined) return;
+    this.tasks.add(task.id);
+    if (!before || !after || !isProgress(before, after)) this.services.add(task.serviceId);
   }
 
   merge(other: Dirty): void {

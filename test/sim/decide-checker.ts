@@ -144,6 +144,11 @@ export function checkParallelism(applied: Applied): readonly string[] {
 /** An update stops or turns back exactly when more replacements failed than its ratio allows. */
 export function checkFailureRatio(view: View, applied: Applied): readonly string[] {
   const found: string[] = [];
+  const removed = new Map(
+    applied.flatMap((one) =>
+      one.kind === 'task' && one.before && !one.after ? [[one.before.id, one.before]] : [],
+    ),
+  );
   for (const { kind, before, after } of applied) {
     if (kind !== 'service' || !after) continue;
     const was = before?.updateStatus;
@@ -153,7 +158,8 @@ export function checkFailureRatio(view: View, applied: Applied): readonly string
     const turned = was?.state === 'updating' && is?.state === 'rollback_started';
     if (sameUpdate && turned && !asked && !is.overdue) {
       const over = was.active.filter(({ taskId }) => {
-        const task = view.get('task', taskId);
+        // The same entry may take the failed task out of the history.
+        const task = view.get('task', taskId) ?? removed.get(taskId);
         return task !== undefined && isTerminal(task.status.state);
       });
       const { maxFailureRatio } = updatePolicy(before?.spec.UpdateConfig);

@@ -31,18 +31,20 @@ export function unconverged(view: View, now: InstantMs, hosts: readonly Host[]):
   return found;
 }
 
+/** Nodes, ports and subnets are small enough that some wishes cannot be met; the task then says so. */
+export function waitsForRoom(view: View, id: ServiceId): boolean {
+  return [...view.tasksOfService(id)].some(
+    (task) => isRunnable(task) && /no suitable node|no address left/.test(task.status.error ?? ''),
+  );
+}
+
 function ofService(view: View, id: ServiceId): readonly string[] {
   const service = view.get('service', id);
   if (!service) return [];
   const mode = serviceMode(service.spec);
   const wanted = mode.kind === 'replicated' ? mode.replicas : view.count('node');
-  const tasks = [...view.tasksOfService(id)];
-  const running = tasks.filter(isRunning);
-  // Nodes, ports and subnets are small enough that some wishes cannot be met; the task then says so.
-  const full = tasks.some(
-    (task) => isRunnable(task) && /no suitable node|no address left/.test(task.status.error ?? ''),
-  );
-  if (full) return [];
+  const running = [...view.tasksOfService(id)].filter(isRunning);
+  if (waitsForRoom(view, id)) return [];
   const found: string[] = [];
   if (running.length !== wanted) found.push(`service ${id} runs ${running.length} of ${wanted}`);
   const state = service.updateStatus?.state;

@@ -10,7 +10,7 @@ import {
   type View,
 } from '../../../pkg/model/index.ts';
 import { World } from '../store/world.ts';
-import { unconverged } from './converged.ts';
+import { unconverged, waitsForRoom } from './converged.ts';
 import { Faults } from './faults.ts';
 import type { Group } from './group.ts';
 import { Host } from './host.ts';
@@ -34,6 +34,8 @@ export interface Result {
 
 const FORM_MS = 60_000;
 const CONVERGE_MS = 180_000;
+/** What is not over by then waits for something that does not come. */
+const STUCK_MS = 60_000;
 /** Longer than any delay, restart or monitor of a service here. */
 const QUIET_MS = 6_000;
 const CHECK_MS = 200;
@@ -218,10 +220,14 @@ class Simulation {
   async #converge(): Promise<void> {
     // Asked for until it is so: the manager asked may not have heard of the end of the faults yet.
     await this.#wish('only good images, all nodes active', () => this.#askForPeace());
+    const begun = this.#world.now;
     // A rollback may bring back what cannot run.
     const again = (): void => {
       if (this.#converged) return;
-      if (this.#leader && this.#group.isSettled()) this.#askForPeace();
+      if (this.#leader && this.#group.isSettled()) {
+        this.#askForPeace();
+        if (this.#world.now - begun > STUCK_MS) this.#removeStuck();
+      }
       this.#world.after(2000, again);
     };
     again();
@@ -241,6 +247,14 @@ class Simulation {
     const bad = [...this.#view.list('service')].some(({ spec }) => isBad(spec));
     if (bad) this.#operator.onlyGoodImages();
     return lost.length === 0 && !drained && !bad;
+  }
+
+  /** An update that waits for room holds up slots that restart for ever in the version before. */
+  #removeStuck(): void {
+    for (const { id, updateStatus } of this.#view.list('service')) {
+      if (updateStatus?.state !== 'updating' || !waitsForRoom(this.#view, id)) continue;
+      this.#operator.remove(id);
+    }
   }
 
   /** Repeats until `ask` says that it is so. */
