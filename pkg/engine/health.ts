@@ -53,6 +53,7 @@ export class HealthMonitor {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #onStatus: (status: HealthStatus) => void;
+  readonly #isRunning: () => Promise<boolean>;
   readonly #startedAtMs: number;
   #timer: Timer | undefined;
   #stopped = false;
@@ -63,6 +64,8 @@ export class HealthMonitor {
     readonly clock: Clock;
     readonly random: Random;
     readonly onStatus: (status: HealthStatus) => void;
+    /** False when the container has ended or is about to: a check that failed then says nothing about its health. */
+    readonly isRunning: () => Promise<boolean>;
     /** What was known before the engine was restarted. */
     readonly status?: HealthStatus | undefined;
   }) {
@@ -71,6 +74,7 @@ export class HealthMonitor {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#onStatus = options.onStatus;
+    this.#isRunning = options.isRunning;
     this.#startedAtMs = options.clock.monotonicMs();
     this.status = options.status ?? 'starting';
     this.#schedule();
@@ -97,6 +101,7 @@ export class HealthMonitor {
   async #probe(): Promise<void> {
     const begin = timeText(msToNs(this.#clock.now()));
     const { code, output } = await this.#run();
+    if (this.#stopped || (code !== 0 && !(await this.#isRunning()))) return;
     if (this.#stopped) return;
     const End = timeText(msToNs(this.#clock.now()));
     this.results.push({ Start: begin, End, ExitCode: code, Output: output });

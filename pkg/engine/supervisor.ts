@@ -136,6 +136,7 @@ export class Supervisor {
       random,
       status,
       exec: (spec): Promise<ExecHandle> => runtime.exec(container.id, spec),
+      isRunning: (): Promise<boolean> => this.#isRunning(container),
       onStatus: (now): void => {
         container.setState({ health: now });
         void records.save(container.record).finally(() => container.tell('health'));
@@ -143,6 +144,11 @@ export class Supervisor {
         events.emit('container', `health_status: ${now}`, { id: container.id, attributes });
       },
     });
+  }
+
+  async #isRunning(container: Container): Promise<boolean> {
+    const state = await this.#host.runtime.state(container.id).catch(() => undefined);
+    return state !== undefined && state.exit === undefined && !state.ending;
   }
 
   /** Records an exit, frees what the run held and decides about a restart. */

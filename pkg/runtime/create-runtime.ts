@@ -29,7 +29,7 @@ import { askShim, shimEnded } from './shim-connection.ts';
 import { signalNumber } from './signals.ts';
 import type { ContainerSpec, ExecSpec, Resources } from './spec.ts';
 import { type ContainerRecord, checkId, StateDir } from './state-dir.ts';
-import { lookAtShim, processStartTime, readStatus } from './status.ts';
+import { isEnding, lookAtShim, processStartTime, readStatus } from './status.ts';
 
 export interface RuntimeOptions {
   /** The `muster-init` program (`pkg/runtime/init/build/muster-init`). */
@@ -139,7 +139,8 @@ class LinuxRuntime implements Runtime {
     for (;;) {
       const { exit } = await this.state(id);
       if (exit) return exit;
-      await shimEnded(this.#dirs.path(id));
+      // Not to be able to ask (no file descriptors left) says nothing about the container.
+      await shimEnded(this.#dirs.path(id)).catch(() => undefined);
       if (!(await this.state(id)).exit) await sleep(this.#clock, SETTLE_MS);
     }
   }
@@ -158,13 +159,15 @@ class LinuxRuntime implements Runtime {
         pid: 0,
         startTime: status.pidStart,
         startedAtNs,
+        ending: false,
         exit: status.exit,
       };
     }
     if (!status || !alive) {
       const finishedAtNs = BigInt(this.#clock.now()) * 1_000_000n;
       const exit = { code: LOST_CODE, oomKilled: false, finishedAtNs };
-      return { status: 'lost', pid: 0, startTime: status?.pidStart ?? '0', startedAtNs, exit };
+      const startTime = status?.pidStart ?? '0';
+      return { status: 'lost', pid: 0, startTime, startedAtNs, ending: false, exit };
     }
     const paused = status.state === 'running' && this.#machine.cgroups.isFrozen(record.cgroup);
     return {
@@ -172,6 +175,7 @@ class LinuxRuntime implements Runtime {
       pid: status.pid,
       startTime: status.pidStart,
       startedAtNs,
+      ending: isEnding(status.pid),
     };
   }
 

@@ -36,6 +36,7 @@ export async function execInContainer(
       host.dirs.remove(dir);
       return status?.exit ?? { code: LOST_CODE, oomKilled: false, finishedAtNs: 0n };
     });
+    exit.catch(() => undefined); // whoever waits for it hears of it
     const answer = await attachment.request(FRAME.start);
     if (answer) {
       attachment.close();

@@ -50,6 +50,8 @@ export interface ContainerState {
   /** /proc/<pid>/stat field 22: tells a reused pid apart. */
   readonly startTime: string;
   readonly startedAtNs?: UnixNs | undefined;
+  /** Its first process exits at this moment, and takes every other with it. */
+  readonly ending: boolean;
   readonly exit?: ExitStatus | undefined;
 }
 

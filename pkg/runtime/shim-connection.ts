@@ -6,6 +6,8 @@ import { errorCode } from './status.ts';
 
 /** sockaddr_un has room for 107 bytes and a NUL (unix(7)). */
 const SOCKET_PATH_MAX = 107;
+/** The last one: it ended while the connection waited to be accepted. */
+const GONE = ['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ECONNRESET'];
 
 interface Waiter {
   readonly resolve: (text: string) => void;
@@ -60,7 +62,7 @@ export class ShimConnection {
         resolve(new ShimConnection(socket, events));
       });
       socket.once('error', (error) => {
-        const gone = ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(errorCode(error) ?? '');
+        const gone = GONE.includes(errorCode(error) ?? '');
         reject(caused(error, gone ? 'lost' : 'failed', error.message));
       });
     });

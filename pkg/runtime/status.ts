@@ -57,6 +57,19 @@ export function processStartTime(pid: number): string | undefined {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }
 
+/** task_struct.flags, field 9 of /proc/<pid>/stat (include/linux/sched.h). */
+const PF_EXITING = 4;
+
+/**
+ * Whether a process is on its way out, or gone. The first one of a pid namespace takes all others with it, and only then
+ * is it seen to end: what is run in the container meanwhile fails for no reason of its own.
+ */
+export function isEnding(pid: number): boolean {
+  const stat = readOptional(`/proc/${pid}/stat`);
+  const flags = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[6];
+  return flags === undefined || (Number(flags) & PF_EXITING) !== 0;
+}
+
 /**
  * What a shim says, and whether it lives. A shim writes the exit before it ends, so only one that was seen dead and whose
  * status was read after that can be called lost: it is looked at once, and its status again when it is gone.
