@@ -3,9 +3,9 @@ import {
   type Change,
   canonicalJson,
   type DeciderInput,
-  type Decision,
   DraftTables,
   findPortConflict,
+  inSteps,
   must,
   type Network,
   type NetworkAttachment,
@@ -23,19 +23,21 @@ import { allocateSubnets } from './subnet.ts';
 import { allocateVirtualIps, memberships } from './vip.ts';
 import { allocateVni } from './vni.ts';
 
+const TASKS_PER_STEP = 50;
+
 /**
  * Give everything that waits for it its place: networks a subnet and an identifier, services their virtual addresses
  * and published ports, new tasks their addresses (`new` → `pending`), nodes their address in the ingress network.
  */
-export function decideAllocation(input: DeciderInput): Decision {
+export const decideAllocation = inSteps(function* decideAllocation(input) {
   const pass = new AllocationPass(input);
   pass.networks();
   pass.services();
   pass.nodes();
   pass.attachments();
-  pass.tasks();
+  yield* pass.tasks();
   return { changes: pass.changes };
-}
+});
 
 /** The steps of one pass; each sees what the ones before gave away. */
 class AllocationPass {
@@ -77,8 +79,10 @@ class AllocationPass {
     }
   }
 
-  tasks(): void {
+  *tasks(): Generator<void, void> {
+    let seen = 0;
     for (const task of this.#input.view.waitingTasks()) {
+      if (++seen % TASKS_PER_STEP === 0) yield;
       if (task.status.state === 'new') this.#task(task);
     }
   }

@@ -29,4 +29,26 @@ export interface Decision {
 }
 
 /** Pure: same input, same answer. Remembers nothing between calls; counters and deadlines live in the objects. */
-export type Decider = (input: DeciderInput) => Decision;
+export interface Decider {
+  (input: DeciderInput): Decision;
+  /**
+   * The same, step by step, so that a decision about everything holds up nothing else. The view may have moved on at
+   * each pause; as with any decision, what no longer fits then is refused. Absent where it is always short.
+   */
+  readonly steps?: DecisionSteps | undefined;
+}
+
+export type DecisionSteps = (input: DeciderInput) => Generator<void, Decision>;
+
+/** A decider that pauses wherever `steps` yields: about every half millisecond of work. */
+export function inSteps(steps: DecisionSteps): Decider {
+  const atOnce = (input: DeciderInput): Decision => {
+    const work = steps(input);
+    for (;;) {
+      const { done, value } = work.next();
+      if (done) return value;
+    }
+  };
+  Object.defineProperty(atOnce, 'name', { value: steps.name });
+  return Object.assign(atOnce, { steps });
+}

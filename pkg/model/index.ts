@@ -15,7 +15,14 @@ export {
   SUBNET_SIZE_DEFAULT,
   taskHistoryLimit,
 } from './cluster.ts';
-export type { Decider, DeciderInput, Decision, Dirty } from './decider.ts';
+export {
+  type Decider,
+  type DeciderInput,
+  type Decision,
+  type DecisionSteps,
+  type Dirty,
+  inSteps,
+} from './decider.ts';
 export { deriveNetworkTable } from './derive-network-table.ts';
 export type {
   EndpointState,

@@ -3,13 +3,13 @@ import {
   claimGeneric,
   compareTaskState,
   compareText,
-  type DeciderInput,
-  type Decision,
   type GenericResource,
+  inSteps,
   isRunnable,
   type Node,
   nodeSatisfies,
   onlyConstraintsChanged,
+  type ServiceId,
   type ServiceSpec,
   servicePolicy,
   type Task,
@@ -25,29 +25,39 @@ const ERROR = 'assigned node no longer meets constraints';
  * conditions. They are stopped; the next pass replaces them where the conditions hold. A node that is paused keeps what
  * it has, one that is drained loses it anyway.
  */
-export function decideConstraints({ view, dirty }: DeciderInput): Decision {
+export const decideConstraints = inSteps(function* decideConstraints({ view, dirty }) {
   const changes: Change[] = [];
+  const termsOf = termsReader(view);
   for (const id of dirty.nodes) {
+    yield;
     const node = view.get('node', id);
     // A node that has not described itself yet may satisfy everything.
     if (!node?.description || node.spec.Availability !== 'active') continue;
     const placed = [...view.tasksOfNode(id)].filter(isPlaced);
-    const broken = new Set(
-      placed.filter((task) => !nodeSatisfies(node, constraintsOf(view, task))),
-    );
-    for (const task of tooMuch(
-      view,
-      node,
-      placed.filter((one) => !broken.has(one)),
-    )) {
-      broken.add(task);
-    }
-    for (const task of broken) {
+    for (const task of broken(node, placed, termsOf)) {
       const status = { ...task.status, error: ERROR };
       changes.push(updateObject('task', { ...task, desiredState: 'shutdown', status }));
     }
   }
   return { changes };
+});
+
+function broken(
+  node: Node,
+  placed: readonly Task[],
+  termsOf: (task: Task) => Terms,
+): ReadonlySet<Task> {
+  const satisfied = new Map<Terms, boolean>();
+  const found = new Set<Task>();
+  for (const task of placed) {
+    const terms = termsOf(task);
+    const known = satisfied.get(terms) ?? nodeSatisfies(node, terms.constraints);
+    satisfied.set(terms, known);
+    if (!known) found.add(task);
+  }
+  const others = placed.filter((task) => !found.has(task));
+  for (const task of tooMuch(node, others, termsOf)) found.add(task);
+  return found;
 }
 
 function isPlaced(task: Task): boolean {
@@ -55,21 +65,21 @@ function isPlaced(task: Task): boolean {
 }
 
 /** Who does not fit on a node that became smaller: of the lowest priority first, then the youngest. */
-function tooMuch(view: View, node: Node, placed: readonly Task[]): readonly Task[] {
+function tooMuch(
+  node: Node,
+  placed: readonly Task[],
+  termsOf: (task: Task) => Terms,
+): readonly Task[] {
   const { nanoCpus = 0, memoryBytes = 0, genericResources = [] } = node.description ?? {};
-  const priorities = new Map(placed.map((task) => [task, priorityOf(view, task)]));
   const kept = placed.toSorted(
     (left, right) =>
-      (priorities.get(right) ?? 0) - (priorities.get(left) ?? 0) ||
+      termsOf(right).priority - termsOf(left).priority ||
       left.createdAt - right.createdAt ||
       compareText(left.id, right.id),
   );
   const left = { nanoCpus, memoryBytes, held: [] as GenericResource[] };
   return kept.filter((task) => {
-    const reserved = view.revision(task.serviceId, task.specVersion)?.spec.TaskTemplate?.Resources;
-    const { NanoCPUs, MemoryBytes } = reserved?.Reservations ?? {};
-    const cpus = NanoCPUs ?? 0;
-    const memory = MemoryBytes ?? 0;
+    const { cpus, memory } = termsOf(task);
     const generic = task.genericResources ?? [];
     const fits =
       cpus <= left.nanoCpus &&
@@ -95,16 +105,43 @@ function isStillOffered(
   return claimGeneric(offered, held, [claim]) !== undefined;
 }
 
-function priorityOf(view: View, { serviceId }: Task): number {
-  const spec = view.get('service', serviceId)?.spec;
-  return spec ? servicePolicy(spec).priority : 0;
+/** What the tasks of one service version may ask of their node. */
+interface Terms {
+  readonly constraints: readonly string[];
+  readonly priority: number;
+  readonly cpus: number;
+  readonly memory: number;
+}
+
+/** Reads the terms of tasks; remembers them as long as it lives. */
+function termsReader(view: View): (task: Task) => Terms {
+  const known = new Map<ServiceId, Map<number, Terms>>();
+  return ({ serviceId, specVersion }) => {
+    const versions = known.get(serviceId) ?? new Map<number, Terms>();
+    known.set(serviceId, versions);
+    const terms = versions.get(specVersion) ?? readTerms(view, serviceId, specVersion);
+    versions.set(specVersion, terms);
+    return terms;
+  };
+}
+
+function readTerms(view: View, serviceId: ServiceId, specVersion: number): Terms {
+  const own = view.revision(serviceId, specVersion)?.spec;
+  const present = view.get('service', serviceId)?.spec;
+  const { NanoCPUs, MemoryBytes } = own?.TaskTemplate?.Resources?.Reservations ?? {};
+  return {
+    constraints: constraintsOf(own, present),
+    priority: present ? servicePolicy(present).priority : 0,
+    cpus: NanoCPUs ?? 0,
+    memory: MemoryBytes ?? 0,
+  };
 }
 
 /** The service's present constraints where they are all that changed since the task was made, else the task's own. */
-function constraintsOf(view: View, task: Task): readonly string[] {
-  const own = view.revision(task.serviceId, task.specVersion)?.spec;
-  const present = view.get('service', task.serviceId)?.spec;
-  const spec: ServiceSpec | undefined =
-    own && present && onlyConstraintsChanged(own, present) ? present : own;
+function constraintsOf(
+  own: ServiceSpec | undefined,
+  present: ServiceSpec | undefined,
+): readonly string[] {
+  const spec = own && present && onlyConstraintsChanged(own, present) ? present : own;
   return spec?.TaskTemplate?.Placement?.Constraints ?? [];
 }

@@ -1,15 +1,13 @@
 import {
   type Change,
-  type DeciderInput,
-  type Decision,
   type Dirty,
   type InstantMs,
+  inSteps,
   isRunnable,
   isTerminal,
   type Node,
   type NodeId,
   type Task,
-  type TaskId,
   updateObject,
   type View,
 } from '../model/index.ts';
@@ -17,30 +15,42 @@ import { staysUntil } from './drain.ts';
 
 /** A node that stays down this long has lost its tasks for good (SwarmKit: 24 h). */
 const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
+const TASKS_PER_STEP = 500;
 
 /**
  * What a lost node means for its tasks: on a node that is down or drained they are no longer wanted (and told so when
  * it is heard again), except that some stay on a drained one until their replacement runs; on one that is gone, or down
  * for a day, they are over.
  */
-export function decideNodes({ view, dirty, now }: DeciderInput): Decision {
+export const decideNodes = inSteps(function* decideNodes({ view, dirty, now }) {
   const lost = lostNodes(view);
   const changes: Change[] = [...drainMarks(view, now)];
   let wakeAt = nextOrphaning(view, lost, now);
+  let seen = 0;
   for (const task of stirredTasks(view, dirty, lost)) {
-    if (task.nodeId === undefined || isTerminal(task.status.state)) continue;
-    const node = lost.get(task.nodeId);
-    const gone = node === undefined && view.get('node', task.nodeId) === undefined;
-    if (!node && !gone) continue;
-    const until = node && staysUntil(view, task, node, now);
-    if (until !== undefined) {
-      wakeAt = Math.min(until, wakeAt ?? until) as InstantMs;
-      continue;
-    }
-    const next = afterLoss(task, node, now);
-    if (next !== task) changes.push(updateObject('task', next));
+    if (++seen % TASKS_PER_STEP === 0) yield;
+    const { change, until } = fateOf(view, task, lost, now);
+    if (change) changes.push(change);
+    if (until !== undefined) wakeAt = Math.min(until, wakeAt ?? until) as InstantMs;
   }
   return { changes, wakeAt };
+});
+
+/** What the loss of its node means for a task, or when it will mean something. */
+function fateOf(
+  view: View,
+  task: Task,
+  lost: ReadonlyMap<NodeId, Node>,
+  now: InstantMs,
+): { readonly change?: Change; readonly until?: InstantMs } {
+  if (task.nodeId === undefined || isTerminal(task.status.state)) return {};
+  const node = lost.get(task.nodeId);
+  const gone = node === undefined && view.get('node', task.nodeId) === undefined;
+  if (!node && !gone) return {};
+  const until = node && staysUntil(view, task, node, now);
+  if (until !== undefined) return { until };
+  const next = afterLoss(task, node, now);
+  return next === task ? {} : { change: updateObject('task', next) };
 }
 
 /** When each drain began, for its deadline; the mark goes with the drain. */
@@ -55,16 +65,14 @@ function drainMarks(view: View, now: InstantMs): readonly Change[] {
 }
 
 /** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */
-function stirredTasks(view: View, dirty: Dirty, lost: ReadonlyMap<NodeId, Node>): Iterable<Task> {
-  const tasks = new Map<TaskId, Task>();
+function* stirredTasks(view: View, dirty: Dirty, lost: ReadonlyMap<NodeId, Node>): Iterable<Task> {
   for (const id of dirty.tasks) {
     const task = view.get('task', id);
-    if (task) tasks.set(id, task);
+    if (task) yield task;
   }
   for (const nodeId of new Set([...dirty.nodes, ...lost.keys()])) {
-    for (const task of view.tasksOfNode(nodeId)) tasks.set(task.id, task);
+    for (const task of view.tasksOfNode(nodeId)) if (!dirty.tasks.has(task.id)) yield task;
   }
-  return tasks.values();
 }
 
 function lostNodes(view: View): ReadonlyMap<NodeId, Node> {

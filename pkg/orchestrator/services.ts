@@ -1,9 +1,9 @@
 import {
   type Change,
   type DeciderInput,
-  type Decision,
   type Dirty,
   type InstantMs,
+  inSteps,
   isRunnable,
   type NodeId,
   type Service,
@@ -25,7 +25,7 @@ import { type SlotKey, Workload } from './workload.ts';
  * Which tasks should exist: every service that changed, whose tasks or nodes changed, or that has something due, is
  * brought one step closer to its spec. Tasks of services that are gone are told to go.
  */
-export function decideServices(input: DeciderInput): Decision {
+export const decideServices = inSteps(function* decideServices(input) {
   const { view, now } = input;
   const survey = surveyTasks(input);
   const changes: Change[] = [...survey.orphans];
@@ -36,9 +36,10 @@ export function decideServices(input: DeciderInput): Decision {
     reconcile(work, input);
     changes.push(...work.changes());
     wakeAt = earlier(wakeAt, work.wakeAt);
+    yield;
   }
   return { changes, wakeAt };
-}
+});
 
 function reconcile(work: Workload, input: DeciderInput): void {
   const { kind } = serviceMode(work.spec);

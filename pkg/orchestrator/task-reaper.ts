@@ -1,10 +1,9 @@
 import {
   type Change,
   compareTaskState,
-  type DeciderInput,
-  type Decision,
   type Dirty,
   type InstantMs,
+  inSteps,
   isTerminal,
   type Node,
   networkTargets,
@@ -24,10 +23,13 @@ import {
  * Delete what nobody needs any more: tasks that were removed and have stopped, tasks that never reached a node, old
  * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
-export function decideReaping({ view, dirty, now }: DeciderInput): Decision {
+export const decideReaping = inSteps(function* decideReaping({ view, dirty, now }) {
   const services = stirredServices(view, dirty);
   const ids = new Set<TaskId>();
-  for (const id of services) collectDead(view, id, now, ids);
+  for (const id of services) {
+    collectDead(view, id, now, ids);
+    yield;
+  }
   const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
   return {
     wakeAt: nextLoss(view, now),
@@ -37,7 +39,7 @@ export function decideReaping({ view, dirty, now }: DeciderInput): Decision {
       ...emptyNetworks(view, ids),
     ],
   };
-}
+});
 
 /** Services whose tasks may have come to their end: they, their tasks or the nodes of those changed. */
 function stirredServices(view: View, dirty: Dirty): ReadonlySet<ServiceId> {

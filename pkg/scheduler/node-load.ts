@@ -19,6 +19,7 @@ import {
 /** This many failures of one service version within the window make a node the last choice (SwarmKit's figures). */
 const FAILURES_MAX = 5;
 const FAILURE_WINDOW_MS = 5 * 60_000;
+const TASKS_PER_STEP = 2000;
 
 /** What runs or will run on one node, as far as this pass knows. */
 export interface NodeLoad {
@@ -67,9 +68,25 @@ export function measureLoad(
   now: InstantMs,
   except?: TaskId | undefined,
 ): ReadonlyMap<NodeId, NodeLoad> {
+  const steps = measureLoadInSteps(view, demandOfTask, now, except);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** The same with pauses. */
+export function* measureLoadInSteps(
+  view: View,
+  demandOfTask: (task: Task) => Demand | undefined,
+  now: InstantMs,
+  except?: TaskId | undefined,
+): Generator<void, ReadonlyMap<NodeId, NodeLoad>> {
   const loads = new Map<NodeId, NodeLoad>();
   for (const node of view.list('node')) loads.set(node.id, emptyLoad(node));
+  let seen = 0;
   for (const task of view.list('task')) {
+    if (++seen % TASKS_PER_STEP === 0) yield;
     const load = task.nodeId === undefined ? undefined : loads.get(task.nodeId);
     if (!load || task.id === except) continue;
     if (isTerminal(task.status.state)) noteFailure(load, task, now);

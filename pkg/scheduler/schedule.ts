@@ -2,7 +2,7 @@ import {
   type Change,
   claimGeneric,
   type DeciderInput,
-  type Decision,
+  inSteps,
   isRunnable,
   type NodeId,
   type RevisionId,
@@ -12,7 +12,7 @@ import {
   updateObject,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
-import { addTask, type Demand, measureLoad, type NodeLoad } from './node-load.ts';
+import { addTask, type Demand, measureLoadInSteps, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { Preemption } from './preempt.ts';
 import { spreadKeys } from './preference.ts';
@@ -21,21 +21,31 @@ import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
 import { type Want, wantReader } from './want.ts';
 
+const TASKS_PER_STEP = 32;
+
 /**
  * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together, of
  * high priority first. A task that fits nowhere says why, and is looked at again when something happened that may have
  * made room; if its service may preempt, tasks of lower priority are told to stop for it.
  */
-export function decidePlacement(input: DeciderInput): Decision {
-  const pending = [...input.view.waitingTasks()].filter(({ status }) => status.state === 'pending');
-  if (pending.length === 0) return { changes: [] };
+export const decidePlacement = inSteps(function* decidePlacement(input) {
   const again = mayHaveMadeRoom(input);
-  if (!again && pending.every(({ status }) => status.error !== undefined)) return { changes: [] };
-  const placement = new Placement(input);
+  const pending: Task[] = [];
+  let fresh = 0;
+  for (const task of input.view.waitingTasks()) {
+    if (task.status.state !== 'pending') continue;
+    pending.push(task);
+    if (task.status.error === undefined) fresh += 1;
+  }
+  if (pending.length === 0 || (!again && fresh === 0)) return { changes: [] };
+  yield;
+  const placement = yield* Placement.begin(input);
   const asked = again ? pending : pending.filter((task) => placement.isAsked(task));
-  for (const tasks of placement.byPriority(grouped(asked))) placement.placeGroup(tasks);
+  const groups = placement.byPriority(grouped(asked));
+  yield;
+  for (const tasks of groups) yield* placement.placeGroup(tasks);
   return { changes: placement.changes };
-}
+});
 
 /** A node changed, or a task that held something is over, unwanted or gone; nothing else makes room. */
 function mayHaveMadeRoom({ view, dirty }: DeciderInput): boolean {
@@ -55,12 +65,22 @@ class Placement {
   readonly #bad: ReadonlySet<NodeId>;
   readonly #preemption: Preemption;
 
-  constructor(input: DeciderInput) {
+  private constructor(
+    input: DeciderInput,
+    wants: (task: Task) => Want | undefined,
+    loads: ReadonlyMap<NodeId, NodeLoad>,
+  ) {
     this.#input = input;
-    this.#wants = wantReader(input.view);
-    this.#loads = measureLoad(input.view, (task) => this.#wants(task)?.demand, input.now);
-    this.#bad = badNodes(this.#loads);
-    this.#preemption = new Preemption(input.view, this.#wants);
+    this.#wants = wants;
+    this.#loads = loads;
+    this.#bad = badNodes(loads);
+    this.#preemption = new Preemption(input.view, wants);
+  }
+
+  static *begin(input: DeciderInput): Generator<void, Placement> {
+    const wants = wantReader(input.view);
+    const loads = yield* measureLoadInSteps(input.view, (task) => wants(task)?.demand, input.now);
+    return new Placement(input, wants, loads);
   }
 
   /** Not refused before; or it waits for room that is being made for it, which nobody else may take meanwhile. */
@@ -76,7 +96,7 @@ class Placement {
   }
 
   /** Tasks of one spec: the nodes are filtered and ordered once. */
-  placeGroup(tasks: readonly Task[]): void {
+  *placeGroup(tasks: readonly Task[]): Generator<void, void> {
     const [first] = tasks;
     const want = first && this.#wants(first);
     if (!first || !want) return;
@@ -84,10 +104,11 @@ class Placement {
     const pipeline = new Pipeline(candidate);
     for (const task of tasks) if (task.nodeId !== undefined) this.#confirm(task, want, pipeline);
     const free = tasks.filter((task) => task.nodeId === undefined);
-    if (free.length > 0) this.#spread(free, want, pipeline);
+    yield;
+    if (free.length > 0) yield* this.#spread(free, want, pipeline);
   }
 
-  #spread(tasks: readonly Task[], want: Want, pipeline: Pipeline): void {
+  *#spread(tasks: readonly Task[], want: Want, pipeline: Pipeline): Generator<void, void> {
     const [first] = tasks;
     if (!first) return;
     const loads = this.#loads.values();
@@ -95,7 +116,8 @@ class Placement {
     const tree = new SpreadTree(spreadKeys(want.spec), ranking);
     for (const load of this.#loads.values()) if (pipeline.accepts(load)) tree.add(load);
     let refusal: string | undefined;
-    for (const one of tasks) {
+    for (const [at, one] of tasks.entries()) {
+      if (at % TASKS_PER_STEP === 0) yield;
       const placed =
         refusal === undefined &&
         tree.take((load) => pipeline.accepts(load) && this.#assign(one, want.demand, load));
@@ -161,11 +183,18 @@ class Placement {
 /** By service version, in order of first appearance. */
 function grouped(tasks: readonly Task[]): readonly (readonly Task[])[] {
   const groups = new Map<RevisionId, Task[]>();
+  let last: Task[] | undefined;
   for (const task of tasks) {
+    // Mostly they come in a row.
+    if (last?.[0]?.serviceId === task.serviceId && last[0].specVersion === task.specVersion) {
+      last.push(task);
+      continue;
+    }
     const key = revisionId(task.serviceId, task.specVersion);
     const group = groups.get(key);
-    if (group) group.push(task);
-    else groups.set(key, [task]);
+    last = group ?? [];
+    if (!group) groups.set(key, last);
+    last.push(task);
   }
   return [...groups.values()];
 }

@@ -5,6 +5,7 @@ import {
   createObject,
   type Decider,
   type InstantMs,
+  inSteps,
   removeObject,
   updateObject,
 } from '../model/index.ts';
@@ -16,10 +17,11 @@ function control(
   store: Store,
   deciders: readonly Decider[],
   ignored?: ReadonlySet<'config'>,
+  logger = silentLogger,
 ): { end: () => Promise<void> } {
   const abort = new AbortController();
   const { signal } = abort;
-  const loop = { store, deciders, clock: systemClock, random: systemRandom, logger: silentLogger };
+  const loop = { store, deciders, clock: systemClock, random: systemRandom, logger };
   const running = runControlLoop({ ...loop, ignored, signal });
   return {
     end: async (): Promise<void> => {
@@ -173,4 +175,99 @@ test('changes of a kind that no decider looks at call none', async () => {
   for (const name of ['x', 'y', 'z']) await write(store, name);
   await loop.end();
   expect(passes).toBe(1);
+});
+
+/** Keeps the processor busy. */
+function spend(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end; );
+}
+
+test('a long decision lets other work run between its steps', async () => {
+  await using cluster = await TestCluster.of(1);
+  const { store } = cluster.get(1);
+  let turns = 0;
+  const count = (): void => {
+    turns++;
+    ticking = setImmediate(count);
+  };
+  let ticking = setImmediate(count);
+  const during: number[] = [];
+  const long = inSteps(function* long() {
+    const before = turns;
+    for (let step = 0; step < 40; step++) {
+      spend(1);
+      yield;
+    }
+    during.push(turns - before);
+    return { changes: [] };
+  });
+  const loop = control(store, [long]);
+  await until(() => during.length > 0);
+  clearImmediate(ticking);
+  await loop.end();
+  expect(during[0]).toBeGreaterThanOrEqual(5);
+  expect(long.name).toBe('long');
+});
+
+test('what was decided in steps is dropped when its leader stopped leading on the way', async () => {
+  await using cluster = await TestCluster.of(1);
+  const { store } = cluster.get(1);
+  let proposals = 0;
+  let leads: (leading: boolean) => void = () => undefined;
+  const watched = new Proxy(store, {
+    get: (target, name): unknown => {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      return (...given: readonly unknown[]): unknown => {
+        if (name === 'propose') proposals++;
+        if (name === 'onLeadership') leads = given[0] as typeof leads;
+        return Reflect.apply(member, target, given);
+      };
+    },
+  });
+  let asked = 0;
+  const interrupted = inSteps(function* interrupted({ view }) {
+    asked++;
+    const changes = view.byName('config', 'x') ? [] : [createObject('config', config('x'))];
+    yield;
+    if (asked === 1) {
+      leads(false);
+      leads(true);
+    }
+    return { changes };
+  });
+  const loop = control(watched, [interrupted]);
+  await until(() => names(store).includes('x'));
+  await loop.end();
+  expect(asked).toBeGreaterThanOrEqual(2);
+  expect(proposals).toBe(1);
+});
+
+test('what changed between two steps is decided again, at once and without a complaint', async () => {
+  await using cluster = await TestCluster.of(1);
+  const { store } = cluster.get(1);
+  await write(store, 'x', 'old');
+  const complaints: string[] = [];
+  const logger = { ...silentLogger, error: (text: string): void => void complaints.push(text) };
+  let begun = false;
+  const slow = inSteps(function* slow({ view }) {
+    const x = view.byName('config', 'x');
+    if (!x || x.spec.Data?.endsWith('!')) return { changes: [] };
+    begun = true;
+    while (store.view.byName('config', 'x')?.spec.Data === 'old') {
+      spend(5);
+      yield;
+    }
+    const spec = { ...x.spec, Data: `${x.spec.Data ?? ''}!` };
+    return { changes: [updateObject('config', { ...x, spec } as Config)] };
+  });
+  const loop = control(store, [slow], undefined, logger);
+  await until(() => begun);
+  await store.update((draft) => {
+    const x = draft.byName('config', 'x');
+    if (x) draft.add(updateObject('config', { ...x, spec: { ...x.spec, Data: 'new' } } as Config));
+  });
+  await until(() => store.view.byName('config', 'x')?.spec.Data === 'new!');
+  await loop.end();
+  expect(complaints).toEqual([]);
 });

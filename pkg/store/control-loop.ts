@@ -9,9 +9,13 @@ import {
 import {
   ClusterError,
   type Decider,
+  type DeciderInput,
+  type Decision,
+  type DecisionSteps,
   DraftTables,
   type InstantMs,
   type ObjectKind,
+  type Refusal,
   type TaskId,
 } from '../model/index.ts';
 import { mergeChanges } from './batch.ts';
@@ -30,8 +34,10 @@ export interface ControlLoopOptions {
   readonly signal: AbortSignal;
 }
 
-/** A pass that decided for longer held up heartbeats. */
-const PASS_BUDGET_MS = 50;
+/** How long deciding may keep everything else from running. */
+const SLICE_MS = 4;
+/** A step of a decider, or a whole one without steps, that took longer held up heartbeats. */
+const STEP_BUDGET_MS = 50;
 const WAKE_MIN_MS = 10;
 const WAKE_MAX_MS = 60 * 60 * 1000;
 const PAUSE_MS = 500;
@@ -71,6 +77,8 @@ class ControlLoop {
   #due = false;
   #timer: Timer | undefined;
   #wake: (() => void) | undefined;
+  /** When deciding has to let other work run. */
+  #sliceEnd: number | undefined;
 
   constructor(options: ControlLoopOptions) {
     this.#options = options;
@@ -105,7 +113,8 @@ class ControlLoop {
   async work(): Promise<void> {
     for (;;) {
       // What changes in this turn of the event loop is decided about together.
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await nextTurn();
+      this.#sliceEnd = undefined;
       const { signal } = this.#options;
       if (signal.aborted || (this.#leading && this.#due)) return;
       await new Promise<void>((resolve) => {
@@ -115,17 +124,14 @@ class ControlLoop {
   }
 
   async pass(): Promise<void> {
-    const { store, clock, logger, signal } = this.#options;
+    const { store, logger, signal } = this.#options;
     const reign = this.#reign;
     const dirty = this.#dirty;
     this.#dirty = new DirtySet();
     this.#due = false;
     try {
-      const startedAt = clock.monotonicMs();
-      const draft = this.#decide(dirty);
-      const tookMs = clock.monotonicMs() - startedAt;
-      if (tookMs > PASS_BUDGET_MS) logger.warn('a pass of decisions took long', { tookMs });
-      if (draft.changes.length > 0) {
+      const draft = await this.#decide(dirty, reign);
+      if (draft !== undefined && draft.changes.length > 0) {
         await store.propose(mergeChanges(draft.changes), { signal, asLeader: true });
       }
     } catch (error) {
@@ -137,28 +143,44 @@ class ControlLoop {
     }
   }
 
-  #decide(dirty: DirtySet): DraftTables {
+  /** Undefined when the reign ended meanwhile: what was decided in it must not be written in the next. */
+  async #decide(dirty: DirtySet, reign: number): Promise<DraftTables | undefined> {
     const { store, deciders, random } = this.#options;
     const draft = new DraftTables(store.view);
     const now = store.now();
     const newTaskId = (): TaskId => newObjectId(random) as TaskId;
     let wakeAt: InstantMs | undefined;
     for (const decide of deciders) {
-      const decision = decide({ view: draft, dirty, now, newTaskId });
+      const begun = store.view.index;
+      const decision = await this.#inSlices(decide, { view: draft, dirty, now, newTaskId });
+      if (this.#reign !== reign) return undefined;
       for (const change of decision.changes) {
         const refusal = draft.add(change);
-        if (refusal) {
-          const { reason, kind } = refusal;
-          throw new ClusterError(
-            'system',
-            `${decide.name} decided a change of ${kind} that does not fit: ${reason}`,
-          );
-        }
+        if (refusal) throw misfit(decide, refusal, begun !== store.view.index);
       }
       if (decision.wakeAt !== undefined) wakeAt = earlier(wakeAt, decision.wakeAt);
     }
     this.#wakeAt(wakeAt, now);
     return draft;
+  }
+
+  /** Lets other work run whenever deciding had its slice of a turn. */
+  async #inSlices(decide: Decider, input: DeciderInput): Promise<Decision> {
+    const { clock, logger } = this.#options;
+    const steps = (decide.steps ?? wholly(decide))(input);
+    for (;;) {
+      const begun = clock.monotonicMs();
+      this.#sliceEnd ??= begun + SLICE_MS;
+      const { done, value } = steps.next();
+      const now = clock.monotonicMs();
+      const tookMs = now - begun;
+      if (tookMs > STEP_BUDGET_MS) logger.warn('a step of a decision took long', { tookMs });
+      if (now >= this.#sliceEnd) {
+        await nextTurn();
+        this.#sliceEnd = undefined;
+      }
+      if (done) return value;
+    }
   }
 
   #wakeAt(instant: InstantMs | undefined, now: InstantMs): void {
@@ -171,6 +193,24 @@ class ControlLoop {
       this.wake();
     });
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A decider without pauses, as one step. */
+function wholly(decide: Decider): DecisionSteps {
+  // biome-ignore lint/correctness/useYield: there is nothing to pause between
+  return function* (input) {
+    return decide(input);
+  };
+}
+
+/** While it decided the view may have moved under it: then it is asked again. Otherwise it is wrong. */
+function misfit(decide: Decider, { reason, kind }: Refusal, moved: boolean): ClusterError {
+  const text = `${decide.name} decided a change of ${kind} that does not fit: ${reason}`;
+  return new ClusterError(moved ? 'conflict' : 'system', text);
 }
 
 /** Another writer was faster. */

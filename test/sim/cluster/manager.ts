@@ -1,6 +1,6 @@
 import { LEADER_LOOPS } from '../../../cmd/manager/leader.ts';
 import { Dispatcher } from '../../../pkg/dispatcher/index.ts';
-import { type Logger, silentLogger } from '../../../pkg/io/index.ts';
+import { type Clock, type Logger, silentLogger } from '../../../pkg/io/index.ts';
 import type { Caller, ManagerSession } from '../../../pkg/rpc/index.ts';
 import { runControlLoop } from '../../../pkg/store/index.ts';
 import type { World } from '../store/world.ts';
@@ -50,7 +50,8 @@ export class Manager extends Machine implements Server {
     const log = this.#logger();
     this.#dispatcher = new Dispatcher({ ...parts, log, credentials: this.credentials() });
     void this.#dispatcher.run(signal);
-    void runControlLoop({ ...parts, deciders: LEADER_LOOPS, logger: log, signal });
+    const clock = thatDecidingTakes(parts.clock);
+    void runControlLoop({ ...parts, clock, deciders: LEADER_LOOPS, logger: log, signal });
   }
 
   kill(told: boolean): void {
@@ -74,4 +75,14 @@ export class Manager extends Machine implements Server {
     };
     return { ...silentLogger, error } as Logger;
   }
+}
+
+/** A clock by which every step of a decision takes a millisecond or two, so that it pauses in the middle. */
+function thatDecidingTakes(clock: Clock): Clock {
+  let spentMs = 0;
+  return {
+    now: () => clock.now(),
+    monotonicMs: () => clock.monotonicMs() + spentMs++,
+    after: (delayMs, action) => clock.after(delayMs, action),
+  };
 }
