@@ -29,6 +29,9 @@ export interface AssignerOptions {
   readonly onReachable: (tasks: readonly TaskId[]) => void;
 }
 
+/** Who joins or leaves is told to all nodes; with many at once each of them would be told of each. */
+const NODES_DELAY_MS = 100;
+
 /** Keeps every session's assignment set up to date with the store, and stops behind the drain barrier. */
 export class Assigner {
   readonly #options: AssignerOptions;
@@ -38,6 +41,7 @@ export class Assigner {
   #dirty = new Set<NodeId>();
   #allDirty = false;
   #flushTimer: Timer | undefined;
+  #nodesTimer: Timer | undefined;
   #barrierTimer: Timer | undefined;
 
   constructor(options: AssignerOptions) {
@@ -62,9 +66,9 @@ export class Assigner {
 
   /** Leadership ended. */
   stop(): void {
-    this.#flushTimer?.cancel();
-    this.#barrierTimer?.cancel();
+    for (const timer of [this.#flushTimer, this.#nodesTimer, this.#barrierTimer]) timer?.cancel();
     this.#flushTimer = undefined;
+    this.#nodesTimer = undefined;
     this.#barrierTimer = undefined;
     this.#barrier.clear();
     this.#entry.clear();
@@ -110,13 +114,15 @@ export class Assigner {
   /** Tell agents soon what was noted. */
   flushSoon(): void {
     const { clock, delayMs } = this.#options;
-    this.#flushTimer ??= clock.after(delayMs, () => this.#flush());
+    this.#flushTimer ??= clock.after(delayMs, () => this.#flush(false));
+    if (!this.#tables.nodesDirty) return;
+    this.#nodesTimer ??= clock.after(NODES_DELAY_MS, () => this.#flush(true));
   }
 
-  /** A session began: give it everything. */
+  /** A session began: give it everything. What others are told of this waits for the next time. */
   begin(session: Session): void {
-    this.#dirty.add(session.nodeId);
-    this.#flush();
+    this.#assign(session, ingressNetworks(this.#options.view));
+    this.flushSoon();
   }
 
   /** The kernel of the session's node holds all tables up to `sequence`. */
@@ -135,11 +141,15 @@ export class Assigner {
     this.#release();
   }
 
-  #flush(): void {
+  #flush(nodesToo: boolean): void {
     const { view, sessions } = this.#options;
     this.#flushTimer?.cancel();
     this.#flushTimer = undefined;
-    const changed = [...this.#tables.refresh()];
+    const changed = [...this.#tables.refresh(nodesToo)];
+    if (!this.#tables.nodesDirty) {
+      this.#nodesTimer?.cancel();
+      this.#nodesTimer = undefined;
+    }
     const [dirty, all] = [this.#dirty, this.#allDirty];
     const everywhere = ingressNetworks(view);
     this.#dirty = new Set();
@@ -147,19 +157,22 @@ export class Assigner {
     for (const session of sessions.values()) {
       const { nodeId } = session;
       const touched = all || dirty.has(nodeId) || changed.some((id) => session.holdsNetwork(id));
-      if (!touched) continue;
-      const set = assignmentSet({
-        view,
-        nodeId,
-        everywhere,
-        isHeld: (task: Task): boolean => this.#barrier.isHeld(task),
-        tableOf: (id: NetworkId): KnownTable | undefined => this.#tables.of(id),
-      });
-      session.assign(set);
+      if (touched) this.#assign(session, everywhere);
     }
     this.#barrier.sent();
     this.#entry.sent();
     this.#release();
+  }
+
+  #assign(session: Session, everywhere: readonly NetworkId[]): void {
+    const set = assignmentSet({
+      view: this.#options.view,
+      nodeId: session.nodeId,
+      everywhere,
+      isHeld: (task: Task): boolean => this.#barrier.isHeld(task),
+      tableOf: (id: NetworkId): KnownTable | undefined => this.#tables.of(id),
+    });
+    session.assign(set);
   }
 
   /** Tell agents to stop what no node sends new connections to any more. */
@@ -175,7 +188,7 @@ export class Assigner {
     this.#barrierTimer?.cancel();
     this.#barrierTimer = undefined;
     if (released.length > 0) {
-      this.#flush();
+      this.#flush(false);
       return;
     }
     const deadline = this.#barrier.nextDeadline;
@@ -202,13 +215,16 @@ export class Assigner {
     for (const { id: nodeId } of view.list('node')) {
       if (!isAlive(nodeId)) continue;
       const session = sessions.get(nodeId);
-      const tableSequence = session?.tableSequence(networks);
-      if (session && tableSequence !== undefined) {
-        found.push({ nodeId, session: { id: session.id, tableSequence } });
-      } else if (!session && (everywhere || attached.has(nodeId))) {
-        found.push({ nodeId });
-      }
+      if (session) found.push(...pending(session, networks));
+      else if (everywhere || attached.has(nodeId)) found.push({ nodeId });
     }
     return found;
   }
+}
+
+/** Nothing when it holds no such table, or acknowledged what it was told last before anybody asked. */
+function pending(session: Session, networks: readonly NetworkId[]): readonly Participant[] {
+  const tableSequence = session.tableSequence(networks);
+  if (tableSequence === undefined || session.acknowledged >= tableSequence) return [];
+  return [{ nodeId: session.nodeId, session: { id: session.id, tableSequence } }];
 }

@@ -196,7 +196,7 @@ describe('network tables', () => {
     expect(second.endpoint('t1')).toBe('in-service');
   });
 
-  it('carry the endpoints that changed, and whole tables when more did', async () => {
+  it('carry the endpoints and nodes that changed, and whole tables when more did', async () => {
     await using one = await bench();
     one.task('t1', '1', 'starting');
     one.task('t2', '2', 'starting');
@@ -219,11 +219,49 @@ describe('network tables', () => {
       { endpoints: [], removedEndpoints: ['t2'] },
     ]);
     await one.agent('2');
+    await one.clock.advance(150);
+    expect(agent.assignments().at(-1)?.changes).toMatchObject({
+      networks: [],
+      networkPatches: [{ peers: [{ nodeId: '2' }], removedPeers: [], endpoints: [] }],
+    });
+    const network = one.store.view.get('network', NET);
+    if (!network) throw new Error('no network');
+    const spec = { ...network.spec, Internal: true };
+    one.store.write([updateObject('network', { ...network, spec })]);
     await one.clock.advance(10);
     expect(agent.assignments().at(-1)?.changes).toMatchObject({
       networks: [{ peers: [{ nodeId: '1' }, { nodeId: '2' }], endpoints: [{ taskId: 't1' }] }],
       networkPatches: [],
     });
+  });
+});
+
+describe('nodes that join', () => {
+  it('are told to the others together', async () => {
+    await using one = await bench(['1', '2', '3', '4']);
+    one.task('t1', '1', 'running');
+    const agent = await one.agent('1');
+    await one.clock.advance(150);
+    const before = agent.assignments().length;
+    for (const name of ['2', '3', '4']) await one.agent(name);
+    await one.clock.advance(10);
+    expect(agent.assignments().length).toBe(before);
+    await one.clock.advance(150);
+    expect(agent.assignments().length).toBe(before + 1);
+    const [patch] = agent.assignments().at(-1)?.changes.networkPatches ?? [];
+    expect(patch?.peers.map(({ nodeId }) => nodeId)).toEqual(['2', '3', '4']);
+  });
+
+  it('are in the tables of what runs on them from the beginning', async () => {
+    await using one = await bench(['1', '2']);
+    one.task('t1', '1', 'running');
+    const agent = await one.agent('1');
+    await one.clock.advance(150);
+    await one.agent('2');
+    one.task('t2', '2', 'running');
+    await one.clock.advance(10);
+    const [patch] = agent.assignments().at(-1)?.changes.networkPatches ?? [];
+    expect(patch).toMatchObject({ peers: [{ nodeId: '2' }], endpoints: [{ taskId: 't2' }] });
   });
 });
 

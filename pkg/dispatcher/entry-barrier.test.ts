@@ -66,11 +66,21 @@ it('is found out by a new leader from the sessions that begin with it', async ()
   one.store.lead(false);
   one.store.lead(true);
   const [first, second] = [await one.agent('1'), await one.agent('2')];
+  await one.clock.advance(10);
   first.acknowledgeAll();
   await settle();
   expect(isReachable(one, 't1')).toBeUndefined();
   second.acknowledgeAll();
   await settle();
+  expect(isReachable(one, 't1')).toBe(true);
+});
+
+it('is known at once of nodes that acknowledged before anybody asked', async () => {
+  await using one = await updating();
+  one.store.lead(false);
+  one.store.lead(true);
+  for (const name of ['1', '2']) (await one.agent(name)).acknowledgeAll();
+  await one.clock.advance(10);
   expect(isReachable(one, 't1')).toBe(true);
 });
 
@@ -112,6 +122,7 @@ it('goes on with a drain when the leader changes', async () => {
   one.store.lead(false);
   one.store.lead(true);
   const [first, second] = [await one.agent('1'), await one.agent('2')];
+  await one.clock.advance(10);
   first.acknowledgeAll();
   await settle();
   expect(isReachable(one, 't2')).toBeUndefined();

@@ -3,6 +3,7 @@ import {
   deriveNetworkTable,
   type NetworkId,
   type NetworkTable,
+  type NodeId,
   networkTargets,
   type Service,
   type TaskId,
@@ -13,9 +14,11 @@ import { isSameToAgent, type KnownTable } from './assignments.ts';
 
 /** A table taken apart, so that two of them can be compared quickly. */
 interface Parts {
-  /** Everything but endpoints and revision. */
+  /** Everything but the lists and the revision. */
   readonly head: string;
   readonly endpoints: ReadonlyMap<TaskId, string>;
+  readonly peers: ReadonlyMap<NodeId, string>;
+  readonly gateways: ReadonlyMap<NodeId, string>;
 }
 
 /** The network tables of the cluster, derived again only when something they say may have changed. */
@@ -24,6 +27,7 @@ export class NetworkTables {
   readonly #known = new Map<NetworkId, KnownTable | undefined>();
   readonly #parts = new Map<NetworkId, Parts>();
   #dirty = new Set<NetworkId>();
+  #nodesDirty = false;
   #allDirty = false;
   #contents = 0;
 
@@ -36,21 +40,28 @@ export class NetworkTables {
     this.#known.clear();
     this.#parts.clear();
     this.#dirty.clear();
+    this.#nodesDirty = false;
     this.#allDirty = false;
+  }
+
+  /** Nodes came, moved or left: no table may wait for it for long, but many of them may be told together. */
+  get nodesDirty(): boolean {
+    return this.#nodesDirty;
   }
 
   /** Take note of which tables a change touches. */
   note(change: AppliedChange): void {
-    if (change.kind === 'cluster' || (change.kind === 'node' && movedInNetwork(change))) {
-      this.#allDirty = true;
-    }
+    if (change.kind === 'cluster') this.#allDirty = true;
+    if (change.kind === 'node' && movedInNetwork(change)) this.#nodesDirty = true;
     for (const id of networksTouched(change)) this.#dirty.add(id);
   }
 
-  /** Which tables really say something else since the last call. */
-  refresh(): ReadonlySet<NetworkId> {
-    const candidates = this.#allDirty ? [...this.#known.keys()] : [...this.#dirty];
+  /** Which tables really say something else since the last call. Where only nodes are new: with `nodesToo`. */
+  refresh(nodesToo: boolean): ReadonlySet<NetworkId> {
+    const all = this.#allDirty || (nodesToo && this.#nodesDirty);
+    const candidates = all ? [...this.#known.keys()] : [...this.#dirty];
     this.#dirty = new Set();
+    if (all) this.#nodesDirty = false;
     this.#allDirty = false;
     const changed = new Set<NetworkId>();
     for (const id of candidates) {
@@ -79,7 +90,8 @@ export class NetworkTables {
     this.#parts.set(id, parts);
     if (!before || !old || old.head !== parts.head) return { table, content: this.#newContent() };
     const patch = difference(table, old, parts);
-    if (patch.endpoints.length === 0 && patch.removedEndpoints.length === 0) return before;
+    const { networkId: _, revision: __, ...lists } = patch;
+    if (Object.values(lists).every((list) => list.length === 0)) return before;
     return { table, content: this.#newContent(), from: { content: before.content, patch } };
   }
 
@@ -90,9 +102,14 @@ export class NetworkTables {
 }
 
 function partsOf(table: NetworkTable): Parts {
+  const lists = { endpoints: [], peers: [], gateways: [] };
+  const addresses = (nodes: NetworkTable['peers']): ReadonlyMap<NodeId, string> =>
+    new Map(nodes.map(({ nodeId, address }) => [nodeId, address]));
   return {
-    head: JSON.stringify({ ...table, endpoints: [], revision: 0 }),
+    head: JSON.stringify({ ...table, ...lists, revision: 0 }),
     endpoints: new Map(table.endpoints.map((one) => [one.taskId, JSON.stringify(one)])),
+    peers: addresses(table.peers),
+    gateways: addresses(table.gateways),
   };
 }
 
@@ -103,8 +120,23 @@ function difference(table: NetworkTable, before: Parts, after: Parts): NetworkPa
     endpoints: table.endpoints.filter(
       ({ taskId }) => before.endpoints.get(taskId) !== after.endpoints.get(taskId),
     ),
-    removedEndpoints: [...before.endpoints.keys()].filter((id) => !after.endpoints.has(id)),
+    removedEndpoints: gone(before.endpoints, after.endpoints),
+    peers: moved(table.peers, before.peers),
+    removedPeers: gone(before.peers, after.peers),
+    gateways: moved(table.gateways, before.gateways),
+    removedGateways: gone(before.gateways, after.gateways),
   };
+}
+
+function moved(
+  nodes: NetworkTable['peers'],
+  before: ReadonlyMap<NodeId, string>,
+): NetworkTable['peers'] {
+  return nodes.filter(({ nodeId, address }) => before.get(nodeId) !== address);
+}
+
+function gone<K>(before: ReadonlyMap<K, string>, after: ReadonlyMap<K, string>): readonly K[] {
+  return [...before.keys()].filter((id) => !after.has(id));
 }
 
 function networksTouched(change: AppliedChange): readonly NetworkId[] {

@@ -34,8 +34,11 @@ interface Pending {
   readonly statuses: Map<TaskId, TaskStatus>;
 }
 
+type NodeReport = TaskStatusReport & { readonly nodeId: NodeId };
+
 const RETRY_MS = 200;
 const CHANGES_MAX = 200;
+const ENTRIES_AT_ONCE = 8;
 
 /** Writes what agents report into the store, many reports in one entry; answers a report once it is committed. */
 export class StatusWriter {
@@ -83,11 +86,8 @@ export class StatusWriter {
       const all = batch.flatMap(({ reporter, statuses }) =>
         [...statuses].map(([taskId, status]) => ({ taskId, status, nodeId: reporter.nodeId })),
       );
-      for (let at = 0; at < all.length; at += CHANGES_MAX) {
-        const part = all.slice(at, at + CHANGES_MAX);
-        await store.update((draft) => applyStatuses(draft, part, store.now()), {
-          asLeader: true,
-        });
+      for (let at = 0; at < all.length; at += CHANGES_MAX * ENTRIES_AT_ONCE) {
+        await this.#writeAtOnce(all.slice(at, at + CHANGES_MAX * ENTRIES_AT_ONCE));
       }
       for (const { reporter, number } of batch) reporter.reported(number);
     } catch (error) {
@@ -98,6 +98,18 @@ export class StatusWriter {
       this.#writing = false;
     }
     this.#schedule(retry ? RETRY_MS : delayMs);
+  }
+
+  /** In several entries, which share the way to the others and their disks. */
+  async #writeAtOnce(reports: readonly NodeReport[]): Promise<void> {
+    const { store } = this.#options;
+    const entries: Promise<unknown>[] = [];
+    for (let at = 0; at < reports.length; at += CHANGES_MAX) {
+      const part = reports.slice(at, at + CHANGES_MAX);
+      const work = (draft: DraftTables): void => applyStatuses(draft, part, store.now());
+      entries.push(store.update(work, { asLeader: true }));
+    }
+    await Promise.all(entries);
   }
 
   /** Newer reports that came meanwhile stay on top. */
@@ -115,11 +127,7 @@ export class StatusWriter {
  * A report counts when the task is on that node and it does not move the state left (promise S3). States are stamped
  * with the leader's time: deciders compare them with it, and the clocks of nodes differ.
  */
-function applyStatuses(
-  draft: DraftTables,
-  reports: readonly (TaskStatusReport & { readonly nodeId: NodeId })[],
-  now: InstantMs,
-): void {
+function applyStatuses(draft: DraftTables, reports: readonly NodeReport[], now: InstantMs): void {
   for (const { taskId, nodeId, status } of reports) {
     const task = draft.get('task', taskId);
     if (!task || task.nodeId !== nodeId) continue;

@@ -3,8 +3,10 @@ import type {
   HostNetworkCheck,
   NetworkEndpoint,
   NetworkId,
+  NetworkPeer,
   NetworkTable,
   NodeDescription,
+  NodeId,
   NodeRole,
   RegistryCredentials,
   Secret,
@@ -25,13 +27,17 @@ export interface TaskAssignment {
   readonly registryAuth?: RegistryCredentials | undefined;
 }
 
-/** Endpoints of one network that became different, on top of the table that the node was told last. */
+/** Endpoints and nodes of one network that became different, on top of the table that the node was told last. */
 export interface NetworkPatch {
   readonly networkId: NetworkId;
   readonly revision: Version;
   /** New or changed. */
   readonly endpoints: readonly NetworkEndpoint[];
   readonly removedEndpoints: readonly TaskId[];
+  readonly peers: readonly NetworkPeer[];
+  readonly removedPeers: readonly NodeId[];
+  readonly gateways: readonly NetworkPeer[];
+  readonly removedGateways: readonly NodeId[];
 }
 
 /** What became different for one node. In a complete message: everything there is, nothing removed. */
@@ -42,7 +48,7 @@ export interface AssignmentChanges {
   readonly removedSecrets: readonly string[];
   readonly configs: readonly Config[];
   readonly removedConfigs: readonly string[];
-  /** Whole tables of networks that are new to the node or changed in more than endpoints. */
+  /** Whole tables of networks that are new to the node or changed in more than a patch can say. */
   readonly networks: readonly NetworkTable[];
   readonly networkPatches: readonly NetworkPatch[];
   readonly removedNetworks: readonly NetworkId[];

@@ -1,4 +1,10 @@
-import { compareText, type NetworkId, type NetworkTable } from '../model/index.ts';
+import {
+  compareText,
+  type NetworkId,
+  type NetworkPeer,
+  type NetworkTable,
+  type NodeId,
+} from '../model/index.ts';
 import type { AssignmentChanges, NetworkPatch } from '../rpc/index.ts';
 
 type Tables = ReadonlyMap<NetworkId, NetworkTable>;
@@ -17,16 +23,28 @@ export function nextTables(before: Tables, changes: AssignmentChanges): Tables {
   return tables;
 }
 
-/** Endpoints stay in the order of a whole table, by task id. */
+/** Lists stay in the order of a whole table, by id. */
 function patched(table: NetworkTable, patch: NetworkPatch): NetworkTable {
-  const endpoints = new Map(table.endpoints.map((one) => [one.taskId, one]));
-  for (const taskId of patch.removedEndpoints) endpoints.delete(taskId);
-  for (const endpoint of patch.endpoints) endpoints.set(endpoint.taskId, endpoint);
+  const { removedEndpoints, removedPeers, removedGateways } = patch;
+  const node = ({ nodeId }: NetworkPeer): NodeId => nodeId;
   return {
     ...table,
     revision: patch.revision,
-    endpoints: [...endpoints.values()].toSorted((left, right) =>
-      compareText(left.taskId, right.taskId),
-    ),
+    endpoints: merged(table.endpoints, removedEndpoints, patch.endpoints, ({ taskId }) => taskId),
+    peers: merged(table.peers, removedPeers, patch.peers, node),
+    gateways: merged(table.gateways, removedGateways, patch.gateways, node),
   };
+}
+
+function merged<Id extends string, Item>(
+  before: readonly Item[],
+  removed: readonly Id[],
+  news: readonly Item[],
+  idOf: (item: Item) => Id,
+): readonly Item[] {
+  if (removed.length + news.length === 0) return before;
+  const items = new Map(before.map((one) => [idOf(one), one]));
+  for (const id of removed) items.delete(id);
+  for (const one of news) items.set(idOf(one), one);
+  return [...items].toSorted(([left], [right]) => compareText(left, right)).map(([, one]) => one);
 }

@@ -10,6 +10,8 @@ import {
 import type {
   EndpointState,
   NetworkEndpoint,
+  NetworkPeer,
+  NodeId,
   NodeRole,
   ServiceId,
   TaskId,
@@ -75,10 +77,15 @@ describe('session', () => {
     expect(applied).toEqual([[table]]);
   });
 
-  it('puts the endpoints that changed into the tables it holds', async () => {
+  it('puts what changed into the tables it holds', async () => {
     const { manager, applied } = await bench(identities);
     const [a, b, c] = [endpoint('a', 'out'), endpoint('b', 'out'), endpoint('c', 'out')];
-    manager.assign({ networks: [{ ...table, endpoints: [a, c] }] }, true);
+    const peer = (name: string, last: number): NetworkPeer => ({
+      nodeId: name as NodeId,
+      address: `10.0.0.${last}`,
+    });
+    const peers = [peer('node1', 1), peer('node3', 3)];
+    manager.assign({ networks: [{ ...table, endpoints: [a, c], peers }] }, true);
     const sequence = manager.assign({
       networkPatches: [
         {
@@ -86,11 +93,21 @@ describe('session', () => {
           revision: 9 as Version,
           endpoints: [b, endpoint('c', 'in-service')],
           removedEndpoints: ['a' as TaskId],
+          peers: [peer('node2', 2), peer('node3', 9)],
+          removedPeers: ['node1' as NodeId],
+          gateways: [peer('node2', 12)],
+          removedGateways: [],
         },
       ],
     });
     await eventually(() => expect(manager.heard).toContainEqual({ kind: 'acknowledge', sequence }));
-    const after = { ...table, revision: 9, endpoints: [b, endpoint('c', 'in-service')] };
+    const after = {
+      ...table,
+      revision: 9,
+      endpoints: [b, endpoint('c', 'in-service')],
+      peers: [peer('node2', 2), peer('node3', 9)],
+      gateways: [peer('node2', 12)],
+    };
     expect(applied.at(-1)).toEqual([after]);
   });
 

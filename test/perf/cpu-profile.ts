@@ -30,6 +30,26 @@ interface Profile {
   }[];
 }
 
+/** Lines about the functions that used the most processor time by themselves. */
+export function busiest(file: string, rows: number): readonly string[] {
+  const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(file, 'utf8')) as Profile;
+  const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+  const spent = new Map<string, number>();
+  let total = 0;
+  samples.forEach((id, at) => {
+    const name = names.get(id) ?? '';
+    if (name.startsWith('(idle)')) return;
+    const micros = timeDeltas[at + 1] ?? 0;
+    total += micros;
+    spent.set(name, (spent.get(name) ?? 0) + micros);
+  });
+  const sorted = [...spent].sort(([, left], [, right]) => right - left).slice(0, rows);
+  return [
+    `${file.split('/').at(-1)}: busy for ${(total / 1000).toFixed(0)} ms`,
+    ...sorted.map(([name, micros]) => `  ${(micros / 1000).toFixed(0).padStart(7)} ms  ${name}`),
+  ];
+}
+
 const RESTING = new Set(['(idle)', '(root)']);
 const ROWS = 14;
 const ROUNDS = 12;
@@ -93,4 +113,8 @@ function namesOf(nodes: readonly ProfileNode[]): (id: number) => string | undefi
     }
     return names.slice(0, 1 + CALLERS).join(' < ');
   };
+}
+
+function nameOf({ functionName, url, lineNumber }: Profile['nodes'][number]['callFrame']): string {
+  return `${functionName || '(anonymous)'} ${url.split('/').at(-1)}:${lineNumber + 1}`;
 }

@@ -1,4 +1,5 @@
 /** Many agents in one process: real certificates, connections and sessions; tasks run as soon as they are assigned. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { createCertificateRequest, identityOf } from '../../pkg/ca/index.ts';
 import { compareTaskState, type InstantMs, type NodeDescription } from '../../pkg/model/index.ts';
 import {
@@ -15,71 +16,125 @@ export type AgentsOrder =
   | {
       readonly order: 'join';
       readonly count: number;
-      readonly leader: string;
+      /** host:port; the first leads. */
+      readonly managers: readonly string[];
       readonly rootPem: string;
       readonly token: string;
     }
-  /** The last agent falls silent. */
-  | { readonly order: 'drop' };
+  /** One falls silent, by the order in which they joined. */
+  | { readonly order: 'drop'; readonly number: number };
 
 export interface AgentsAnswer {
   readonly joined: number;
   /** Tasks that agents were told to run, ever. */
   readonly assigned: number;
   readonly messages: number;
+  /** Sessions begun, ever. */
+  readonly sessions: number;
 }
 
 const AT_A_TIME = 20;
 const HEARTBEAT_MS = 1000;
 const TELL_MS = 20;
 const READY_MS = 30_000;
-const counts = { joined: 0, assigned: 0, messages: 0 };
-const sessions: { readonly session: AgentSession; readonly timer: NodeJS.Timeout }[] = [];
+const RETRY_MS = 500;
+const counts = { joined: 0, assigned: 0, messages: 0, sessions: 0 };
+const agents: LightAgent[] = [];
+let made = 0;
+let managers: readonly string[] = [];
 
 async function joinAll(order: AgentsOrder & { readonly order: 'join' }): Promise<void> {
-  let next = 0;
+  managers = order.managers;
+  let next = made;
+  made += order.count;
+  const end = made;
   const worker = async (): Promise<void> => {
-    while (next < order.count) await join(order, next++);
+    while (next < end) await join(order, next++);
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, worker));
 }
 
 async function join(
-  { leader, rootPem, token }: AgentsOrder & { readonly order: 'join' },
+  { rootPem, token }: AgentsOrder & { readonly order: 'join' },
   number: number,
 ): Promise<void> {
+  const [first = ''] = managers;
   const { csrPem, keyPem } = await createCertificateRequest();
-  const issued = await requestCertificate({ address: leader, rootPem, csrPem, token });
-  const credentials = new Credentials(
-    identityOf({ certificatePem: issued.certificatePem, keyPem, rootPem: issued.rootPem }),
-  );
-  const client = RpcClient.connect(leader, credentials);
-  await client.ready(READY_MS);
-  const session = openSession(client);
-  const address = `10.200.${number >> 8}.${number & 255}`;
-  session.send({ kind: 'register', description: describe(`node${number}`), address });
-  await new Promise<void>((resolve, reject) => {
-    follow(session, resolve).catch(reject);
+  const issued = await requestCertificate({ address: first, rootPem, csrPem, token });
+  const identity = { certificatePem: issued.certificatePem, keyPem, rootPem: issued.rootPem };
+  const agent = new LightAgent(number, new Credentials(identityOf(identity)));
+  agents.push(agent);
+  await new Promise<void>((resolve) => {
+    agent.run(first, resolve).catch((error: unknown) => {
+      process.stderr.write(`agent ${number}: ${String(error)}\n`);
+      process.exit(1);
+    });
   });
   counts.joined += 1;
 }
 
-async function follow(session: AgentSession, onWelcome: () => void): Promise<void> {
-  let report = 0;
-  const told = new Set<string>();
-  for await (const message of session) {
-    counts.messages += 1;
-    if (message.kind === 'welcome') {
-      const timer = setInterval(() => session.send({ kind: 'heartbeat' }), HEARTBEAT_MS);
-      sessions.push({ session, timer });
-      onWelcome();
+/** Has a session with whichever manager leads until it is told to fall silent. */
+class LightAgent {
+  readonly #number: number;
+  readonly #credentials: Credentials;
+  readonly #told = new Set<string>();
+  #silent = false;
+  #session: AgentSession | undefined;
+
+  constructor(number: number, credentials: Credentials) {
+    this.#number = number;
+    this.#credentials = credentials;
+  }
+
+  async run(first: string, onWelcome: () => void): Promise<void> {
+    let leader: string | undefined = first;
+    for (let turn = this.#number; !this.#silent; turn++) {
+      const address = leader ?? managers[turn % managers.length] ?? first;
+      const client = RpcClient.connect(address, this.#credentials);
+      try {
+        await client.ready(READY_MS);
+        leader = await this.#converse(openSession(client), onWelcome);
+      } catch {
+        leader = undefined;
+      }
+      client.close();
+      if (leader === undefined) await pause(RETRY_MS * (0.5 + Math.random()));
     }
-    if (message.kind !== 'assignments') continue;
-    session.send({ kind: 'acknowledge', sequence: message.sequence });
-    const statuses = message.changes.tasks.flatMap((one) => statusOf(one, told));
-    if (statuses.length === 0) continue;
-    report += 1;
-    session.send({ kind: 'report', number: report, statuses });
+  }
+
+  fallSilent(): void {
+    this.#silent = true;
+    this.#session?.cancel();
+  }
+
+  /** Until the manager ends the session. @returns the leader that it named instead */
+  async #converse(session: AgentSession, onWelcome: () => void): Promise<string | undefined> {
+    this.#session = session;
+    const number = this.#number;
+    const address = `10.200.${number >> 8}.${number & 255}`;
+    session.send({ kind: 'register', description: describe(`node${number}`), address });
+    let timer: NodeJS.Timeout | undefined;
+    let report = 0;
+    try {
+      for await (const message of session) {
+        counts.messages += 1;
+        if (message.kind === 'redirect') return message.leader || undefined;
+        if (message.kind === 'welcome') {
+          timer ??= setInterval(() => session.send({ kind: 'heartbeat' }), HEARTBEAT_MS);
+          counts.sessions += 1;
+          onWelcome();
+        }
+        if (message.kind !== 'assignments') continue;
+        session.send({ kind: 'acknowledge', sequence: message.sequence });
+        const statuses = message.changes.tasks.flatMap((one) => statusOf(one, this.#told));
+        if (statuses.length === 0) continue;
+        report += 1;
+        session.send({ kind: 'report', number: report, statuses });
+      }
+    } finally {
+      clearInterval(timer);
+    }
+    return undefined;
   }
 }
 
@@ -106,15 +161,8 @@ function describe(hostname: string): NodeDescription {
   };
 }
 
-function drop(): void {
-  const last = sessions.pop();
-  if (!last) return;
-  clearInterval(last.timer);
-  last.session.cancel();
-}
-
 process.on('message', (order: AgentsOrder) => {
-  if (order.order === 'drop') drop();
+  if (order.order === 'drop') agents[order.number]?.fallSilent();
   else {
     joinAll(order).catch((error: unknown) => {
       process.stderr.write(`agents: ${String(error)}\n`);

@@ -1,12 +1,14 @@
 /**
  * Three managers and a thousand simulated agents over gRPC with mutual TLS on the loopback, logs synced:
- * `npm run build && npx tsx --conditions=source test/perf/thousand-agents.ts [--agents=1000] [--tasks=30000] [--services=30]`.
+ * `npm run build && npx tsx --conditions=source test/perf/thousand-agents.ts [--agents=1000] [--tasks=30000] [--services=30] [--profile=1]`.
+ * `--profile` says what kept the managers busy while tasks were placed.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { busiest } from './cpu-profile.ts';
 import { ApiClient } from './lab.ts';
 import type { AgentsAnswer, AgentsOrder } from './light-agents.ts';
 import { cpuSeconds, type Managers, residentMb, startManagers } from './managers.ts';
@@ -16,8 +18,12 @@ const agents = option('agents', 1000);
 const tasks = option('tasks', 30_000);
 const services = option('services', 30);
 const creates = option('creates', 50);
-const LIMIT_MS = 600_000;
-const NONE: AgentsAnswer = { joined: 0, assigned: 0, messages: 0 };
+const profile = option('profile', 0) > 0;
+const LIMIT_MS = 240_000;
+const WINDOW_MS = 6000;
+const PROFILE_ROWS = 25;
+const JOINS = 10;
+const NONE: AgentsAnswer = { joined: 0, assigned: 0, messages: 0, sessions: 0 };
 
 /** A service's status as the API lists it. */
 interface Listed {
@@ -52,6 +58,11 @@ class Agents {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'muster-thousand-'));
+if (profile) {
+  process.env['LOOP_PROBE'] = folder;
+  process.env['LOOP_PROFILE'] = '1';
+  process.env['NODE_OPTIONS'] = `--import=${join(import.meta.dirname, 'loop-probe.mjs')}`;
+}
 let managers: Managers | undefined;
 let crowd: Agents | undefined;
 try {
@@ -66,16 +77,37 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function measure({ all, rootPem, workerToken }: Managers, many: Agents): Promise<void> {
-  const [leader] = all;
+async function measure(group: Managers, many: Agents): Promise<void> {
+  const [leader] = group.all;
   if (!leader) return;
   const client = new ApiClient(leader.socket);
   const joining = performance.now();
-  many.tell({ order: 'join', count: agents, leader: leader.address, rootPem, token: workerToken });
-  await many.until('agents join', ({ joined }) => joined === agents);
-  report(`${agents} agents join`, 's', [(performance.now() - joining) / 1000]);
-
   const before = cpuSeconds(leader);
+  joinMore(group, many, agents);
+  await many.until('agents join', ({ joined }) => joined === agents);
+  report(`${agents} agents join`, 's', [(performance.now() - joining) / 1000], {
+    leaderCpuS: round(cpuSeconds(leader) - before),
+  });
+  await measurePlacement(group, client, many);
+  await measureNodes(group, leader, many);
+  await measureCreates(client);
+  await measureExplain(client);
+  const global = performance.now();
+  await client.call('POST', '/services/create', specOf('everywhere', { Global: {} }), LIMIT_MS);
+  await running(client, agents + JOINS - 1, 'everywhere');
+  report('a global service runs on every node', 's', [(performance.now() - global) / 1000]);
+  client.close();
+  await measureLeaderChange(leader, many);
+}
+
+function joinMore({ all, rootPem, workerToken }: Managers, many: Agents, count: number): void {
+  const addresses = all.map(({ address }) => address);
+  many.tell({ order: 'join', count, managers: addresses, rootPem, token: workerToken });
+}
+
+async function measurePlacement({ all }: Managers, client: ApiClient, many: Agents): Promise<void> {
+  await takeProfiles(all, '');
+  const before = all.map(cpuSeconds);
   const begun = performance.now();
   const each = tasks / services;
   const creating = Array.from({ length: services }, (_, number) =>
@@ -95,41 +127,75 @@ async function measure({ all, rootPem, workerToken }: Managers, many: Agents): P
     tasks,
     assignedS: round(assignedS),
     runningS: round(runningS),
-    leaderCpuS: round(cpuSeconds(leader) - before),
+    managersCpuS: all.map((one, at) => round(cpuSeconds(one) - (before[at] ?? 0))).join(' '),
     managersMb: all.map((one) => residentMb(one).toFixed(0)).join(' '),
   });
-
-  await measureOneNode(leader, many);
-  await measureCreates(client);
-  await measureExplain(client);
-  const global = performance.now();
-  await client.call('POST', '/services/create', specOf('everywhere', { Global: {} }), LIMIT_MS);
-  await running(client, agents - 1, 'everywhere');
-  report('a global service runs on every node', 's', [(performance.now() - global) / 1000]);
-  client.close();
+  await takeProfiles(all, 'placing');
 }
 
-/** A node that is lost: what it costs, beside what the heartbeats of all nodes cost. */
-async function measureOneNode(leader: Managers['all'][number], many: Agents): Promise<void> {
-  const windowMs = 6000;
+/** Ends what the managers recorded so far; says who was busy meanwhile, unless `what` is empty. */
+async function takeProfiles(all: Managers['all'], what: string): Promise<void> {
+  if (!profile) return;
+  for (const { process: child } of all) {
+    const file = join(folder, `${child.pid}.cpuprofile`);
+    rmSync(file, { force: true });
+    child.kill('SIGUSR2');
+    while (!existsSync(file)) await pause(50);
+    await pause(500);
+    if (what === '') continue;
+    for (const line of busiest(file, PROFILE_ROWS)) process.stdout.write(`${what} ${line}\n`);
+  }
+}
+
+/** Nodes that join and one that is lost: what they cost, beside what the heartbeats of all nodes cost. */
+async function measureNodes(
+  group: Managers,
+  leader: Managers['all'][number],
+  many: Agents,
+): Promise<void> {
   const cpu = async (): Promise<number> => {
     const before = cpuSeconds(leader);
-    await pause(windowMs);
+    await pause(WINDOW_MS);
     return cpuSeconds(leader) - before;
   };
+  await pause(WINDOW_MS);
   const idle = await cpu();
-  const { assigned, messages } = many.counts;
+  const cost = (used: number): number => round((used - idle) * 1000);
+  let { messages } = many.counts;
+  const joining = cpu();
+  for (let count = 1; count <= JOINS; count++) {
+    joinMore(group, many, 1);
+    await many.until('one more joins', ({ joined }) => joined === agents + count);
+  }
+  report('a node joins: processor time of the leader', 'ms', [cost(await joining) / JOINS], {
+    agents,
+    messages: (many.counts.messages - messages) / JOINS,
+    idleCpuPer6s: round(idle),
+  });
+  const { assigned } = many.counts;
+  messages = many.counts.messages;
   const begun = performance.now();
-  many.tell({ order: 'drop' });
+  const losing = cpu();
+  many.tell({ order: 'drop', number: 0 });
   const lost = Math.floor(tasks / agents);
   await many.until('tasks are replaced', (counts) => counts.assigned >= assigned + lost);
   const replacedS = (performance.now() - begun) / 1000;
-  report('a node is lost: its tasks assigned anew', 's', [replacedS], {
+  report('a node is lost: processor time of the leader', 'ms', [cost(await losing)], {
+    agents,
     tasks: lost,
+    replacedS: round(replacedS),
     messages: many.counts.messages - messages,
-    idleCpuPer6s: round(idle),
-    cpuOf6sAfter: round(await cpu()),
   });
+}
+
+/** The leader is killed; every agent finds the next one by itself. */
+async function measureLeaderChange(leader: Managers['all'][number], many: Agents): Promise<void> {
+  const { sessions } = many.counts;
+  const begun = performance.now();
+  leader.process.kill('SIGKILL');
+  const living = agents + JOINS - 1;
+  await many.until('all find the new leader', (counts) => counts.sessions >= sessions + living);
+  report('all agents have a session with a new leader', 's', [(performance.now() - begun) / 1000]);
 }
 
 async function measureCreates(client: ApiClient): Promise<void> {
