@@ -11,7 +11,10 @@ import type {
 import type { Store } from '../store/index.ts';
 
 /** The part of the replicated store that the API uses; tests give an in-memory one over the same tables. */
-export type ClusterStore = Pick<Store, 'view' | 'now' | 'barrier' | 'update' | 'watch' | 'members'>;
+export type ClusterStore = Pick<
+  Store,
+  'view' | 'moment' | 'now' | 'barrier' | 'update' | 'watch' | 'members'
+>;
 
 /** Which logs, of which tasks. */
 export interface ClusterLogRequest {

@@ -28,6 +28,12 @@ export function freshView({ cluster }: ClusterContext): Promise<View> {
   return cluster.store.barrier();
 }
 
+/** The same, standing still until it is disposed of: for answers that take many turns. */
+export async function freshMoment({ cluster }: ClusterContext): Promise<View & Disposable> {
+  await cluster.store.barrier();
+  return cluster.store.moment();
+}
+
 /** One transaction that sees everything acknowledged before it; `work` may run again and must not remember anything. */
 export async function transact<T>(
   { cluster }: ClusterContext,

@@ -23,7 +23,8 @@ const CLOCK_EVERY = 8;
 
 /**
  * A JSON array of any length: long ones are rendered and sent in slices, so that thousands of objects do not hold up
- * the heartbeats of a manager. Each object is rendered as it is when its turn comes.
+ * the heartbeats of a manager. What `render` looks at must stand still until then, or the list is not of one
+ * moment.
  * @param render one object as JSON text
  */
 export async function sendJsonList<T>(

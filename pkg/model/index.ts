@@ -93,6 +93,7 @@ export {
   type ObjectIds,
   type ObjectKind,
   type ObjectTypes,
+  uniqueName,
 } from './object.ts';
 export {
   architecture,
@@ -165,6 +166,7 @@ export {
   isProgress,
   isRunnable,
   isTerminal,
+  isWaiting,
   type NetworkAttachment,
   type PortProtocol,
   type PortStatus,

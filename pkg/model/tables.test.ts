@@ -10,6 +10,7 @@ import {
   VERSION_NONE,
   type Version,
 } from './id.ts';
+import type { Node } from './node.ts';
 import { DraftTables, Tables } from './tables.ts';
 import type { Task } from './task.ts';
 import type { View } from './view.ts';
@@ -110,4 +111,35 @@ test('a change made against an older version is refused and changes nothing', ()
   expect(tables.check([createObject('task', taskOf(edit, VERSION_NONE))])).toMatchObject({
     reason: 'exists',
   });
+});
+
+test('of two demotions that each leave one manager only the first is applied', () => {
+  const tables = new Tables();
+  const node = (id: string): Node => ({
+    id: id as NodeId,
+    version: VERSION_NONE,
+    createdAt: NOW,
+    updatedAt: NOW,
+    spec: { Role: 'manager', Availability: 'active' },
+    status: { state: 'ready', address: '', since: NOW },
+    certificateRole: 'manager',
+  });
+  tables.apply(
+    [createObject('node', node('a')), createObject('node', node('b'))],
+    1 as Version,
+    NOW,
+  );
+  const known = (id: string): Node => tables.get('node', id as NodeId) ?? node(id);
+  const demotion = (id: string): Change =>
+    updateObject('node', { ...known(id), spec: { ...known(id).spec, Role: 'worker' } });
+  const [first, second] = [demotion('a'), demotion('b')];
+  expect(tables.check([first, second])).toEqual({ reason: 'stale', kind: 'node', id: 'a' });
+  expect(tables.check([first])).toBeUndefined();
+  tables.apply([first], 2 as Version, NOW);
+  expect(tables.check([second])).toEqual({ reason: 'stale', kind: 'node', id: 'b' });
+  expect(tables.check([removeObject('node', known('b'))])).toMatchObject({ reason: 'stale' });
+  // In place of another one it may go.
+  const back = updateObject('node', { ...known('a'), spec: node('a').spec });
+  expect(tables.check([second, back])).toBeUndefined();
+  expect(tables.check([updateObject('node', known('b'))])).toBeUndefined();
 });

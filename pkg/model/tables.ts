@@ -3,6 +3,7 @@ import type { Cluster } from './cluster.ts';
 import type { InstantMs, NetworkId, NodeId, ServiceId, Version } from './id.ts';
 import { revisionId, VERSION_NONE } from './id.ts';
 import { must } from './invariant.ts';
+import type { Node } from './node.ts';
 import {
   type NamedKind,
   OBJECT_KINDS,
@@ -105,6 +106,19 @@ export class Tables implements View {
       const refusal = draft.add(change);
       if (refusal) return refusal;
     }
+    return this.#takesLastManager(changes, draft);
+  }
+
+  /** Who was about to was not the only one: decided again, it sees that it would be the last. */
+  #takesLastManager(changes: readonly Change[], draft: DraftTables): Refusal | undefined {
+    for (const change of changes) {
+      if (change.kind !== 'node' || change.action === 'create') continue;
+      const id = change.action === 'remove' ? change.id : change.object.id;
+      const demoted = isManager(this.get('node', id)) && !isManager(draft.get('node', id));
+      if (!demoted) continue;
+      for (const node of draft.list('node')) if (isManager(node)) return undefined;
+      return { reason: 'stale', kind: 'node', id };
+    }
     return undefined;
   }
 
@@ -164,6 +178,10 @@ export class Tables implements View {
     if (after && isWaiting(after)) this.#waiting.set(after.id, after);
     else if (before) this.#waiting.delete(before.id);
   }
+}
+
+function isManager(node: Node | undefined): boolean {
+  return node?.spec.Role === 'manager';
 }
 
 /** What a watcher is told of one change. */

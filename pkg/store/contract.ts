@@ -130,6 +130,8 @@ export interface Store {
 
   /** This manager's copy; always the same object, moving forward between turns of the event loop. */
   readonly view: View;
+  /** The view as it is now, also when it is read later. To be disposed of: until then all changes are noted. */
+  moment(): View & Disposable;
   /** Larger of the local clock and the newest applied stamp: never runs backwards across leaders. */
   now(): InstantMs;
   /**

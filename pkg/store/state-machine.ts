@@ -5,6 +5,7 @@ import {
   type ObjectKind,
   Tables,
   type Version,
+  type View,
 } from '../model/index.ts';
 import {
   type Command,
@@ -74,6 +75,11 @@ export class StateMachine {
   constructor(requestsMax: number) {
     this.#requestsMax = requestsMax;
     this.#requests = new RequestTable(requestsMax);
+  }
+
+  /** Those of now; a snapshot that is restored brings others. */
+  get tables(): View {
+    return this.#tables;
   }
 
   /** The newest stamp applied; the next one will not be smaller. */

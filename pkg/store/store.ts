@@ -20,11 +20,12 @@ import type {
   UpdateOptions,
 } from './contract.ts';
 import { lockDirectory } from './directory-lock.ts';
+import { Feed } from './feed.ts';
 import { FullDisk } from './full-disk.ts';
-import { History } from './history.ts';
 import { Inbox } from './inbox.ts';
 import { Leadership } from './leadership.ts';
 import { Membership } from './membership.ts';
+import { Moment } from './moment.ts';
 import { Outbox } from './outbox.ts';
 import { Peers } from './peers.ts';
 import { Proposals } from './proposals.ts';
@@ -59,8 +60,7 @@ class LocalStore implements Store {
   readonly #membership: Membership;
   readonly #suspicion: Suspicion;
   readonly #fullDisk: FullDisk;
-  readonly #watchers = new Set<(batch: Batch) => void>();
-  readonly #history: History;
+  readonly #feed: Feed;
   readonly #forgotten = new Set<number>();
   #running: Running | undefined;
   #ticks = 0;
@@ -71,7 +71,7 @@ class LocalStore implements Store {
     this.#options = options;
     this.#tuning = { ...TUNING, ...options.tuning };
     this.#machine = new StateMachine(this.#tuning.requestsMax);
-    this.#history = new History(this.#tuning.historyChanges, this.#machine.view.index);
+    this.#feed = new Feed(this.#tuning.historyChanges, this.#machine.view.index);
     this.#leadership = new Leadership(logger);
     this.#peers = new Peers({
       self,
@@ -141,6 +141,10 @@ class LocalStore implements Store {
     return this.#leadership.term;
   }
 
+  moment(): View & Disposable {
+    return new Moment(this.#machine.tables, (listener) => this.watch(listener));
+  }
+
   now(): InstantMs {
     return Math.max(this.#options.clock.now(), this.#machine.now) as InstantMs;
   }
@@ -159,7 +163,7 @@ class LocalStore implements Store {
         onSnapshotWanted: (): void => this.#running?.snapshotter.take(),
         onFull: (problem): void => this.#fullDisk.changed(problem),
       });
-      this.#history.forget(this.view.index);
+      this.#feed.forget(this.view.index);
       this.#running = this.#assemble(recovered, lock);
     } catch (error) {
       lock[Symbol.dispose]();
@@ -227,12 +231,11 @@ class LocalStore implements Store {
   }
 
   watch(listener: (batch: Batch) => void): Disposable {
-    this.#watchers.add(listener);
-    return { [Symbol.dispose]: (): void => void this.#watchers.delete(listener) };
+    return this.#feed.watch(listener);
   }
 
   changes(after: Version, signal: AbortSignal): AsyncIterable<Batch> {
-    return this.#history.follow(after, signal);
+    return this.#feed.follow(after, signal);
   }
 
   isLeader(): boolean {
@@ -350,7 +353,7 @@ class LocalStore implements Store {
   }
 
   #applied(entry: Entry, applied: Applied | undefined): void {
-    if (applied?.batch) this.#publish(applied.batch);
+    if (applied?.batch) this.#feed.publish(applied.batch);
     if (applied) this.#proposals.applied(applied.id, applied.outcome);
     this.#leadership.entryApplied(entry.term);
     this.#reads.advance();
@@ -360,15 +363,10 @@ class LocalStore implements Store {
 
   #reset(index: Version): void {
     this.#running?.snapshotter.installed(index);
-    this.#publish({ index, now: this.#machine.now, changes: [], reset: true });
+    this.#feed.publish({ index, now: this.#machine.now, changes: [], reset: true });
     this.#proposals.checkAll();
     this.#reads.advance();
     this.#checkRemoved();
-  }
-
-  #publish(batch: Batch): void {
-    this.#history.add(batch);
-    for (const listener of [...this.#watchers]) listener(batch);
   }
 
   #tick(): void {
@@ -425,7 +423,7 @@ class LocalStore implements Store {
     const error = new ClusterError('unavailable', why);
     this.#proposals.failAll(error);
     this.#reads.failAll(error);
-    this.#history.end(error);
+    this.#feed.end(error);
   }
 }
 

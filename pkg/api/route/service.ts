@@ -18,7 +18,7 @@ import {
   updateObject,
   validateServiceSpec,
 } from '../../model/index.ts';
-import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
+import { addChanges, type ClusterContext, freshMoment, freshView, transact } from '../context.ts';
 import { nameConflict } from '../failure.ts';
 import { type Filters, parseFilters } from '../filters.ts';
 import { checkReadVersion, findService } from '../lookup.ts';
@@ -36,7 +36,7 @@ export function serviceRoutes(app: FastifyInstance, context: ClusterContext): vo
   app.get('/services', async (request, reply) => {
     const filters = parseFilters(queryText(request, 'filters'), FILTERS);
     const status = queryFlag(request, 'status');
-    const view = await freshView(context);
+    using view = await freshMoment(context);
     const services = [...view.list('service')].filter((service) => matches(service, filters));
     return await sendJsonList(reply, services, (service) =>
       JSON.stringify(renderService(view, service, { status })),

@@ -7,7 +7,7 @@ import {
   taskName,
   type View,
 } from '../../model/index.ts';
-import { type ClusterContext, freshView } from '../context.ts';
+import { type ClusterContext, freshMoment, freshView } from '../context.ts';
 import { invalid } from '../failure.ts';
 import { type Filters, flagFilter, parseFilters } from '../filters.ts';
 import { findNode, findService, findTask } from '../lookup.ts';
@@ -36,7 +36,7 @@ export function taskRoutes(app: FastifyInstance, context: ClusterContext): void 
   app.get('/tasks', async (request, reply) => {
     const filters = parseFilters(queryText(request, 'filters'), FILTERS);
     checkStates(filters);
-    const view = await freshView(context);
+    using view = await freshMoment(context);
     const tasks = selectTasks(view, filters);
     return await sendJsonList(reply, tasks, (task) => taskText(view, task));
   });

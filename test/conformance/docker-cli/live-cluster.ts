@@ -12,7 +12,7 @@ import {
   updateObject,
   type View,
 } from '../../../pkg/model/index.ts';
-import type { Batch, Committed, MemberStatus } from '../../../pkg/store/index.ts';
+import { type Batch, type Committed, type MemberStatus, Moment } from '../../../pkg/store/index.ts';
 import { DecideCluster, nextState } from '../../sim/decide-cluster.ts';
 
 /** A cluster's first manager and two workers. */
@@ -52,6 +52,7 @@ export class LiveCluster implements Disposable {
       nodeId: this.nodeId,
       store: {
         view: this.inner.tables,
+        moment: (): Moment => new Moment(this.inner.tables, this.api.store.watch),
         now: (): InstantMs => Date.now() as InstantMs,
         barrier: async (): Promise<View> => this.inner.tables,
         update: async <T>(work: (draft: DraftTables) => T): Promise<Committed<T>> =>
