@@ -154,6 +154,7 @@ function dnsRuleset(udpPort: number, tcpPort: number): Ruleset {
     table: `${TABLE_PREFIX}dns`,
     sets: [],
     chains: [
+      { name: 'own', rules: [DROP_UNREACHABLE, DROP_REFUSAL] },
       {
         name: 'output',
         hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
@@ -162,7 +163,7 @@ function dnsRuleset(udpPort: number, tcpPort: number): Ruleset {
       {
         name: 'away',
         hook: { type: 'filter', hook: 'output', priority: PRIORITY_FILTER },
-        rules: [DROP_UNREACHABLE, DROP_REFUSAL],
+        rules: [[...matchSource(`${DNS_ADDRESS}/32`), JUMP_TO_OWN]],
       },
     ],
   };
@@ -173,16 +174,16 @@ function dnsRuleset(udpPort: number, tcpPort: number): Ruleset {
  * asks again, and by then somebody does.
  */
 const DROP: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
-/** `ip saddr 127.0.0.11 icmp type destination-unreachable drop` */
+/** Every packet of the container passes here: what is not ours leaves after one comparison. */
+const JUMP_TO_OWN: RuleExpression = { kind: 'verdict', verdict: { verdict: 'jump', chain: 'own' } };
+/** `icmp type destination-unreachable drop` */
 const DROP_UNREACHABLE: readonly RuleExpression[] = [
-  ...matchSource(`${DNS_ADDRESS}/32`),
   ...matchProtocol('icmp'),
   ...matchTransport(0, Buffer.from([ICMP_UNREACHABLE])),
   DROP,
 ];
 /** The same for a TCP handshake, whose refusal alone has the sequence number 0 (RFC 9293 section 3.10.7.1). */
 const DROP_REFUSAL: readonly RuleExpression[] = [
-  ...matchSource(`${DNS_ADDRESS}/32`),
   ...matchProtocol('tcp'),
   ...matchTransport(TCP_SEQUENCE_OFFSET, Buffer.alloc(4)),
   ...matchTransport(TCP_FLAGS_OFFSET, Buffer.from([TCP_RESET_AND_ACK])),

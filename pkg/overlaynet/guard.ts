@@ -1,11 +1,14 @@
 import { encodeIpv4, type RuleExpression } from 'vxlan-netlink';
 import { compareText, type NetworkTable } from '../model/index.ts';
+import { encryptedPort } from './encryption.ts';
 import { loadSource, matchPort, matchProtocol } from './expression.ts';
 import { TABLE_PREFIX } from './name.ts';
-import type { Ruleset } from './ruleset.ts';
+import type { Chain, Ruleset } from './ruleset.ts';
 
 /** Before any filter of the host's own. */
 const PRIORITY_GUARD = -10;
+/** Before connection tracking. */
+const PRIORITY_RAW = -300;
 /** UDP header, VXLAN flags and reserved bytes come before the network's number (RFC 7348 section 5). */
 const VNI_OFFSET = 12;
 /** The byte after it is ignored on receipt, so it must not matter here. */
@@ -18,6 +21,9 @@ const VNI_MASK = Buffer.from([0xff, 0xff, 0xff, 0]);
 export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
   const peers = tables.flatMap((table) => table.peers.map(({ address }) => address));
   const ports = [...new Set(tables.map(({ dataPathPort }) => dataPathPort))];
+  const tunnelPorts = [
+    ...new Set([...ports, ...tables.filter(({ encryption }) => encryption).map(encryptedPort)]),
+  ];
   const drop: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
   const accept: RuleExpression = { kind: 'verdict', verdict: { verdict: 'accept' } };
   return {
@@ -35,6 +41,8 @@ export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
       },
     ],
     chains: [
+      untracked('prerouting', tunnelPorts),
+      untracked('output', tunnelPorts),
       {
         name: 'input',
         hook: { type: 'filter', hook: 'input', priority: PRIORITY_GUARD },
@@ -57,6 +65,15 @@ export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
         ]),
       },
     ],
+  };
+}
+
+/** The host need not track the outer packets: who is in them is tracked where it lives. */
+function untracked(hook: 'prerouting' | 'output', ports: readonly number[]): Chain {
+  return {
+    name: `untracked-${hook}`,
+    hook: { type: 'filter', hook, priority: PRIORITY_RAW },
+    rules: ports.map((port) => [...matchProtocol('udp'), ...matchPort(port), { kind: 'notrack' }]),
   };
 }
 

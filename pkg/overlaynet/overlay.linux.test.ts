@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NetworkTable } from '../model/index.ts';
+import { linuxKernel } from './kernel/linux.ts';
 import type { HostNetwork, SandboxSpec } from './network.ts';
 import { NetworkLab } from './testing/lab.ts';
 import { networkTable, type TestEndpoint } from './testing/table.ts';
@@ -117,6 +118,14 @@ test('an endpoint out of service gets no new connection, and a VIP without backe
   });
   everyone(table(WEB));
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
+});
+
+test('hosts track none of the packets that carry those of containers', async () => {
+  expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
+  using host = linuxKernel.open(lab.pin('h1'));
+  expect(
+    host.connections(({ originalDestination }) => originalDestination === '192.168.50.2'),
+  ).toEqual([]);
 });
 
 test('connections drain while their backend stops, and end at once when its address is gone', async () => {

@@ -58,20 +58,20 @@ test('a change of one service touches its slots alone, and its chain when their 
   expect(diffRulesets(vips(ENDPOINTS), vips(ENDPOINTS))).toEqual([]);
 });
 
-test('the last backend going moves the VIP to the refused ones before its chain goes', () => {
+test('the last backend going leads the VIP to a refusal before its chain goes', () => {
   const none = ENDPOINTS.filter(({ service }) => service !== 'api');
   expect(brief(diffRulesets(vips(ENDPOINTS), vips(none)))).toEqual([
     'delete-elements vips 10.0.1.3',
+    'add-elements vips 10.0.1.3',
     'delete-elements slots 10.0.1.3.0.0.0.0',
-    'add-elements refused 10.0.1.3',
     'delete-chain turn-1-3',
   ]);
   expect(brief(diffRulesets(vips(none), vips(ENDPOINTS)))).toEqual([
     'add-chain turn-1-3',
     'add-rule turn-1-3',
+    'delete-elements vips 10.0.1.3',
     'add-elements vips 10.0.1.3',
     'add-elements slots 10.0.1.3.0.0.0.0',
-    'delete-elements refused 10.0.1.3',
   ]);
 });
 
@@ -82,7 +82,7 @@ test('slots do not depend on the order of the table', () => {
 test('a service without VIP has no chain', () => {
   expect(
     vips(ENDPOINTS, [{ name: 'web', vip: '10.0.1.2' }]).chains.map(({ name }) => name),
-  ).toEqual(['output', 'refuse', 'turn-2-2']);
+  ).toEqual(['output', 'nobody', 'turn-2-2']);
 });
 
 /** Backend by slot of a service. */

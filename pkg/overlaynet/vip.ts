@@ -2,19 +2,11 @@ import type { RuleExpression, SetElement } from 'vxlan-netlink';
 import { encodeIpv4 } from 'vxlan-netlink';
 import type { NetworkService, NetworkTable } from '../model/index.ts';
 import { type Backends, stickySlots } from './backends.ts';
-import {
-  hostOrder,
-  loadDestination,
-  loadSource,
-  matchNewConnection,
-  matchProtocol,
-} from './expression.ts';
+import { hostOrder, loadDestination, loadSource, matchProtocol } from './expression.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
 
 const PRIORITY_DNAT = -100;
-/** Before DNAT, after connection tracking: still sees the VIP, already knows whether the connection is new. */
-const PRIORITY_REFUSE = -150;
 /**
  * Services with the same number of slots share this many round-robin counters: two of them that a client asks in turn
  * would otherwise always get the same slots.
@@ -125,7 +117,7 @@ export class VirtualIps {
         return sets();
       },
       get chains(): Ruleset['chains'] {
-        return [OUTPUT, REFUSE, ...chains()];
+        return [OUTPUT, NOBODY_SERVES, ...chains()];
       },
     };
   }
@@ -137,7 +129,6 @@ interface ServicePart {
   readonly backends: readonly string[];
   readonly vips: readonly SetElement[];
   readonly slots: readonly SetElement[];
-  readonly refused: readonly SetElement[];
   readonly chain: Chain | undefined;
 }
 
@@ -157,9 +148,11 @@ export function isSameList(left: readonly string[], right: readonly string[]): b
 function servicePart(service: NetworkService, backends: readonly string[]): ServicePart {
   const keys = service.vips.map((vip) => encodeIpv4(vip));
   const [first] = keys;
-  const base = { service, backends, vips: [], slots: [], refused: [], chain: undefined };
+  const base = { service, backends, vips: [], slots: [], chain: undefined };
   if (first === undefined) return base;
-  if (backends.length === 0) return { ...base, refused: keys.map((key) => ({ key })) };
+  const leadTo = (chain: Chain): readonly SetElement[] =>
+    keys.map((key) => ({ key, verdict: { verdict: 'goto', chain: chain.name } }));
+  if (backends.length === 0) return { ...base, vips: leadTo(NOBODY_SERVES) };
   const addresses = service.affinity === 'client' ? stickySlots(backends) : backends;
   const chain =
     service.affinity === 'client'
@@ -168,7 +161,7 @@ function servicePart(service: NetworkService, backends: readonly string[]): Serv
   return {
     ...base,
     chain,
-    vips: keys.map((key) => ({ key, verdict: { verdict: 'goto', chain: chain.name } })),
+    vips: leadTo(chain),
     slots: keys.flatMap((key) =>
       addresses.map((address, slot) => ({
         key: Buffer.concat([key, hostOrder(slot)]),
@@ -223,11 +216,6 @@ function setsOf(parts: readonly ServicePart[]): Ruleset['sets'] {
       shape: { key: ['ipv4', 'mark'], value: ['ipv4'] },
       elements: parts.flatMap((part) => part.slots),
     },
-    {
-      name: 'refused',
-      shape: { key: ['ipv4'] },
-      elements: parts.flatMap((part) => part.refused),
-    },
   ];
 }
 
@@ -237,22 +225,14 @@ const OUTPUT: Chain = {
   rules: [[loadDestination, { kind: 'lookup', set: 'vips', source: 1, target: 0 }]],
 };
 
-const REFUSE: Chain = {
-  name: 'refuse',
-  hook: { type: 'filter', hook: 'output', priority: PRIORITY_REFUSE },
+/**
+ * Where the VIP of a service without backends leads. Within the NAT hook, which sees only the first packet of a
+ * connection: a filter would look at every packet of all.
+ */
+const NOBODY_SERVES: Chain = {
+  name: 'nobody',
   rules: [
-    [
-      loadDestination,
-      { kind: 'lookup', set: 'refused', source: 1 },
-      ...matchNewConnection,
-      ...matchProtocol('tcp'),
-      { kind: 'reject', reply: 'tcp-reset' },
-    ],
-    [
-      loadDestination,
-      { kind: 'lookup', set: 'refused', source: 1 },
-      ...matchNewConnection,
-      { kind: 'reject', reply: 'port-unreachable' },
-    ],
+    [...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
+    [{ kind: 'reject', reply: 'port-unreachable' }],
   ],
 };

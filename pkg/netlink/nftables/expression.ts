@@ -102,6 +102,8 @@ export type Expression =
   /** Writes the MSS option of a TCP handshake, which the kernel only ever lowers; 2 bytes in network order. */
   | { readonly kind: 'tcp-mss-set'; readonly source: number }
   | { readonly kind: 'masquerade' }
+  /** Connection tracking lets the packet pass unseen; before it, at priority -300. */
+  | { readonly kind: 'notrack' }
   | { readonly kind: 'reject'; readonly reply: 'tcp-reset' | 'port-unreachable' }
   /** Type of the destination address, compare with `FIB_TYPE_LOCAL`. */
   | { readonly kind: 'fib-destination-type'; readonly target: number };
@@ -229,6 +231,7 @@ const FIELDS: FieldWriters = {
     writer.attributeBe32(4, 2).attributeBe32(6, EXTHDR_TCP_OPTION).attributeBe32(7, source);
   },
   masquerade: () => undefined,
+  notrack: () => undefined,
   reject: (writer, { reply }) => {
     writer.attributeBe32(1, reply === 'tcp-reset' ? REJECT_TCP_RESET : REJECT_ICMP);
     writer.attributeU8(2, reply === 'tcp-reset' ? 0 : ICMP_PORT_UNREACHABLE);

@@ -220,6 +220,7 @@ function balancingRules(): readonly Command[] {
       { kind: 'to-network-order', source: 1, target: 1 },
       { kind: 'tcp-mss-set', source: 1 },
     ),
+    rule('d', { kind: 'notrack' }),
     rule('d', { kind: 'verdict', verdict: { verdict: 'drop' } }),
   ];
 }
@@ -240,6 +241,7 @@ test('every expression is what nft calls it', () => {
     '0 : 10.0.0.1 . 80',
     'meta l4proto 17 redirect to :12345',
     'tcp option maxseg size set rt mtu',
+    'notrack',
     'drop',
   ]) {
     expect.soft(text).toMatch(line);
