@@ -15,6 +15,7 @@ test('what the cluster promises holds, and it comes to rest as it was asked to',
   expect(total.started).toBeGreaterThan(MODEL_SEEDS * 10);
   expect(total.faults).toBeGreaterThan(MODEL_SEEDS * 4);
   expect(total.drains).toBeGreaterThan(MODEL_SEEDS / 4);
+  expect(total.fenced).toBeGreaterThan(MODEL_SEEDS / 10);
 });
 
 test('it holds on real stores as well', { timeout: LIMIT_MS }, async () => {
@@ -30,7 +31,7 @@ test('the same seed gives the same run', { timeout: LIMIT_MS }, async () => {
 });
 
 async function runAll(level: Level, seeds: number): Promise<Result['counts']> {
-  const total = { entries: 0, started: 0, drains: 0, faults: 0 };
+  const total = { entries: 0, started: 0, drains: 0, faults: 0, fenced: 0 };
   for (let seed = 1; seed <= seeds; seed++) {
     const { counts } = await run(seed, level);
     for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += counts[key];

@@ -28,6 +28,8 @@ export interface Counts {
   /** Stops at which every kernel had to know already. */
   drains: number;
   faults: number;
+  /** Copies of fenced slots that the end of their lease killed, or kept from starting. */
+  fenced: number;
 }
 
 /** A decision is committed so long after it was made, at most, while nothing is wrong. */
@@ -37,7 +39,7 @@ const CALM_MS = 6_000;
 
 /** What must be true at every moment: of what is replicated, and of what machines really do. */
 export class Judge implements RuntimeWitness {
-  readonly counts: Counts = { entries: 0, started: 0, drains: 0, faults: 0 };
+  readonly counts: Counts = { entries: 0, started: 0, drains: 0, faults: 0, fenced: 0 };
   readonly #world: World;
   readonly #hosts: readonly Host[];
   readonly #note: (line: string) => void;
@@ -123,10 +125,21 @@ export class Judge implements RuntimeWitness {
     }
   }
 
+  fenced(spec: TaskContainerSpec): void {
+    this.counts.fenced++;
+    this.#note(`${spec.taskId} is fenced off on ${spec.nodeId}`);
+  }
+
   #compare(spec: TaskContainerSpec, other: TaskContainerSpec, otherNode: NodeId): void {
     if (spec.taskId === other.taskId) {
       this.#found([`task ${spec.taskId} runs on ${spec.nodeId} and ${otherNode}`]);
       return;
+    }
+    const sameSlot =
+      spec.serviceId === other.serviceId && spec.slot > 0 && spec.slot === other.slot;
+    if (sameSlot && spec.fenceMs !== undefined && other.fenceMs !== undefined) {
+      const slot = `slot ${spec.slot} of ${spec.serviceId}`;
+      this.#found([`fenced ${slot} has two copies: ${spec.taskId}, ${other.taskId}`]);
     }
     const shared = [...claimsOf(spec)].filter((claim) => claimsOf(other).has(claim));
     if (shared.length === 0) return;

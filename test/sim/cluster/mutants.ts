@@ -196,4 +196,11 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const complete = false;',
     foundBy: 'simulation',
   },
+  {
+    name: 'a fenced slot gets its replacement as soon as its node is lost',
+    file: 'pkg/orchestrator/fence.ts',
+    find: 'return (node.status.since + servicePolicy(work.specOf(task)).fenceMs) as InstantMs;',
+    replace: 'return node.status.since;',
+    foundBy: 'simulation',
+  },
 ];

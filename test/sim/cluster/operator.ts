@@ -112,11 +112,14 @@ export class Operator {
     const { world, networks } = this.#options;
     const { random } = world;
     this.#names += 1;
+    const replicated = !random.chance(0.2);
+    const fence = replicated && random.chance(0.25) ? random.pick(['3s', '6s']) : undefined;
     const policy = {
       Parallelism: random.below(4),
       Delay: random.below(3) * 5e8,
       Monitor: random.pick([3e8, 1e9, 3e9]),
-      Order: random.pick(['start-first', 'stop-first']),
+      // What starts first has two copies; it cannot be asked for together with the fence.
+      Order: fence ? 'stop-first' : random.pick(['start-first', 'stop-first']),
       FailureAction: random.pick(['pause', 'continue', 'rollback']),
       MaxFailureRatio: random.pick([0, 0.3, 0.5]),
     };
@@ -124,15 +127,16 @@ export class Operator {
     const mode = random.pick(['none', 'none', 'ingress', 'host']);
     return {
       Name: `svc${this.#names}`,
+      ...(fence && { Labels: { 'muster.fence': fence } }),
       TaskTemplate: {
         ContainerSpec: { Image: random.pick(['good1', 'good2', 'good3', 'bad1']) },
         Resources: reserve,
         Networks: random.chance(0.7) ? [{ Target: random.pick(networks) }] : [],
         RestartPolicy: { Condition: 'any', Delay: random.pick([0, 2e8, 1e9, 5e9]), MaxAttempts: 0 },
       },
-      Mode: random.chance(0.2)
-        ? { Global: {} }
-        : { Replicated: { Replicas: 1 + random.below(REPLICAS_MAX) } },
+      Mode: replicated
+        ? { Replicated: { Replicas: 1 + random.below(REPLICAS_MAX) } }
+        : { Global: {} },
       UpdateConfig: policy,
       RollbackConfig: { ...policy, FailureAction: 'pause' },
       EndpointSpec: {

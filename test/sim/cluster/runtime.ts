@@ -13,6 +13,8 @@ export interface RuntimeWitness {
   started(spec: TaskContainerSpec): void;
   /** An agent is about to send the stop signal. */
   signalled(spec: TaskContainerSpec): void;
+  /** The end of its lease killed it, or kept it from starting. */
+  fenced(spec: TaskContainerSpec): void;
 }
 
 interface Container {
@@ -23,6 +25,8 @@ interface Container {
 
 const BAD_LIVES_MS = 2000;
 const EXIT_WITHIN_MS = 20_000;
+/** How often a shim looks at the lease. */
+const LEASE_LOOK_MS = 250;
 
 /** The programs of one machine. They outlive its agent, and end with its power. */
 export class SimRuntime {
@@ -33,6 +37,8 @@ export class SimRuntime {
   #listeners = new Set<(event: TaskEvent) => void>();
   /** Of an agent that is gone: its calls never return. */
   #holder = 0;
+  /** When a leader last heard this machine, or later. */
+  #leaseAt = Number.NEGATIVE_INFINITY;
   /** While true, programs end badly now and then. */
   faults = true;
 
@@ -62,6 +68,7 @@ export class SimRuntime {
   /** Nothing runs any more; what was made is still on the disk. */
   powerOff(): void {
     this.unmount();
+    this.#leaseAt = Number.NEGATIVE_INFINITY;
     for (const one of this.#containers.values()) {
       if (one.now.state === 'running')
         one.now = { ...one.now, state: 'exited', pid: 0, exitCode: 255 };
@@ -117,7 +124,9 @@ export class SimRuntime {
         return (): void => void this.#listeners.delete(listener);
       },
       leaseTimeMs: (): number => this.#world.now,
-      renewLease: (): void => undefined,
+      renewLease: (atMs): void => {
+        if (holder === this.#holder) this.#leaseAt = Math.max(this.#leaseAt, atMs);
+      },
       async *taskLogs(): AsyncGenerator<never> {},
     };
   }
@@ -142,11 +151,36 @@ export class SimRuntime {
   #start(id: string): TaskContainer {
     const one = this.#get(id);
     if (one.now.state !== 'created') return one.now;
+    const leftMs = this.#leaseLeftMs(one);
+    if (leftMs <= 0) {
+      this.#witness.fenced(one.spec);
+      throw new ClusterError('system', 'the cluster has not been heard for as long as the fence');
+    }
     one.now = { ...one.now, state: 'running', pid: 42 };
     this.#witness.started(one.spec);
+    if (leftMs < Number.POSITIVE_INFINITY) this.#watchLease(one, leftMs);
     this.#plot(one);
     this.#emit('started', id);
     return one.now;
+  }
+
+  #leaseLeftMs({ spec: { fenceMs } }: Container): number {
+    if (fenceMs === undefined) return Number.POSITIVE_INFINITY;
+    return this.#leaseAt + fenceMs - this.#world.now;
+  }
+
+  /** The shim's part: whatever the agent does meanwhile. */
+  #watchLease(one: Container, leftMs: number): void {
+    this.#world.after(leftMs + this.#world.random.between(0, LEASE_LOOK_MS), () => {
+      if (one.now.state !== 'running') return;
+      const left = this.#leaseLeftMs(one);
+      if (left > 0) {
+        this.#watchLease(one, left);
+        return;
+      }
+      this.#witness.fenced(one.spec);
+      this.#exit(one.spec.taskId, 137);
+    });
   }
 
   /** What becomes of the program by itself. */
