@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { changeUnderLoad } from './change-under-load.ts';
 import { eventually, TestCluster } from './cluster.ts';
+import { runRollout } from './rollout.ts';
+import { nameOf, ROLLOUTS, type Rollout } from './rollouts.ts';
 
 let cluster: TestCluster;
 
@@ -107,3 +109,14 @@ test('otherwise it pauses, and a manual rollback mends it', async () => {
   expect(tasks).toHaveLength(2);
   await cluster.ctl('h1', 'service', 'rm', 'plain');
 });
+
+const ROLLOUTS_HERE = ROLLOUTS.filter(({ inTests }) => inTests);
+
+// `test/soak/rollouts.ts` runs all twenty.
+test.each(ROLLOUTS_HERE.map((rollout): [string, Rollout] => [nameOf(rollout), rollout]))(
+  'the leader is killed in the middle: %s',
+  async (_name, rollout) => {
+    const { problems, story } = await runRollout(cluster, rollout);
+    expect(problems, story.join('\n')).toEqual([]);
+  },
+);

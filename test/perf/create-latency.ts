@@ -11,7 +11,7 @@ import { median, option, quantile, report, round } from './measure.ts';
 const IMAGE = 'muster/web:1';
 const WORKER = 'h4';
 const WARM_UP = 10;
-const POLL_MS = 1;
+const POLL_MS = 5;
 const runs = option('runs', 100);
 
 const cluster = await TestCluster.start('perfcreate', { managers: 3, agents: 1 });

@@ -21,15 +21,16 @@ try {
       const rollout = ROLLOUTS[number - 1];
       if (rollout === undefined)
         throw new Error(`there is no case ${number} of ${ROLLOUTS.length}`);
-      const { problems, seconds, end, story } = await runRollout(cluster, rollout);
+      const { problems, late, seconds, end, story } = await runRollout(cluster, rollout);
       run += 1;
-      if (problems.length > 0) wrong += 1;
-      const verdict = problems.length === 0 ? 'as specified' : `WRONG: ${problems.join('; ')}`;
+      const all = late ? [...problems, `more than ${rollout.seconds[1]} s`] : problems;
+      if (all.length > 0) wrong += 1;
+      const verdict = all.length === 0 ? 'as specified' : `WRONG: ${all.join('; ')}`;
       const load = loadavg()[0]?.toFixed(1);
       process.stdout.write(
         `${number}: ${nameOf(rollout)} in ${seconds.toFixed(1)} s (${end}), load ${load}: ${verdict}\n`,
       );
-      if (problems.length > 0) process.stdout.write(`  ${story.join('\n  ')}\n`);
+      if (all.length > 0) process.stdout.write(`  ${story.join('\n  ')}\n`);
     }
   }
   process.stdout.write(`${run - wrong} of ${run} as specified\n`);
