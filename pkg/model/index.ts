@@ -159,6 +159,7 @@ export type {
   TaskTemplateSpec,
   UpdateConfigSpec,
 } from './service-spec.ts';
+export { haveSharedSlot } from './shared-slots.ts';
 export { type AppliedChange, DraftTables, type Refusal, Tables } from './tables.ts';
 export {
   compareTaskState,

@@ -70,6 +70,7 @@ function seen(view: View): unknown {
     services: [0, 1, 2].map((n) => ids(view.tasksOfService(`s${n}` as ServiceId))),
     nodes: [1, 2].map((n) => ids(view.tasksOfNode(`n${n}` as NodeId))),
     waiting: ids(view.waitingTasks()),
+    shared: [0, 1, 2].map((n) => view.hasSharedSlot(`s${n}` as ServiceId)),
     networks: [1, 2].map((n) => ids(view.tasksOfNetwork(`x${n}` as NetworkId))),
   };
 }

@@ -13,6 +13,7 @@ import {
   uniqueName,
 } from './object.ts';
 import type { Revision } from './service.ts';
+import { haveSharedSlot, SharedSlots } from './shared-slots.ts';
 import { isWaiting, type Task } from './task.ts';
 import type { View } from './view.ts';
 
@@ -47,6 +48,7 @@ export class Tables implements View {
   readonly #byNode: Index = new Map();
   readonly #byNetwork: Index = new Map();
   readonly #waiting = new Map<string, Task>();
+  readonly #sharedSlots = new SharedSlots();
 
   get index(): Version {
     return this.#index;
@@ -93,6 +95,10 @@ export class Tables implements View {
 
   waitingTasks(): Iterable<Task> {
     return this.#waiting.values();
+  }
+
+  hasSharedSlot(id: ServiceId): boolean {
+    return this.#sharedSlots.has(id);
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
@@ -175,6 +181,7 @@ export class Tables implements View {
     moveKey(this.#byService, before, after, (task) => [task.serviceId]);
     moveKey(this.#byNode, before, after, (task) => (task.nodeId ? [task.nodeId] : []));
     moveKey(this.#byNetwork, before, after, (task) => task.networks.map((net) => net.networkId));
+    this.#sharedSlots.note(before, after);
     if (after && isWaiting(after)) this.#waiting.set(after.id, after);
     else if (before) this.#waiting.delete(before.id);
   }
@@ -324,6 +331,11 @@ export class DraftTables implements View {
 
   waitingTasks(): Iterable<Task> {
     return this.#tasks(this.#base.waitingTasks(), isWaiting);
+  }
+
+  hasSharedSlot(id: ServiceId): boolean {
+    if (!this.#editsOfService.has(id)) return this.#base.hasSharedSlot(id);
+    return haveSharedSlot(this.tasksOfService(id));
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {

@@ -23,5 +23,7 @@ export interface View {
   tasksOfNetwork(id: NetworkId): Iterable<Task>;
   /** Tasks that wait for the leader (`isWaiting`): the few that every pass looks at. */
   waitingTasks(): Iterable<Task>;
+  /** Whether a slot of the service has two tasks that are wanted alive. */
+  hasSharedSlot(id: ServiceId): boolean;
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined;
 }

@@ -5,7 +5,6 @@ import {
   type InstantMs,
   inSteps,
   isRunnable,
-  type NodeId,
   type Service,
   type ServiceId,
   serviceMode,
@@ -83,31 +82,20 @@ function stirredServices({ view, dirty }: DeciderInput): Set<ServiceId> {
     for (const { serviceId } of view.tasksOfNode(id)) stirred.add(serviceId);
   }
   if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
-  for (const id of cameUp(view, dirty)) if (hasOverlap(view, id)) stirred.add(id);
+  for (const id of cameUp(view, dirty)) stirred.add(id);
   // Replacements of what runs on a drained node may have become reachable.
   for (const task of drainedTasks(view)) stirred.add(task.serviceId);
   return stirred;
 }
 
-function cameUp(view: View, dirty: Dirty): ReadonlySet<ServiceId> {
-  const services = new Set<ServiceId>();
+/** When one of two tasks of a slot has come up, the other may have to go. */
+function* cameUp(view: View, dirty: Dirty): Iterable<ServiceId> {
   for (const id of dirty.tasks) {
     const task = view.get('task', id);
-    if (task?.status.state === 'running') services.add(task.serviceId);
+    if (task?.status.state === 'running' && view.hasSharedSlot(task.serviceId)) {
+      yield task.serviceId;
+    }
   }
-  return services;
-}
-
-/** A slot with two tasks: when one has come up the other may have to go. */
-function hasOverlap(view: View, id: ServiceId): boolean {
-  const slots = new Set<NodeId | number>();
-  for (const task of view.tasksOfService(id)) {
-    if (!isRunnable(task)) continue;
-    const slot = task.slot === 0 ? (task.nodeId ?? 0) : task.slot;
-    if (slots.has(slot)) return true;
-    slots.add(slot);
-  }
-  return false;
 }
 
 function* drainedTasks(view: View): Iterable<Task> {

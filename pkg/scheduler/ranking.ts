@@ -114,8 +114,9 @@ export class Ranking {
 }
 
 export function compareRanks(left: Rank, right: Rank): number {
-  for (const [at, number] of left.numbers.entries()) {
-    const difference = number - (right.numbers[at] ?? 0);
+  // An index instead of an iterator: ten comparisons for every task that is placed.
+  for (let at = 0; at < left.numbers.length; at++) {
+    const difference = (left.numbers[at] ?? 0) - (right.numbers[at] ?? 0);
     if (difference !== 0) return difference;
   }
   return compareText(left.load.node.id, right.load.node.id);

@@ -58,6 +58,10 @@ export class SpreadTree {
   }
 
   #bestZone(): Heap<Rank> | undefined {
+    if (this.#zones.size === 1) {
+      const [only] = this.#zones.values();
+      return only?.peek() && only;
+    }
     let found: { readonly zone: Heap<Rank>; readonly head: Rank } | undefined;
     for (const zone of this.#zones.values()) {
       const first = zone.peek();

@@ -35,25 +35,37 @@ function join(before: Change, change: Change): Change | undefined {
   return { action: 'update', kind, object: change.object, seen } as Change;
 }
 
+/** Changes of one entry of the log. */
+export interface Piece {
+  readonly changes: readonly Change[];
+  /** The same as JSON: thousands are measured and written, it is made once. */
+  readonly json: string;
+}
+
 /** Pieces of at most `max` changes and about a megabyte, made one by one. */
 export function* splitChanges(
   changes: readonly Change[],
   max = CHANGES_PER_ENTRY_MAX,
-): Iterable<readonly Change[]> {
+): Iterable<Piece> {
   let piece: Change[] = [];
+  let texts: string[] = [];
   let bytes = 0;
+  const take = (): Piece => ({ changes: piece, json: `[${texts.join(',')}]` });
   for (const change of changes) {
-    const size = JSON.stringify(change).length;
+    const text = JSON.stringify(change);
+    const size = text.length;
     if (size > ENTRY_BYTES_MAX) throw tooLarge(change.kind, change);
     if (piece.length >= max || bytes + size > ENTRY_BYTES_MAX / 2) {
-      if (piece.length > 0) yield piece;
+      if (piece.length > 0) yield take();
       piece = [];
+      texts = [];
       bytes = 0;
     }
     piece.push(change);
+    texts.push(text);
     bytes += size;
   }
-  if (piece.length > 0) yield piece;
+  if (piece.length > 0) yield take();
 }
 
 function tooLarge<K extends ObjectKind>(kind: K, change: Change): ClusterError {

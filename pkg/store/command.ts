@@ -36,15 +36,21 @@ const FORMAT_TERM = 2;
 const ID_BYTES = 16;
 const NONE = '0'.repeat(2 * ID_BYTES);
 
-/** Format, id, predecessor (zeros: none), time, base and perhaps term in binary; the changes as JSON (docs/adr/0002). */
-export function encodeCommand(command: Command): Uint8Array {
+/**
+ * Format, id, predecessor (zeros: none), time, base and perhaps term in binary; the changes as JSON (docs/adr/0002).
+ * `json`: theirs, where it is known already.
+ */
+export function encodeCommand(
+  command: Command,
+  json: string = JSON.stringify(command.changes),
+): Uint8Array {
   const { term } = command;
   const format = term === undefined ? FORMAT : FORMAT_TERM;
   const writer = new ByteWriter(1024).u8(format).raw(Buffer.from(command.id, 'hex'));
   writer.raw(command.after ? Buffer.from(command.after, 'hex') : new Uint8Array(ID_BYTES));
   writer.uint(command.now).uint(command.base);
   if (term !== undefined) writer.uint(term);
-  writer.raw(Buffer.from(JSON.stringify(command.changes)));
+  writer.raw(Buffer.from(json));
   return writer.finish();
 }
 

@@ -18,7 +18,6 @@ import {
   type Refusal,
   type TaskId,
 } from '../model/index.ts';
-import { mergeChanges } from './batch.ts';
 import type { Batch, Store } from './contract.ts';
 import { DirtySet } from './dirty.ts';
 
@@ -132,7 +131,7 @@ class ControlLoop {
     try {
       const draft = await this.#decide(dirty, reign);
       if (draft !== undefined && draft.changes.length > 0) {
-        await store.propose(mergeChanges(draft.changes), { signal, asLeader: true });
+        await store.propose(draft.changes, { signal, asLeader: true });
       }
     } catch (error) {
       if (this.#reign !== reign || signal.aborted) return;

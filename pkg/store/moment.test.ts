@@ -90,6 +90,7 @@ function seen(view: View): unknown {
     nodes: numbers.map((n) => tasks(view.tasksOfNode(`n${n}` as NodeId))),
     networks: numbers.map((n) => tasks(view.tasksOfNetwork(`x${n}` as NetworkId))),
     waiting: tasks(view.waitingTasks()),
+    shared: numbers.map((n) => view.hasSharedSlot(`s${n}` as ServiceId)),
     configs: [...view.list('config')].map(({ id }) => id).toSorted(),
     named: Array.from({ length: 30 }, (_, n) =>
       view.byName('config', `name${Math.floor(n / 3)}-${n % 3}`),

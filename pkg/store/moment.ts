@@ -1,6 +1,7 @@
 import {
   type AppliedChange,
   type Cluster,
+  haveSharedSlot,
   isWaiting,
   type NamedKind,
   type NetworkId,
@@ -93,6 +94,11 @@ export class Moment implements View, Disposable {
 
   waitingTasks(): Iterable<Task> {
     return this.#tasks(this.#base.waitingTasks(), isWaiting);
+  }
+
+  hasSharedSlot(id: ServiceId): boolean {
+    if (!this.#wasOfService.has(id)) return this.#base.hasSharedSlot(id);
+    return haveSharedSlot(this.tasksOfService(id));
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {

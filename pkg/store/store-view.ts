@@ -62,6 +62,10 @@ export class StoreView implements View {
     return this.#current().waitingTasks();
   }
 
+  hasSharedSlot(id: ServiceId): boolean {
+    return this.#current().hasSharedSlot(id);
+  }
+
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
     return this.#current().revision(serviceId, specVersion);
   }

@@ -7,7 +7,13 @@ import {
   type Version,
   type View,
 } from '../model/index.ts';
-import { CHANGES_PER_ENTRY_MAX, ENTRY_BYTES_MAX, mergeChanges, splitChanges } from './batch.ts';
+import {
+  CHANGES_PER_ENTRY_MAX,
+  ENTRY_BYTES_MAX,
+  mergeChanges,
+  type Piece,
+  splitChanges,
+} from './batch.ts';
 import { type Command, encodeCommand, type RequestId } from './command.ts';
 import type { Committed, ProposeOptions, UpdateOptions } from './contract.ts';
 import type { Leadership } from './leadership.ts';
@@ -67,8 +73,9 @@ export class Writes {
     }
   }
 
-  async propose(changes: readonly Change[], options: ProposeOptions): Promise<Committed<void>> {
+  async propose(all: readonly Change[], options: ProposeOptions): Promise<Committed<void>> {
     const term = this.#termOf(options);
+    const changes = mergeChanges(all);
     if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
     if (changes.length <= CHANGES_PER_ENTRY_MAX) {
       const request = { ...this.newRequest(), term, changes };
@@ -78,7 +85,7 @@ export class Writes {
       }
     }
     // All are known to fit before the first is sent.
-    const pieces = await this.#inTurns(splitChanges(mergeChanges(changes)));
+    const pieces = await this.#inTurns(splitChanges(changes));
     const settled = await Promise.allSettled(
       await this.#inTurns(this.#chain(pieces, term, options)),
     );
@@ -92,15 +99,15 @@ export class Writes {
 
   /** Sends each piece when it is asked for; it takes effect only if the one before did. */
   *#chain(
-    pieces: readonly (readonly Change[])[],
+    pieces: readonly Piece[],
     term: number | undefined,
     options: ProposeOptions,
   ): Iterable<Promise<Outcome>> {
     let after: RequestId | undefined;
-    for (const piece of pieces) {
-      const request = { ...this.newRequest(), after, term, changes: piece };
+    for (const { changes, json } of pieces) {
+      const request = { ...this.newRequest(), after, term, changes };
       after = request.id;
-      const outcome = this.#send(request, options);
+      const outcome = this.#send(request, options, json);
       // It may fail before the last one is sent, and is looked at only then.
       outcome.catch(() => undefined);
       yield outcome;
@@ -137,8 +144,8 @@ export class Writes {
     return this.#send({ ...this.newRequest(), term, changes }, options);
   }
 
-  async #send(request: Command, options: ProposeOptions): Promise<Outcome> {
-    const data = encodeCommand(request);
+  async #send(request: Command, options: ProposeOptions, json?: string): Promise<Outcome> {
+    const data = encodeCommand(request, json);
     if (data.length > ENTRY_BYTES_MAX) {
       const text = `the write has ${data.length} bytes, more than ${ENTRY_BYTES_MAX}`;
       throw new ClusterError('invalid', text);
