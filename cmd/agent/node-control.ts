@@ -31,7 +31,7 @@ import {
   type NodeRole,
 } from '../../pkg/model/index.ts';
 import { Credentials } from '../../pkg/rpc/index.ts';
-import { unlocks } from '../../pkg/store/index.ts';
+import { isUnlockKey, unlocks } from '../../pkg/store/index.ts';
 import { type AddressChoice, advertiseAddress, portOf } from './address.ts';
 import {
   addressOf,
@@ -51,6 +51,19 @@ import {
   writeNodeRecord,
 } from './node-record.ts';
 import { readdressed } from './readdress.ts';
+import {
+  ALREADY_MEMBER,
+  LEAVING_LAST,
+  LEAVING_LOCKED,
+  LEAVING_MANAGER,
+  LOCKED,
+  NO_KEY,
+  NOT_MANAGER,
+  NOT_MEMBER,
+  REMOVED,
+  WORKER,
+  WRONG_KEY,
+} from './refusals.ts';
 import { firstCertificate, leaveManagers, nextCertificate, Renewal, RoleFollower } from './role.ts';
 import type { ManagerSupervisor } from './supervise-manager.ts';
 
@@ -73,19 +86,6 @@ export interface MemberOptions {
   readonly supervisor: ManagerSupervisor;
   readonly work: ClusterWork;
 }
-
-const ALREADY_MEMBER =
-  'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
-const NOT_MEMBER = 'This node is not part of a swarm';
-const NOT_MANAGER =
-  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
-const REMOVED =
-  'This node was removed from the managers of its swarm. It becomes a worker when it reaches one of them; otherwise run "docker swarm leave --force" and join again.';
-const LOCKED =
-  'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock" to unlock it.';
-const WRONG_KEY = 'swarm could not be unlocked: invalid key provided';
-const LEAVE_NEEDS_FORCE =
-  'You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.';
 
 /** This host's membership: makes, joins and leaves clusters, and takes up again after a restart. */
 export class Member implements NodeControl {
@@ -299,8 +299,7 @@ export class Member implements NodeControl {
   async leave({ force }: { readonly force: boolean }): Promise<void> {
     const identity = this.#credentials?.identity;
     if (!identity) throw new ClusterError('unavailable', NOT_MEMBER);
-    if (identity.role === 'manager' && !force)
-      throw new ClusterError('unavailable', LEAVE_NEEDS_FORCE);
+    if (identity.role === 'manager' && !force) throw this.#leavingNeedsForce();
     // From here on no order of the cluster is followed: not even the one to be a worker now.
     this.#pending = true;
     try {
@@ -313,8 +312,11 @@ export class Member implements NodeControl {
 
   async unlock(key: string): Promise<void> {
     const { supervisor, dataDir } = this.#options;
-    if (!this.#credentials) throw new ClusterError('unavailable', NOT_MEMBER);
+    const role = this.#credentials?.identity.role;
+    if (role !== 'manager')
+      throw new ClusterError('unavailable', role === 'worker' ? WORKER : NOT_MANAGER);
     if (supervisor.obstacle !== 'locked') throw new ClusterError('conflict', 'swarm is not locked');
+    if (!isUnlockKey(key)) throw new ClusterError('invalid', NO_KEY);
     if (!unlocks(keyFile(dataDir), key)) throw new ClusterError('unauthorized', WRONG_KEY);
     supervisor.unlock(key);
     await supervisor.ready();
@@ -400,6 +402,13 @@ export class Member implements NodeControl {
     this.#credentials = undefined;
     this.#record = undefined;
     this.#wish = undefined;
+  }
+
+  #leavingNeedsForce(): ClusterError {
+    const others = (this.#record?.managers.length ?? 0) > 1;
+    const last = others ? LEAVING_MANAGER : LEAVING_LAST;
+    const locked = this.#options.supervisor.obstacle === 'locked';
+    return new ClusterError('unavailable', locked ? LEAVING_LOCKED : last);
   }
 
   #newRecord(

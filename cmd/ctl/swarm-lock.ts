@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Context } from './context.ts';
+import { Failure } from './failure.ts';
 import type { Options } from './service-create.ts';
 import { oneOf } from './service-flags.ts';
 
@@ -16,8 +17,10 @@ export function addSwarmLock(swarm: Command, context: () => Context): void {
   swarm
     .command('update')
     .description('Change the cluster as a whole')
-    .requiredOption('--autolock <on>', 'true: managers start again with the unlock key only')
+    .option('--autolock [on]', 'true: managers start again with the unlock key only; or false')
     .action(async (options: Options) => {
+      if (options['autolock'] === undefined)
+        throw new Failure('nothing to update: say --autolock=true or --autolock=false');
       const on = oneOf(String(options['autolock']), 'autolock', ['true', 'false']) === 'true';
       await update(context(), { EncryptionConfig: { AutoLockManagers: on } }, false);
       context().output.line('Swarm updated.');
@@ -37,9 +40,10 @@ export function addSwarmLock(swarm: Command, context: () => Context): void {
     .option('-q, --quiet', 'the key only')
     .option('--rotate', 'make a new one; managers that are down still need the old one')
     .action(async (options: Options) => {
+      const key = await unlockKey(context());
       if (options['rotate']) await update(context(), {}, true);
       if (!options['quiet']) return await printUnlockKey(context());
-      context().output.line(await unlockKey(context()));
+      context().output.line(options['rotate'] ? await unlockKey(context()) : key);
     });
 }
 
@@ -57,15 +61,18 @@ async function update({ client }: Context, change: object, rotate: boolean): Pro
   );
 }
 
+/** @throws Failure when there is none */
 async function unlockKey({ client }: Pick<Context, 'client'>): Promise<string> {
-  return (await client.get<{ UnlockKey: string }>('/swarm/unlockkey')).UnlockKey;
+  const { UnlockKey } = await client.get<{ UnlockKey: string }>('/swarm/unlockkey');
+  if (UnlockKey !== '') return UnlockKey;
+  throw new Failure(
+    "no unlock key is set, because autolock is off; 'ctl swarm update --autolock' turns it on",
+  );
 }
 
 export async function printUnlockKey(context: Pick<Context, 'client' | 'output'>): Promise<void> {
   const key = await unlockKey(context);
   context.output.line(
-    key === ''
-      ? 'No unlock key is set: autolock is off.'
-      : `To start a manager that was stopped, run 'ctl swarm unlock' on it and give it this key:\n\n    ${key}\n\nKeep it in a safe place: without it a manager that was stopped cannot be started.`,
+    `To start a manager that was stopped, run 'ctl swarm unlock' on it and give it this key:\n\n    ${key}\n\nKeep it in a safe place: without it a manager that was stopped cannot be started.`,
   );
 }

@@ -26,6 +26,12 @@ export function newUnlockKey(): string {
   return UNLOCK_KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64').replace(/=+$/, '');
 }
 
+/** Looks like one, whatever it opens. */
+export function isUnlockKey(text: string): boolean {
+  const encoded = text.slice(UNLOCK_KEY_PREFIX.length);
+  return text.startsWith(UNLOCK_KEY_PREFIX) && /^[A-Za-z0-9+/]+$/.test(encoded);
+}
+
 /** The file's keys can only be had with the unlock key. False when there is no file. */
 export function needsUnlocking(file: string): boolean {
   return read(file)?.wrapped !== undefined;

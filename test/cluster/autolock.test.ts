@@ -86,6 +86,9 @@ test('with autolock a manager that was stopped is locked, until it is given the 
     status: 503,
     message: LOCKED,
   });
+  const left = await cluster.tryDocker('h3', 'swarm', 'leave');
+  expect(left.err).toContain('Swarm is encrypted and locked. Please unlock it first');
+  expect(await unlock('h3', 'nonsense')).toEqual({ status: 400, message: 'invalid key string' });
   const wrong = await unlock('h3', `SWMKEY-1-${'A'.repeat(43)}`);
   expect(wrong.message).toBe('swarm could not be unlocked: invalid key provided');
   expect(await state('h3')).toBe('locked');
@@ -109,6 +112,21 @@ test('a new key replaces the old one on every manager; a crashed manager is lock
   expect(await cluster.ctl('h2', 'config', 'ls')).toContain('after');
 });
 
+test('a manager that was down while the key was renewed starts with the one it knew, and then needs the new one', async () => {
+  const old = await unlockKey('h1');
+  await cluster.host('h3').stop();
+  const rotated = (await cluster.ctl('h1', 'swarm', 'unlock-key', '--rotate', '-q')).trim();
+  const key = (await cluster.docker('h1', 'swarm', 'unlock-key', '--rotate', '-q')).trim();
+  expect(new Set([old, rotated, key]).size).toBe(3);
+  await cluster.host('h3').start();
+  expect((await unlock('h3', key)).status).toBe(401);
+  expect((await unlock('h3', old)).status).toBe(200);
+  await eventually('h3 to know the new key', async () => (await unlockKey('h3')) === key);
+  await restart('h3');
+  expect((await unlock('h3', old)).status).toBe(401);
+  expect((await unlock('h3', key)).status).toBe(200);
+});
+
 test('a survivor of a locked cluster goes on alone, and is locked as before', async () => {
   const key = await unlockKey('h1');
   await Promise.all(['h2', 'h3'].map((host) => cluster.host(host).kill('all')));
@@ -125,6 +143,12 @@ test('a survivor of a locked cluster goes on alone, and is locked as before', as
 test('autolock is turned off: the manager starts by itself', async () => {
   await cluster.ctl('h1', 'swarm', 'update', '--autolock', 'false');
   expect(await hasNoUnlockKey('h1')).toBe(true);
+  for (const options of [[], ['-q'], ['--rotate']]) {
+    const refused = await cluster.tryCtl('h1', 'swarm', 'unlock-key', ...options);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('autolock is off')]);
+  }
+  const rotation = await cluster.tryDocker('h1', 'swarm', 'unlock-key', '--rotate');
+  expect(rotation.err).toContain('cannot rotate because autolock is not turned on');
   await allWrapped(['h1'], false);
   await restart('h1');
   await eventually('h1 to answer', async () =>
