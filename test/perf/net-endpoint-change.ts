@@ -5,47 +5,11 @@
 
 import type { NetworkTable } from '../../pkg/model/index.ts';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
-import { networkTable, type TestEndpoint } from '../../pkg/overlaynet/testing/table.ts';
 import { option, quantile, report, round } from './measure.ts';
+import { attachOwn, ENDPOINTS_EACH, HERE, tableOf } from './net-services.ts';
 
-const ENDPOINTS_EACH = 3;
 const CONTAINERS = option('containers', 5);
-const HERE = 1;
 const runs = option('runs', 20);
-
-/** The `number`th address of 10.32.0.0/14, after the first 256. */
-function address(number: number): string {
-  const value = number + 256;
-  return `10.${32 + (value >> 16)}.${(value >> 8) & 255}.${value & 255}`;
-}
-
-function tableOf(services: number): NetworkTable {
-  const numbers = Array.from({ length: services }, (_, index) => index);
-  const total = services * (ENDPOINTS_EACH + 1);
-  const endpoints: TestEndpoint[] = numbers.flatMap((service) =>
-    Array.from({ length: ENDPOINTS_EACH }, (_, index) => ({
-      address: address(service * (ENDPOINTS_EACH + 1) + index + 1),
-      node: 2 + (index % 2),
-      service: `s${service}`,
-    })),
-  );
-  const own = Array.from({ length: CONTAINERS }, (_, index) => ({
-    address: address(total + index),
-    node: HERE,
-    service: 'client',
-  }));
-  return {
-    ...networkTable({
-      subnet: '10.32.0.0/14',
-      endpoints: [...endpoints, ...own],
-      services: numbers.map((service) => ({
-        name: `s${service}`,
-        vip: address(service * (ENDPOINTS_EACH + 1)),
-      })),
-    }),
-    subnets: [{ subnet: '10.32.0.0/14', gateway: '10.32.0.1' }],
-  };
-}
 
 /** The same table with the endpoint at `at` taken out of service, or put back: what an update does all the time. */
 function toggled(table: NetworkTable, at: number, revision: number): NetworkTable {
@@ -81,20 +45,11 @@ for (const services of [100, 1000, 5000]) {
   const lab = new NetworkLab();
   try {
     const host = await lab.host('h1', HERE);
-    let table = tableOf(services);
+    let table = tableOf(services, CONTAINERS);
     const begun = performance.now();
     host.applyTables([table]);
     for (let index = 0; index < CONTAINERS; index++) {
-      const own = table.endpoints.length - CONTAINERS + index;
-      await host.attach({
-        containerId: `c${index}`,
-        netns: lab.namespace(`c${index}`),
-        name: `c${index}`,
-        hostname: `c${index}`,
-        overlays: [
-          { networkId: table.networkId, address: `${table.endpoints[own]?.addresses[0]}/14` },
-        ],
-      });
+      await attachOwn(lab, host, table, { index, containers: CONTAINERS });
     }
     const firstMs = performance.now() - begun;
     for (const [what, change] of [
