@@ -97,6 +97,7 @@ export class HostWork implements ClusterWork {
 
   #description(): NodeDescription {
     const { hostname, labels, genericResources, version, network } = this.#options;
+    const { canEncrypt, hasIpv6 } = network.abilities();
     const pairs = labels.map((label): [string, string] => {
       const at = label.indexOf('=');
       return at < 0 ? [label, ''] : [label.slice(0, at), label.slice(at + 1)];
@@ -111,7 +112,8 @@ export class HostWork implements ClusterWork {
       engineLabels: Object.fromEntries(pairs),
       plugins: PLUGINS,
       genericResources,
-      canEncrypt: network.canEncrypt(),
+      canEncrypt,
+      ...(!hasIpv6 && { lacksIpv6: true }),
     };
   }
 }

@@ -34,6 +34,7 @@ export function addNetwork(program: Command, context: () => Context): void {
     .option('--subnet <cidr>', 'subnet, chosen when absent', collect)
     .option('--gateway <address>', 'gateway of the subnet', collect)
     .option('--ip-range <cidr>', 'part of the subnet that addresses are taken from', collect)
+    .option('--ipv6', 'give IPv6 addresses too, from --subnet or a unique local prefix')
     .option('--attachable', 'let standalone containers join')
     .option('--internal', 'no way out of the network')
     .option('--label <key=value>', 'label', collect)
@@ -70,12 +71,9 @@ export function addNetwork(program: Command, context: () => Context): void {
     .action(async (names: string[], options: Options) => {
       const { client, output } = context();
       const verbose = options['verbose'] === true;
-      printJson(
-        output,
-        await Promise.all(
-          names.map((name) => client.get(`/networks/${encodeURIComponent(name)}`, { verbose })),
-        ),
-      );
+      const ask = (name: string): Promise<unknown> =>
+        client.get(`/networks/${encodeURIComponent(name)}`, { verbose });
+      printJson(output, await Promise.all(names.map(ask)));
     });
   network
     .command('check [network...]')
@@ -117,6 +115,7 @@ function body(name: string, options: Options): object {
     Driver: options['driver'],
     Attachable: options['attachable'] === true,
     Internal: options['internal'] === true,
+    ...(options['ipv6'] === true && { EnableIPv6: true }),
     Options: toMap(texts(options, 'opt')),
     Labels: toMap(texts(options, 'label')),
     ...(config.length > 0 ? { IPAM: { Driver: 'default', Config: config } } : {}),

@@ -1,75 +1,159 @@
 import {
+  formatIpAddress,
+  type IpBlock,
+  type IpFamily,
+  ipBlockSize,
+  isInIpBlock,
   isTerminal,
   type Network,
   type NetworkId,
+  parseIpAddress,
+  parseIpBlock,
   type Service,
   type View,
 } from '../model/index.ts';
-import { addressOf, type Block, blockSize, formatAddress, parseBlock } from './ipv4.ts';
 
-/** Addresses of one network: which are taken, and where the next one is looked for. */
-class NetworkAddresses {
-  readonly #ranges: readonly {
-    readonly whole: Block;
-    readonly block: Block;
-    readonly bits: number;
-  }[];
-  readonly #taken: Set<number>;
-  #cursor: number;
+/** A subnet and the part of it that addresses are given from. */
+interface Range {
+  readonly whole: IpBlock;
+  readonly block: IpBlock;
+}
 
-  constructor(network: Network, taken: Set<number>, last: number) {
-    this.#taken = taken;
-    this.#cursor = last;
-    this.#ranges = network.subnets.flatMap((subnet) => {
-      const whole = parseBlock(subnet.subnet);
-      const block = parseBlock(subnet.range ?? subnet.subnet);
-      return whole && block ? [{ whole, block, bits: whole.bits }] : [];
-    });
+/** Addresses of one network and family: which are taken, and where the next one is looked for. */
+class FamilyAddresses {
+  readonly family: IpFamily;
+  readonly #ranges: readonly Range[];
+  readonly #taken = new Set<bigint>();
+  #cursor = 0n;
+
+  constructor(family: IpFamily, ranges: readonly Range[]) {
+    this.family = family;
+    this.#ranges = ranges.filter(({ whole }) => whole.family === family);
   }
 
-  has(address: string): boolean {
-    const value = addressOf(address);
-    return value !== undefined && this.#taken.has(value);
+  mark(value: bigint): void {
+    this.#taken.add(value);
   }
 
-  free(address: string): void {
-    const value = addressOf(address);
-    if (value !== undefined) this.#taken.delete(value);
+  /** The next one is looked for behind this. */
+  moveTo(value: bigint): void {
+    this.#cursor = value;
+  }
+
+  moveBeyond(value: bigint): void {
+    if (value > this.#cursor) this.#cursor = value;
+  }
+
+  free(value: bigint): void {
+    this.#taken.delete(value);
   }
 
   /** This very address, `10.0.1.5/24`; undefined when it is taken or not in the network. */
-  takeThis(address: string): string | undefined {
-    const value = addressOf(address);
-    if (value === undefined || this.#taken.has(value)) return undefined;
-    for (const { whole, bits } of this.#ranges) {
-      if (value < whole.first || value >= whole.first + blockSize(whole)) continue;
-      this.#taken.add(value);
-      return `${formatAddress(value)}/${bits}`;
-    }
-    return undefined;
+  takeThis(value: bigint): string | undefined {
+    if (this.#taken.has(value)) return undefined;
+    const { family } = this;
+    const range = this.#ranges.find(({ whole }) => isInIpBlock({ family, value }, whole));
+    return range && this.#give(value, range);
   }
 
   /** The next free address after the last one given, around the subnet, `10.0.1.5/24`; undefined when full. */
   take(): string | undefined {
-    for (const { block, bits } of this.#ranges) {
-      const found = this.#next(block);
+    for (const range of this.#ranges) {
+      const found = this.#next(range.block);
       if (found === undefined) continue;
-      this.#taken.add(found);
       this.#cursor = found;
-      return `${formatAddress(found)}/${bits}`;
+      return this.#give(found, range);
     }
     return undefined;
   }
 
-  #next(block: Block): number | undefined {
-    const size = blockSize(block);
+  #give(value: bigint, { whole }: Range): string {
+    this.#taken.add(value);
+    return `${formatIpAddress({ family: this.family, value })}/${whole.bits}`;
+  }
+
+  #next(block: IpBlock): bigint | undefined {
+    const size = ipBlockSize(block);
     const inside = this.#cursor >= block.first && this.#cursor < block.first + size;
-    const start = inside ? this.#cursor - block.first + 1 : 0;
-    for (let step = 0; step < size; step++) {
+    const start = inside ? this.#cursor - block.first + 1n : 0n;
+    for (let step = 0n; step < size; step++) {
       const address = block.first + ((start + step) % size);
       if (!this.#taken.has(address)) return address;
     }
     return undefined;
+  }
+}
+
+interface Entry {
+  readonly book: FamilyAddresses;
+  readonly value: bigint;
+}
+
+/** Addresses of one network, of one or two families. */
+class NetworkAddresses {
+  readonly #families: readonly FamilyAddresses[];
+
+  constructor(network: Network) {
+    const ranges = network.subnets.flatMap((subnet): readonly Range[] => {
+      const whole = parseIpBlock(subnet.subnet);
+      const block = parseIpBlock(subnet.range ?? subnet.subnet);
+      return whole && block ? [{ whole, block }] : [];
+    });
+    const has = (family: IpFamily): boolean => ranges.some(({ whole }) => whole.family === family);
+    this.#families = ([4, 6] as const)
+      .filter(has)
+      .map((family) => new FamilyAddresses(family, ranges));
+  }
+
+  /** An address, whose prefix length does not matter, in the book of its family; undefined without such a book. */
+  find(text: string): Entry | undefined {
+    const address = parseIpAddress(text);
+    const book = this.#families.find(({ family }) => family === address?.family);
+    return address && book && { book, value: address.value };
+  }
+
+  /** One of each family, IPv4 first; undefined when one has none left, and then nothing is taken. */
+  take(): readonly string[] | undefined {
+    const given = this.takeWanted([]);
+    return 'addresses' in given ? given.addresses : undefined;
+  }
+
+  /** An IPv4 address alone. */
+  takeIpv4(): string | undefined {
+    return this.#families.find(({ family }) => family === 4)?.take();
+  }
+
+  /**
+   * One of each family, those wanted where they are named.
+   * @returns the wish that is not free, nothing when there is no address left; nothing is taken then
+   */
+  takeWanted(
+    wanted: readonly string[],
+  ):
+    | { readonly addresses: readonly string[] }
+    | { readonly refused: string }
+    | { readonly full: true } {
+    const stranger = wanted.find((text) => this.find(text) === undefined);
+    if (stranger !== undefined) return { refused: stranger };
+    const addresses: string[] = [];
+    for (const book of this.#families) {
+      const wish = wanted.find((text) => this.find(text)?.book === book);
+      const named = wish === undefined ? undefined : this.find(wish);
+      const address = named ? book.takeThis(named.value) : book.take();
+      if (address === undefined) {
+        this.free(addresses);
+        return wish === undefined ? { full: true } : { refused: wish };
+      }
+      addresses.push(address);
+    }
+    return { addresses };
+  }
+
+  free(addresses: readonly string[]): void {
+    for (const text of addresses) {
+      const entry = this.find(text);
+      entry?.book.free(entry.value);
+    }
   }
 }
 
@@ -89,37 +173,44 @@ export class AddressBook {
   of(network: Network): NetworkAddresses {
     const known = this.#networks.get(network.id);
     if (known) return known;
-    const taken = new Set<number>();
-    const add = (text: string | undefined): number => {
-      const address = text === undefined ? undefined : addressOf(text);
-      if (address !== undefined) taken.add(address);
-      return address ?? 0;
-    };
-    reserve(network, add);
-    let last = 0;
-    for (const vip of this.#virtualIps(network.id)) last = Math.max(last, add(vip));
-    if (network.spec.Ingress) {
-      for (const node of this.#view.list('node')) last = Math.max(last, add(node.ingressAddress));
-    }
-    let newest = -1;
-    for (const task of this.#view.tasksOfNetwork(network.id)) {
-      const attachment = task.networks.find(({ networkId }) => networkId === network.id);
-      const [address] = attachment?.addresses ?? [];
-      const over = isTerminal(task.status.state);
-      const value = over ? (addressOf(address ?? '') ?? 0) : add(address);
-      if (task.createdAt < newest) continue;
-      newest = task.createdAt;
-      last = value;
-    }
-    for (const address of this.#attached(network.id)) last = Math.max(last, add(address));
-    const addresses = new NetworkAddresses(network, taken, last);
+    const addresses = new NetworkAddresses(network);
     this.#networks.set(network.id, addresses);
+    reserve(network, addresses);
+    this.#markHeld(network, addresses);
+    this.#markTasks(network, addresses);
+    for (const address of this.#attached(network.id)) hold(addresses, address);
     return addresses;
   }
 
+  #markHeld(network: Network, addresses: NetworkAddresses): void {
+    for (const vip of this.#virtualIps(network.id)) hold(addresses, vip);
+    if (!network.spec.Ingress) return;
+    for (const node of this.#view.list('node')) {
+      if (node.ingressAddress !== undefined) hold(addresses, node.ingressAddress);
+    }
+  }
+
+  /** The newest task says where to go on. */
+  #markTasks(network: Network, addresses: NetworkAddresses): void {
+    let newest = -1;
+    for (const task of this.#view.tasksOfNetwork(network.id)) {
+      const attachment = task.networks.find(({ networkId }) => networkId === network.id);
+      const over = isTerminal(task.status.state);
+      const isNewest = task.createdAt >= newest;
+      if (isNewest) newest = task.createdAt;
+      for (const text of attachment?.addresses ?? []) {
+        const entry = addresses.find(text);
+        if (!over) entry?.book.mark(entry.value);
+        if (isNewest) entry?.book.moveTo(entry.value);
+      }
+    }
+  }
+
   *#attached(id: NetworkId): Iterable<string> {
-    for (const { networkId, address } of this.#view.list('attachment')) {
-      if (networkId === id && address !== undefined) yield address;
+    for (const { networkId, address, address6 } of this.#view.list('attachment')) {
+      if (networkId !== id) continue;
+      if (address !== undefined) yield address;
+      if (address6 !== undefined) yield address6;
     }
   }
 
@@ -129,18 +220,32 @@ export class AddressBook {
   }
 }
 
-/** Network and broadcast address, gateway, and what the user set aside. */
-function reserve(network: Network, add: (text: string) => number): void {
+function hold(addresses: NetworkAddresses, text: string): void {
+  const entry = addresses.find(text);
+  entry?.book.mark(entry.value);
+  entry?.book.moveBeyond(entry.value);
+}
+
+/**
+ * The first address of a subnet (the network itself, in IPv6 its routers), IPv4's broadcast address, the gateway, and
+ * what the user set aside.
+ */
+function reserve(network: Network, addresses: NetworkAddresses): void {
+  const mark = (text: string): void => {
+    const entry = addresses.find(text);
+    entry?.book.mark(entry.value);
+  };
   for (const { subnet, gateway } of network.subnets) {
-    const block = parseBlock(subnet);
-    if (block && block.bits < 31) {
-      add(formatAddress(block.first));
-      add(formatAddress(block.first + blockSize(block) - 1));
+    const block = parseIpBlock(subnet);
+    if (block && ipBlockSize(block) > 2n) {
+      const { family, first } = block;
+      mark(formatIpAddress({ family, value: first }));
+      if (family === 4) mark(formatIpAddress({ family, value: first + ipBlockSize(block) - 1n }));
     }
-    add(gateway);
+    mark(gateway);
   }
   for (const wish of network.spec.IPAM?.Config ?? []) {
-    for (const address of Object.values(wish.AuxiliaryAddresses ?? {})) add(address);
+    for (const address of Object.values(wish.AuxiliaryAddresses ?? {})) mark(address);
   }
 }
 

@@ -183,3 +183,38 @@ test('host-mode ports are the user’s: nothing is chosen for them, and a change
   cluster.settle();
   expect(ports()).toEqual([]);
 });
+
+test('tasks of an IPv6 network get an address of each family, and give both back', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const app = cluster.addNetwork({
+    Name: 'app',
+    EnableIPv6: true,
+    IPAM: { Config: [{ Subnet: 'fd00:5::/125', Gateway: 'fd00:5::5' }] },
+  });
+  const spec = (replicas: number): ServiceSpec =>
+    webSpec({ replicas, Networks: [{ Target: app.id }] });
+  const web = cluster.createService(spec(2));
+  cluster.settle();
+  expect(cluster.tables.get('network', app.id)?.subnets).toEqual([
+    { subnet: '10.0.16.0/20', gateway: '10.0.16.1' },
+    { subnet: 'fd00:5::/125', gateway: 'fd00:5::5' },
+  ]);
+  const addresses = (): readonly string[] =>
+    cluster.tasks(web).flatMap(({ networks }) => networks.flatMap((net) => net.addresses));
+  expect(addresses().toSorted()).toEqual([
+    '10.0.16.3/20',
+    '10.0.16.4/20',
+    'fd00:5::1/125',
+    'fd00:5::2/125',
+  ]);
+  // fd00:5::5 is the gateway: three are left, so the fourth of the next tasks finds none, and takes no IPv4 one either.
+  const more = cluster.createService({ ...spec(5), Name: 'more' });
+  cluster.settle();
+  const waiting = cluster.tasks(more).filter(({ status }) => status.state === 'new');
+  expect(waiting).toHaveLength(1);
+  expect(waiting[0]?.status.error).toBe('no address left in network app');
+  const ipv4 = [...cluster.tasks(more), ...cluster.tasks(web)].flatMap(({ networks }) =>
+    networks.flatMap((net) => net.addresses.filter((address) => !address.includes(':'))),
+  );
+  expect(new Set(ipv4).size).toBe(6);
+});

@@ -5,11 +5,13 @@ import {
   type DeciderInput,
   DraftTables,
   findPortConflict,
+  type IpBlock,
   inSteps,
   must,
   type Network,
   type NetworkAttachment,
   type Node,
+  parseIpBlock,
   portConflictText,
   removeObject,
   type Service,
@@ -17,7 +19,6 @@ import {
   updateObject,
 } from '../model/index.ts';
 import { AddressBook } from './address-book.ts';
-import { type Block, parseBlock } from './ipv4.ts';
 import { allocatePorts, type PortsInUse, portKey } from './port.ts';
 import { allocateSubnets } from './subnet.ts';
 import { allocateVirtualIps, memberships } from './vip.ts';
@@ -100,22 +101,16 @@ class AllocationPass {
   }
 
   #attachment(attachment: Attachment, network: Network): void {
-    const { wantedAddress } = attachment;
-    const addresses = this.#book.of(network);
-    const address =
-      wantedAddress === undefined ? addresses.take() : addresses.takeThis(wantedAddress);
-    const refusal =
-      wantedAddress === undefined
-        ? `no address left in network ${network.spec.Name}`
-        : `address ${wantedAddress} is not free in network ${network.spec.Name}`;
-    const next = address === undefined ? { ...attachment, refusal } : { ...attachment, address };
-    this.#write(updateObject('attachment', next));
+    const { wantedAddress, wantedAddress6 } = attachment;
+    const wanted = [wantedAddress, wantedAddress6].filter((one) => one !== undefined);
+    const given = this.#book.of(network).takeWanted(wanted);
+    this.#write(updateObject('attachment', { ...attachment, ...outcome(given, network) }));
   }
 
   #network(network: Network): void {
     const others = [...this.#draft.list('network')].filter(({ vni }) => vni !== 0);
     const taken = others.flatMap(({ subnets }) =>
-      subnets.map(({ subnet }): Block => must(parseBlock(subnet), `subnet ${subnet}`)),
+      subnets.map(({ subnet }): IpBlock => must(parseIpBlock(subnet), `subnet ${subnet}`)),
     );
     const answer = allocateSubnets(network.spec, this.#draft.cluster, taken);
     const vni = allocateVni(new Set(others.map((other) => other.vni)));
@@ -164,7 +159,7 @@ class AllocationPass {
   }
 
   #node(node: Node, ingress: Network): void {
-    const address = this.#book.of(ingress).take();
+    const address = this.#book.of(ingress).takeIpv4();
     if (address === undefined) return;
     this.#write(updateObject('node', { ...node, ingressAddress: address }));
   }
@@ -191,19 +186,19 @@ class AllocationPass {
     if ('error' in networks) return networks.error;
     const result: NetworkAttachment[] = [];
     for (const { network, aliases } of networks) {
-      const address = this.#book.of(network).take();
-      if (address === undefined) {
+      const addresses = this.#book.of(network).take();
+      if (addresses === undefined) {
         for (const given of result) this.#giveBack(given);
         return `no address left in network ${network.spec.Name}`;
       }
-      result.push({ networkId: network.id, addresses: [address], aliases });
+      result.push({ networkId: network.id, addresses, aliases });
     }
     return result;
   }
 
   #giveBack(attachment: NetworkAttachment): void {
     const network = this.#draft.get('network', attachment.networkId);
-    for (const address of attachment.addresses) if (network) this.#book.of(network).free(address);
+    if (network) this.#book.of(network).free(attachment.addresses);
   }
 
   /** The task stays `new` and says why; said once. */
@@ -222,6 +217,19 @@ class AllocationPass {
     const refusal = this.#draft.add(change);
     must(refusal === undefined ? true : undefined, `a change that fits (${refusal?.reason})`);
   }
+}
+
+/** What an attachment says once it was decided about. */
+function outcome(
+  given: ReturnType<ReturnType<AddressBook['of']>['takeWanted']>,
+  { spec }: Network,
+): Pick<Attachment, 'address' | 'address6' | 'refusal'> {
+  if ('full' in given) return { refusal: `no address left in network ${spec.Name}` };
+  if ('refused' in given) {
+    return { refusal: `address ${given.refused} is not free in network ${spec.Name}` };
+  }
+  const [address, address6] = given.addresses;
+  return { address, ...(address6 !== undefined && { address6 }) };
 }
 
 function isOverlay(network: Network): boolean {

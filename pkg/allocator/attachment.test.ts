@@ -83,3 +83,26 @@ test('attachments go with their node', () => {
   expect(cluster.tables.get('attachment', one.id)).toBeUndefined();
   expect(addressOf(cluster, two)).toBeDefined();
 });
+
+test('on an IPv6 network both addresses are given, and either can be asked for', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const app = cluster.addNetwork({
+    Name: 'app',
+    Attachable: true,
+    EnableIPv6: true,
+    IPAM: { Config: [{ Subnet: 'fd00:5::/64' }] },
+  });
+  const plain = cluster.addNetwork({ Name: 'plain', Attachable: true });
+  cluster.settle();
+  const one = attach(cluster, app.id, { containerId: 'c1' });
+  const two = attach(cluster, app.id, { containerId: 'c2', wantedAddress6: 'fd00:5:0::99' });
+  const three = attach(cluster, app.id, { containerId: 'c3', wantedAddress6: 'fd00:5::99' });
+  const four = attach(cluster, plain.id, { containerId: 'c4', wantedAddress6: 'fd00:5::98' });
+  cluster.settle();
+  const found = (wish: Attachment): Attachment | undefined =>
+    cluster.tables.get('attachment', wish.id);
+  expect(found(one)).toMatchObject({ address: '10.0.16.2/20', address6: 'fd00:5::2/64' });
+  expect(found(two)).toMatchObject({ address6: 'fd00:5::99/64' });
+  expect(found(three)?.refusal).toBe('address fd00:5::99 is not free in network app');
+  expect(found(four)?.refusal).toBe('address fd00:5::98 is not free in network plain');
+});

@@ -53,7 +53,7 @@ export function allocateVirtualIps(
   const result: VirtualIp[] = [];
   for (const { network } of wanted) {
     const kept = service.endpoint.virtualIps.find((vip) => vip.networkId === network.id);
-    const address = kept?.address ?? book.of(network).take();
+    const address = kept?.address ?? book.of(network).takeIpv4();
     if (address === undefined) return undefined;
     result.push({ networkId: network.id, address });
   }

@@ -124,6 +124,7 @@ function newAttachment(
     containerName: wish.containerName,
     aliases: wish.aliases,
     wantedAddress: wish.wantedAddress,
+    wantedAddress6: wish.wantedAddress6,
   };
 }
 
@@ -140,5 +141,6 @@ function answerOf(view: View, id: AttachmentId, network: string): AttachmentAnsw
     return { containerId, network, error: { kind: 'unavailable', text } };
   }
   const networkName = view.get('network', found.networkId)?.spec.Name ?? network;
-  return { containerId, network, networkId: found.networkId, networkName, address: found.address };
+  const { networkId, address, address6 } = found;
+  return { containerId, network, networkId, networkName, address, address6 };
 }

@@ -26,6 +26,7 @@ export function wishOf(
     network,
     aliases: [...(endpoint.Aliases ?? []), record.id.slice(0, 12)],
     wantedAddress: endpoint.IPAMConfig?.IPv4Address || undefined,
+    wantedAddress6: endpoint.IPAMConfig?.IPv6Address || undefined,
   };
 }
 

@@ -147,7 +147,10 @@ export interface HostConfig {
 export interface EndpointConfig {
   readonly NetworkID?: Maybe<string>;
   readonly Aliases?: Strings;
-  readonly IPAMConfig?: Maybe<{ readonly IPv4Address?: Maybe<string> }>;
+  readonly IPAMConfig?: Maybe<{
+    readonly IPv4Address?: Maybe<string>;
+    readonly IPv6Address?: Maybe<string>;
+  }>;
   readonly DriverOpts?: Maybe<TextMap>;
 }
 

@@ -203,6 +203,7 @@ function renderEndpoints(
     const link = sandbox?.interfaces.find(({ networkId }) => networkId === overlay.networkId);
     found[overlay.networkName] = renderEndpoint(overlay.networkId, link, {
       address: overlay.address,
+      address6: overlay.address6,
       aliases: overlay.aliases,
     });
   }
@@ -229,11 +230,20 @@ function networkIdOf(host: Host, { id }: Container, name: string): string {
 function renderEndpoint(
   networkId: string,
   link: AttachedInterface | undefined,
-  asked: { readonly address: string; readonly aliases: readonly string[] | null },
+  asked: {
+    readonly address: string;
+    readonly address6?: string | undefined;
+    readonly aliases: readonly string[] | null;
+  },
 ): DockerJson {
   const [address = '', prefix = '0'] = (link?.address ?? asked.address).split('/');
+  const [address6 = '', prefix6 = '0'] = (link?.address6 ?? '').split('/');
+  const [asked6] = (asked.address6 ?? '').split('/');
   return {
-    IPAMConfig: asked.address === '' ? null : { IPv4Address: address },
+    IPAMConfig:
+      asked.address === ''
+        ? null
+        : { IPv4Address: address, ...(asked6 && { IPv6Address: asked6 }) },
     Links: null,
     Aliases: asked.aliases,
     MacAddress: link?.mac ?? '',
@@ -244,8 +254,8 @@ function renderEndpoint(
     IPAddress: link ? address : '',
     IPPrefixLen: link ? Number(prefix) : 0,
     IPv6Gateway: '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
+    GlobalIPv6Address: address6,
+    GlobalIPv6PrefixLen: Number(prefix6),
     DNSNames: asked.aliases,
   };
 }

@@ -214,7 +214,11 @@ export async function wire(
     name: record.name,
     hostname: record.config.Hostname ?? '',
     overlays: [
-      ...(record.task?.overlays ?? []).map(({ networkId, address }) => ({ networkId, address })),
+      ...(record.task?.overlays ?? []).map(({ networkId, address, address6 }) => ({
+        networkId,
+        address,
+        address6,
+      })),
       ...overlays,
     ],
     localNetworks,

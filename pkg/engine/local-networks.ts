@@ -2,7 +2,7 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { newHexId, type Random } from '../io/index.ts';
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, unsupported } from '../model/index.ts';
 import type { HostNetwork, LocalAttachment, LocalNetwork } from '../overlaynet/index.ts';
 import type { EndpointConfig } from './docker-shape.ts';
 
@@ -161,6 +161,9 @@ export class LocalNetworks {
         'invalid',
         `container cannot be connected to ${definition.name} network with others`,
       );
+    }
+    if (endpoint.IPAMConfig?.IPv6Address) {
+      unsupported(`an IPv6 address on network ${name} is`, 'it gives IPv4 addresses alone');
     }
     this.ensure(definition);
     return {

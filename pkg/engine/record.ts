@@ -47,6 +47,7 @@ export interface TaskRecord {
     readonly networkId: string;
     readonly networkName: string;
     readonly address: string;
+    readonly address6?: string | undefined;
     readonly aliases: readonly string[];
   }[];
   readonly hostPorts: readonly TaskHostPort[];

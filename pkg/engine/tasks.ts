@@ -117,8 +117,10 @@ export class Tasks implements TaskEngine {
       taskId: spec.taskId,
       serviceId: spec.serviceId,
       overlays: spec.networks.flatMap(({ networkId, networkName, addresses, aliases }) => {
-        const address = addresses[0];
-        return address === undefined ? [] : [{ networkId, networkName, address, aliases }];
+        const [address, address6] = addresses;
+        return address === undefined
+          ? []
+          : [{ networkId, networkName, address, address6, aliases }];
       }),
       hostPorts: spec.hostPorts,
       files: await writeSecrets(this.#host, id, files),

@@ -17,8 +17,11 @@ export interface Attachment {
   readonly aliases: readonly string[];
   /** The user asked for this one; without prefix length. */
   readonly wantedAddress?: string | undefined;
+  readonly wantedAddress6?: string | undefined;
   /** With prefix length; absent until allocated. */
   readonly address?: string | undefined;
+  /** The IPv6 one beside it, in a network that has both. */
+  readonly address6?: string | undefined;
   /** Why it has no address; it gets none any more. */
   readonly refusal?: string | undefined;
 }
@@ -36,9 +39,10 @@ export interface AttachmentWish {
   readonly network: string;
   readonly aliases: readonly string[];
   readonly wantedAddress?: string | undefined;
+  readonly wantedAddress6?: string | undefined;
 }
 
-/** What came of it: an address, or why there is none. */
+/** What came of it: addresses, or why there is none. */
 export type AttachmentAnswer =
   | {
       readonly containerId: string;
@@ -47,6 +51,7 @@ export type AttachmentAnswer =
       readonly networkName: string;
       /** With prefix length. */
       readonly address: string;
+      readonly address6?: string | undefined;
     }
   | {
       readonly containerId: string;

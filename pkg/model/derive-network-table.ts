@@ -67,7 +67,7 @@ function endpointOf(view: View, task: Task, id: NetworkId): NetworkEndpoint {
 
 /** A standalone container is no backend of any service: it has a name and a way there. */
 function attachedEndpoint(attachment: Attachment): readonly NetworkEndpoint[] {
-  const { id, nodeId, containerName, aliases, address } = attachment;
+  const { id, nodeId, containerName, aliases, address, address6 } = attachment;
   if (address === undefined) return [];
   return [
     {
@@ -77,7 +77,7 @@ function attachedEndpoint(attachment: Attachment): readonly NetworkEndpoint[] {
       serviceName: '',
       slotName: containerName,
       name: containerName,
-      addresses: [withoutPrefix(address)],
+      addresses: [address, ...(address6 === undefined ? [] : [address6])].map(withoutPrefix),
       aliases,
       state: 'in-service',
     },

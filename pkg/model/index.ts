@@ -59,6 +59,18 @@ export {
 } from './id.ts';
 export { assert, must, unreachable } from './invariant.ts';
 export {
+  formatIpAddress,
+  formatIpBlock,
+  type IpAddress,
+  type IpBlock,
+  type IpFamily,
+  ipBlockSize,
+  ipBlocksOverlap,
+  isInIpBlock,
+  parseIpAddress,
+  parseIpBlock,
+} from './ip-address.ts';
+export {
   type IpamConfig,
   ingressNetworkSpec,
   type Network,
@@ -180,7 +192,7 @@ export {
   taskName,
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
-export { checkEncryption, refuseDriver, unsupported } from './validate-network.ts';
+export { checkEncryption, checkIpv6, refuseDriver, unsupported } from './validate-network.ts';
 export {
   refuseOverlap,
   validateConfigSpec,

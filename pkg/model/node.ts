@@ -26,6 +26,8 @@ export interface NodeDescription {
   readonly genericResources?: readonly GenericResource[] | undefined;
   /** Its kernel can encrypt overlay networks (ESP). */
   readonly canEncrypt?: boolean | undefined;
+  /** Its kernel was started without IPv6. */
+  readonly lacksIpv6?: boolean | undefined;
 }
 
 /** unknown: registered but not heard since the last change of leader; down: lease ended. */

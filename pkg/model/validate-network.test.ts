@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { ClusterError } from './error.ts';
-import type { NetworkSpec } from './network.ts';
+import type { IpamConfig, NetworkSpec } from './network.ts';
 import type { Node } from './node.ts';
-import { checkEncryption } from './validate-network.ts';
+import { checkEncryption, checkIpv6 } from './validate-network.ts';
 import { validateNetworkSpec } from './validate-object.ts';
 import type { View } from './view.ts';
 
@@ -16,9 +16,34 @@ function refusal(spec: Partial<NetworkSpec>): string {
   }
 }
 
+function ipv6(Subnet: string, config: Partial<IpamConfig> = {}): Partial<NetworkSpec> {
+  return { EnableIPv6: true, IPAM: { Config: [{ Subnet, ...config }] } };
+}
+
 test.each<[string, Partial<NetworkSpec>, RegExp]>([
-  ['IPv6', { EnableIPv6: true }, /^501 IPv6 networks are not supported/],
-  ['an IPv6 subnet', { IPAM: { Config: [{ Subnet: 'fd00::/64' }] } }, /^501 IPv6/],
+  [
+    'an IPv6 subnet and no IPv6',
+    { IPAM: { Config: [{ Subnet: 'fd00::/64' }] } },
+    /^400 .*subnet fd00::\/64 is of IPv6, which the network is not made for: say --ipv6 too/,
+  ],
+  ['link-local addresses', ipv6('fe80::/64'), /^400 .*fe80::\/64 is neither unique local/],
+  ['multicast addresses', ipv6('ff02::/64'), /^400 .*ff02::\/64 is neither unique local/],
+  ['an IPv6 subnet that is none', ipv6('fd00::/129'), /^400 .*invalid subnet fd00::\/129/],
+  [
+    'a gateway of another family',
+    ipv6('fd00:5::/64', { Gateway: '10.0.0.1' }),
+    /^400 .*gateway 10.0.0.1 is not in subnet fd00:5::\/64/,
+  ],
+  [
+    'a range of another subnet',
+    ipv6('fd00:5::/64', { IPRange: 'fd00:6::/80' }),
+    /^400 .*range fd00:6::\/80 is not in subnet fd00:5::\/64/,
+  ],
+  [
+    'an MTU that IPv6 does not live with',
+    { EnableIPv6: true, Options: { 'com.docker.network.driver.mtu': '1279' } },
+    /^400 .*an MTU of 1279 is too small: IPv6 needs 1280 at least/,
+  ],
   ['no IPv4', { EnableIPv4: false }, /^501 networks without IPv4/],
   ['macvlan', { Driver: 'macvlan' }, /^501 network driver macvlan is not supported/],
   ['ipvlan', { Driver: 'ipvlan' }, /^501 network driver ipvlan is not supported/],
@@ -40,6 +65,9 @@ test('what an overlay does follow is accepted, and so are explicit defaults', ()
   expect(refusal({ Options: { 'com.docker.network.driver.mtu': '1400' } })).toBe('accepted');
   expect(refusal({ Options: { encrypted: 'false' } })).toBe('accepted');
   expect(refusal({ Options: { encrypted: '' } })).toBe('accepted');
+  expect(refusal({ EnableIPv6: true })).toBe('accepted');
+  const gateway = { Gateway: 'fd00:5::9', IPRange: 'fd00:5:0:0:1::/80' };
+  expect(refusal(ipv6('fd00:5::/64', gateway))).toBe('accepted');
   expect(
     refusal({
       EnableIPv4: true,
@@ -64,5 +92,18 @@ test('an encrypted network is refused as long as a node cannot encrypt, and name
     checkEncryption(view(node('b', false), node('a', undefined), node('c', true)), encrypted),
   ).toThrow(
     /encrypted overlay network n is not supported by this version: the kernel of a, b cannot encrypt/,
+  );
+});
+
+test('an IPv6 network is refused as long as the kernel of a node has no IPv6, and names it', () => {
+  const node = (hostname: string, lacksIpv6?: boolean): Node =>
+    ({ id: hostname, description: { hostname, lacksIpv6 } }) as Node;
+  const view = (...nodes: readonly Node[]): View =>
+    ({ list: () => nodes }) as Pick<View, 'list'> as View;
+  const spec = { Name: 'n', EnableIPv6: true };
+  checkIpv6(view(node('a')), spec);
+  checkIpv6(view(node('a', true)), { Name: 'n' });
+  expect(() => checkIpv6(view(node('b', true), node('c'), node('a', true)), spec)).toThrow(
+    /IPv6 network n is not supported by this version: the kernel of a, b was started without IPv6/,
   );
 });

@@ -1,6 +1,7 @@
 import { ClusterError } from './error.ts';
 import { compareText } from './id.ts';
 import { isEncrypted, type NetworkSpec } from './network.ts';
+import { refuse } from './validate-refuse.ts';
 import type { View } from './view.ts';
 
 /** Driver options that an overlay network follows. */
@@ -12,6 +13,8 @@ const DRIVERS_MISSING: ReadonlyMap<string, string> = new Map([
 /** RFC 791: every link carries 68 bytes; an IPv4 packet has at most 65535. */
 const MTU_MIN = 68;
 const MTU_MAX = 65_535;
+/** RFC 8200 section 5: IPv6 has none of links that carry less. */
+const IPV6_MTU_MIN = 1280;
 
 /**
  * Refuses what a cluster network may ask for in Docker's words and would not get here: better no network than one
@@ -20,12 +23,7 @@ const MTU_MAX = 65_535;
  */
 export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
   const options = spec.Options ?? {};
-  const subnets = (spec.IPAM?.Config ?? []).map(({ Subnet }) => Subnet ?? '');
-  if (spec.EnableIPv6 || subnets.some((subnet) => subnet.includes(':')))
-    unsupported('IPv6 networks are', 'only IPv4 addresses are given to tasks');
-  if (spec.EnableIPv4 === false) {
-    unsupported('networks without IPv4 are', 'only IPv4 addresses are given to tasks');
-  }
+  refuseFamilies(spec);
   if (spec.Driver === 'macvlan') {
     unsupported(
       'network driver macvlan is',
@@ -40,6 +38,20 @@ export function refuseUnsupportedNetwork(spec: NetworkSpec): void {
     unsupported('config-only networks are', 'every network carries its own configuration');
   }
   for (const [name, value] of Object.entries(options)) refuseOption(name, value);
+  const mtu = options['com.docker.network.driver.mtu'];
+  if (spec.EnableIPv6 && mtu !== undefined && Number(mtu) < IPV6_MTU_MIN) {
+    refuse(`an MTU of ${mtu} is too small: IPv6 needs ${IPV6_MTU_MIN} at least`);
+  }
+}
+
+function refuseFamilies(spec: NetworkSpec): void {
+  if (spec.EnableIPv4 === false) {
+    unsupported('networks without IPv4 are', 'IPv6 addresses are given beside IPv4 ones');
+  }
+  if (spec.EnableIPv6) return;
+  const subnets = (spec.IPAM?.Config ?? []).map(({ Subnet }) => Subnet ?? '');
+  const ipv6 = subnets.find((subnet) => subnet.includes(':'));
+  if (ipv6) refuse(`subnet ${ipv6} is of IPv6, which the network is not made for: say --ipv6 too`);
 }
 
 /**
@@ -56,6 +68,23 @@ export function checkEncryption(view: View, spec: NetworkSpec): void {
   unsupported(
     `encrypted overlay network ${spec.Name} is`,
     `the kernel of ${unable.join(', ')} cannot encrypt (it needs ESP with AES-GCM: modules esp4 and gcm)`,
+  );
+}
+
+/**
+ * A network that gives IPv6 addresses, and nodes whose kernel has none.
+ * @throws ClusterError `not-implemented` (501) that names them
+ */
+export function checkIpv6(view: View, spec: NetworkSpec): void {
+  if (!spec.EnableIPv6) return;
+  const unable = [...view.list('node')]
+    .filter(({ description }) => description?.lacksIpv6 === true)
+    .map(({ id, description }) => description?.hostname || id)
+    .toSorted(compareText);
+  if (unable.length === 0) return;
+  unsupported(
+    `IPv6 network ${spec.Name} is`,
+    `the kernel of ${unable.join(', ')} was started without IPv6`,
   );
 }
 

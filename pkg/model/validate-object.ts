@@ -1,5 +1,13 @@
 import { ClusterError } from './error.ts';
 import {
+  formatIpBlock,
+  type IpBlock,
+  ipBlocksOverlap,
+  isInIpBlock,
+  parseIpAddress,
+  parseIpBlock,
+} from './ip-address.ts';
+import {
   INGRESS_NETWORK_NAME,
   type IpamConfig,
   type Network,
@@ -19,8 +27,11 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** Dots are allowed: stack files name networks after domains. */
 const NETWORK_NAME = /^[a-zA-Z0-9](?:[-_.]*[A-Za-z0-9]+)*$/;
 const NETWORK_NAME_MAX = 63;
-const SUBNET = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/;
-const ADDRESS = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+/** Unique local and global addresses (RFC 4291, RFC 4193). */
+const IPV6_USABLE: readonly IpBlock[] = [
+  { family: 6, first: 0xfcn << 120n, bits: 7 },
+  { family: 6, first: 0x20n << 120n, bits: 3 },
+];
 
 /** Throws `ClusterError` ('invalid') unless the secret has a name and between 1 and 512000 bytes less one. */
 export function validateSecretSpec(spec: SecretSpec): void {
@@ -79,22 +90,32 @@ export function validateNetworkSpec(spec: NetworkSpec): void {
 export function validateIpamConfig(config: IpamConfig): void {
   const { Subnet: subnet, IPRange: range, Gateway: gateway, AuxiliaryAddresses } = config;
   const others = Object.entries(AuxiliaryAddresses ?? {});
-  if (subnet) {
-    if (prefixOf(subnet) === undefined) refuse(`IPAMConfig: invalid subnet ${subnet}`);
-  } else if (range || gateway || others.length > 0) refuse('IPAMConfig: subnet must be given');
-  if (!subnet) return;
-  if (range && prefixOf(range) === undefined) refuse(`IPAMConfig: invalid range ${range}`);
-  if (range && !contains(subnet, range)) {
-    refuse(`IPAMConfig: range ${range} is not in subnet ${subnet}`);
+  if (!subnet) {
+    if (range || gateway || others.length > 0) refuse('IPAMConfig: subnet must be given');
+    return;
   }
-  if (gateway) validateInSubnet(subnet, 'gateway', gateway);
-  for (const [name, address] of others) validateInSubnet(subnet, `auxiliary ${name}`, address);
+  const block = usableBlock(subnet);
+  if (!block) refuse(`IPAMConfig: invalid subnet ${subnet}`);
+  if (block.family === 6 && !IPV6_USABLE.some((usable) => ipBlocksOverlap(usable, block))) {
+    refuse(`IPAMConfig: subnet ${subnet} is neither unique local (fc00::/7) nor global (2000::/3)`);
+  }
+  if (range) validateRange(block, range);
+  if (gateway) validateInSubnet(block, 'gateway', gateway);
+  for (const [name, address] of others) validateInSubnet(block, `auxiliary ${name}`, address);
 }
 
-function validateInSubnet(subnet: string, what: string, address: string): void {
-  if (!isAddress(address)) refuse(`IPAMConfig: invalid ${what} address ${address}`);
-  if (!contains(subnet, `${address}/32`)) {
-    refuse(`IPAMConfig: ${what} ${address} is not in subnet ${subnet}`);
+function validateRange(block: IpBlock, range: string): void {
+  const part = usableBlock(range);
+  if (!part) refuse(`IPAMConfig: invalid range ${range}`);
+  const inside = part.bits >= block.bits && ipBlocksOverlap(part, block);
+  if (!inside) refuse(`IPAMConfig: range ${range} is not in subnet ${formatIpBlock(block)}`);
+}
+
+function validateInSubnet(block: IpBlock, what: string, text: string): void {
+  const address = text.includes('/') ? undefined : parseIpAddress(text);
+  if (!address) refuse(`IPAMConfig: invalid ${what} address ${text}`);
+  if (!isInIpBlock(address, block)) {
+    refuse(`IPAMConfig: ${what} ${text} is not in subnet ${formatIpBlock(block)}`);
   }
 }
 
@@ -112,9 +133,7 @@ export function refuseOverlap(networks: Iterable<Network>, spec: NetworkSpec): v
   });
   for (const { Subnet: subnet } of spec.IPAM?.Config ?? []) {
     if (!subnet) continue;
-    const found = others.find(
-      (one) => contains(one.subnet, subnet) || contains(subnet, one.subnet),
-    );
+    const found = others.find((one) => overlap(one.subnet, subnet));
     if (found) {
       const text = `Pool overlaps with other one on this address space: ${subnet} with ${found.subnet} of network ${found.name}`;
       throw new ClusterError('forbidden', text);
@@ -123,31 +142,12 @@ export function refuseOverlap(networks: Iterable<Network>, spec: NetworkSpec): v
   }
 }
 
-/** Room for a gateway and two addresses at least. */
-function prefixOf(block: string): number | undefined {
-  const parts = SUBNET.exec(block);
-  if (!parts || !bytesFit(parts.slice(1, 5))) return undefined;
-  const prefix = Number(parts[5]);
-  return prefix >= 1 && prefix <= 32 ? prefix : undefined;
+function overlap(left: string, right: string): boolean {
+  const [one, other] = [parseIpBlock(left), parseIpBlock(right)];
+  return one !== undefined && other !== undefined && ipBlocksOverlap(one, other);
 }
 
-function isAddress(text: string): boolean {
-  const parts = ADDRESS.exec(text);
-  return parts !== null && bytesFit(parts.slice(1));
-}
-
-function bytesFit(parts: readonly string[]): boolean {
-  return parts.every((part) => Number(part) <= 255);
-}
-
-function contains(outer: string, inner: string): boolean {
-  const bits = prefixOf(outer) ?? 32;
-  const size = 2 ** (32 - bits);
-  const network = (block: string): number =>
-    Math.floor(numberOf(block.split('/', 1)[0] ?? '') / size);
-  return (prefixOf(inner) ?? 0) >= bits && network(outer) === network(inner);
-}
-
-function numberOf(address: string): number {
-  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+function usableBlock(text: string): IpBlock | undefined {
+  const block = parseIpBlock(text);
+  return block && block.bits >= 1 ? block : undefined;
 }

@@ -1,11 +1,13 @@
-import { decodeIpv4 } from './address.ts';
+import { decodeAddress } from './address.ts';
 import { encodeBody, type Message, readAttributes } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 import { hasCode } from './syscall-error.ts';
 
 const GET_ENTRIES = 0x101;
 const DELETE_ENTRY = 0x102;
+const NF_FAMILY_ANY = 0;
 const NF_FAMILY_IPV4 = 2;
+const NF_FAMILY_IPV6 = 10;
 const FAMILY_HEADER_LENGTH = 4;
 const TUPLE_ORIGINAL = 1;
 const TUPLE_REPLY = 2;
@@ -14,6 +16,8 @@ const COUNTERS_REPLY = 10;
 const COUNTER_PACKETS = 1;
 const ID = 12;
 const NESTED = 0x8000;
+/** Attributes of a tuple's addresses; a tuple has those of one family. */
+const TupleAddress = { source: [1, 3], destination: [2, 4] } as const;
 
 /** A tracked connection; addresses as the client sent them and as the answer comes back. */
 export interface Connection {
@@ -34,13 +38,13 @@ export interface TrackedConnection {
   readonly id: Buffer | undefined;
 }
 
-/** The tracked IPv4 connections of the socket's namespace that match. Reads all of the machine's: milliseconds. */
+/** The tracked connections of the socket's namespace that match. Reads all of the machine's: milliseconds. */
 export function findConnections(
   socket: NetlinkSocket,
   matches: (connection: Connection) => boolean,
 ): readonly TrackedConnection[] {
   return socket
-    .dump({ type: GET_ENTRIES, flags: 0, body: familyHeader() })
+    .dump({ type: GET_ENTRIES, flags: 0, body: familyHeader(NF_FAMILY_ANY) })
     .flatMap((body) => parseEntry(body) ?? [])
     .filter(({ connection }) => matches(connection));
 }
@@ -81,7 +85,9 @@ function packetsOf(counters: Buffer | undefined): bigint | undefined {
 /** Undefined when the kernel forgot it by itself. */
 function readEntry(socket: NetlinkSocket, original: Buffer): TrackedConnection | undefined {
   const body = encodeBody((writer) => {
-    writer.bytes(familyHeader()).attribute(TUPLE_ORIGINAL | NESTED, original);
+    writer
+      .bytes(familyHeader(familyOfTuple(original)))
+      .attribute(TUPLE_ORIGINAL | NESTED, original);
   });
   try {
     const [answer] = socket.request({ type: GET_ENTRIES, flags: 0, body });
@@ -94,7 +100,9 @@ function readEntry(socket: NetlinkSocket, original: Buffer): TrackedConnection |
 
 function remove(socket: NetlinkSocket, { original, id }: TrackedConnection): void {
   const body = encodeBody((writer) => {
-    writer.bytes(familyHeader()).attribute(TUPLE_ORIGINAL | NESTED, original);
+    writer
+      .bytes(familyHeader(familyOfTuple(original)))
+      .attribute(TUPLE_ORIGINAL | NESTED, original);
     if (id !== undefined) writer.attribute(ID, id);
   });
   const message: Message = { type: DELETE_ENTRY, flags: 0, body };
@@ -105,8 +113,13 @@ function remove(socket: NetlinkSocket, { original, id }: TrackedConnection): voi
   }
 }
 
-function familyHeader(): Buffer {
-  return Buffer.from([NF_FAMILY_IPV4, 0, 0, 0]);
+function familyHeader(family: number): Buffer {
+  return Buffer.from([family, 0, 0, 0]);
+}
+
+function familyOfTuple(tuple: Buffer): number {
+  const addresses = readAttributes(readAttributes(tuple).get(1) ?? Buffer.alloc(0));
+  return addresses.has(TupleAddress.source[1]) ? NF_FAMILY_IPV6 : NF_FAMILY_IPV4;
 }
 
 function parseTuple(tuple: Buffer): Omit<Connection, 'replySource' | 'packets'> {
@@ -114,9 +127,11 @@ function parseTuple(tuple: Buffer): Omit<Connection, 'replySource' | 'packets'> 
   const attributes = readAttributes(tuple);
   const addresses = readAttributes(attributes.get(1) ?? none);
   const transport = readAttributes(attributes.get(2) ?? none);
+  const read = ([ipv4, ipv6]: readonly [number, number]): string =>
+    decodeAddress(addresses.get(ipv4) ?? addresses.get(ipv6) ?? Buffer.alloc(4));
   return {
-    source: decodeIpv4(addresses.get(1) ?? Buffer.alloc(4)),
-    originalDestination: decodeIpv4(addresses.get(2) ?? Buffer.alloc(4)),
+    source: read(TupleAddress.source),
+    originalDestination: read(TupleAddress.destination),
     protocol: transport.get(1)?.readUInt8(0) ?? 0,
   };
 }

@@ -56,6 +56,9 @@ test.each([
   ['rule', 'ip', 'rule', 'add', 'fwmark', '7', 'table', '7'],
   ['neighbour', 'ip', 'neigh', 'add', '192.0.2.7', 'lladdr', '02:00:00:00:00:07', 'dev', 'br0'],
   ['neighbour', 'bridge', 'fdb', 'add', '02:00:00:00:00:07', 'dev', 'br0', 'self', 'local'],
+  ['address', 'ip', 'addr', 'add', 'fd00:9::1/64', 'dev', 'br0'],
+  ['route', 'ip', 'route', 'add', '2001:db8::/32', 'dev', 'br0', 'proto', 'boot'],
+  ['rule', 'ip', '-6', 'rule', 'add', 'fwmark', '7', 'table', '77'],
   ['nftables', 'nft', 'add', 'table', 'ip', 'some-table'],
 ])('a change of a %s is told, here and in a namespace that has an identifier', (kind, ...words) => {
   const id = idOfThere();

@@ -1,3 +1,4 @@
+import { AF_INET6 } from './address.ts';
 import { receiveMessage, syscall } from './libc.ts';
 import { type ReceivedMessage, readAttributes, readString, splitMessages } from './message.ts';
 import { setSocketOption } from './socket.ts';
@@ -12,8 +13,8 @@ const LISTEN_ALL_NSID = 8;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const ROUTE = 0;
 const NETFILTER = 12;
-/** RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, as bits from the first. */
-const ROUTE_GROUPS = maskOf(1, 3, 5, 7, 8);
+/** RTNLGRP_LINK, NEIGH, and IFADDR, ROUTE, RULE of IPv4 and of IPv6, as bits from the first. */
+const ROUTE_GROUPS = maskOf(1, 3, 5, 7, 8, 9, 11, 19);
 /** NFNLGRP_NFTABLES. */
 const NFTABLES_GROUPS = maskOf(7);
 const NF_TABLES_SUBSYSTEM = 0x0a;
@@ -22,6 +23,10 @@ const NETFILTER_HEADER_LENGTH = 4;
 /** Every object of nf_tables names its table in its first attribute. */
 const TABLE_NAME = 1;
 const ROUTE_PROTOCOL_OFFSET = 5;
+const RTPROT_KERNEL = 2;
+const FAMILY_OFFSET = 0;
+const SCOPE_OFFSET = 3;
+const RT_SCOPE_LINK = 253;
 /** `struct sockaddr_nl`: family, port, groups. */
 const ADDRESS_BYTES = 12;
 const GROUPS_OFFSET = 8;
@@ -44,14 +49,14 @@ type EventDetail =
   | { readonly kind: 'nftables'; readonly table: string };
 type PlainKind = 'link' | 'address' | 'rule' | 'neighbour';
 
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
-/** The others of rtnetlink(7). Bridge entries are neighbours there. */
-const PLAIN_KINDS: Readonly<Record<number, PlainKind>> = {
+/** Of rtnetlink(7). Bridge entries are neighbours there. */
+const KINDS: Readonly<Record<number, PlainKind | 'route'>> = {
   16: 'link',
   17: 'link',
   20: 'address',
   21: 'address',
+  24: 'route',
+  25: 'route',
   28: 'neighbour',
   29: 'neighbour',
   32: 'rule',
@@ -61,7 +66,7 @@ const PLAIN_KINDS: Readonly<Record<number, PlainKind>> = {
 let receiveBuffer: Buffer | undefined;
 
 /**
- * What the kernel tells of changes of links, IPv4 addresses, routes and rules, neighbours, bridge entries and nf_tables,
+ * What the kernel tells of changes of links, addresses, routes and rules, neighbours, bridge entries and nf_tables,
  * in this namespace and in all that have an identifier here (`identifyNamespace`). Nothing waits here: ask `read` now
  * and then. Needs CAP_NET_ADMIN, and CAP_NET_BROADCAST for other namespaces.
  */
@@ -148,11 +153,17 @@ export class EventSocket implements Disposable {
 }
 
 function decodeRoute({ type, body }: ReceivedMessage): EventDetail | undefined {
-  if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
-    return { kind: 'route', protocol: body[ROUTE_PROTOCOL_OFFSET] ?? 0 };
-  }
-  const kind = PLAIN_KINDS[type];
+  const kind = KINDS[type];
+  if (isAutomatic(kind, body)) return undefined;
+  if (kind === 'route') return { kind, protocol: body[ROUTE_PROTOCOL_OFFSET] ?? 0 };
   return kind && { kind };
+}
+
+/** Every link that comes up gets an IPv6 address and routes by itself, the last of them a second later. */
+function isAutomatic(kind: string | undefined, body: Buffer): boolean {
+  if (body[FAMILY_OFFSET] !== AF_INET6) return false;
+  if (kind === 'address') return body[SCOPE_OFFSET] === RT_SCOPE_LINK;
+  return kind === 'route' && body[ROUTE_PROTOCOL_OFFSET] === RTPROT_KERNEL;
 }
 
 function decodeNftables({ type, body }: ReceivedMessage): EventDetail | undefined {

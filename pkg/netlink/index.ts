@@ -1,4 +1,13 @@
-export { type Cidr, decodeIpv4, encodeIpv4, encodeMac, parseCidr } from './address.ts';
+export {
+  type Cidr,
+  decodeAddress,
+  decodeIpv4,
+  encodeAddress,
+  encodeIpv4,
+  encodeMac,
+  isIpv6,
+  parseCidr,
+} from './address.ts';
 export {
   type Connection,
   deleteConnection,
@@ -45,6 +54,7 @@ export {
   dumpAddresses,
   type LinkAddress,
   newAddress,
+  type ObservedAddress,
   parseAddress,
 } from './route/address.ts';
 export {

@@ -1,37 +1,47 @@
-import { encodeIpv4 } from './address.ts';
+import { AF_INET, AF_INET6, isIpv6 } from './address.ts';
+import { socketName } from './inet-socket.ts';
 import { syscall } from './libc.ts';
 import { SyscallError } from './syscall-error.ts';
 
-const AF_INET = 2;
 const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0x800 | 0x80000;
-const PROTOCOL_ICMP = 1;
-const SOL_IP = 0;
-const IP_RECVERR = 11;
-const ECHO_REQUEST = 8;
-const ECHO_REPLY = 0;
-const IP_MTU_DISCOVER = 10;
+/** `SOL_IP` and `SOL_IPV6` with `RECVERR` and `MTU_DISCOVER` of each; ICMP (RFC 792) and ICMPv6 (RFC 4443). */
+const IPV4 = {
+  family: AF_INET,
+  protocol: 1,
+  options: { level: 0, errors: 11, mtuDiscover: 10 },
+  echo: { request: 8, reply: 0 },
+  headerLength: 20,
+} as const;
+const IPV6 = {
+  family: AF_INET6,
+  protocol: 58,
+  options: { level: 41, errors: 25, mtuDiscover: 23 },
+  echo: { request: 128, reply: 129 },
+  headerLength: 40,
+} as const;
 /** Set DF, and take neither the kernel's nor anybody else's word for what the path lets through. */
-const IP_PMTUDISC_PROBE = 3;
+const PMTUDISC_PROBE = 3;
 const HEADER_LENGTH = 8;
-const IP_HEADER_LENGTH = 20;
 const RECEIVE_BYTES = 512;
 
 /** Tells our sockets' questions apart; the kernel's ping program uses its process id the same way. */
 let identifiers = process.pid;
 
 /**
- * One ICMP echo request from the namespace the calling thread is in. Nothing waits here: ask `answer` now and then.
+ * One ICMP or ICMPv6 echo request from the namespace the calling thread is in. Nothing waits here: ask `answer` now and then.
  * Needs CAP_NET_RAW.
  */
 export class PingSocket implements Disposable {
   readonly #fd: number;
   readonly #identifier: number;
+  readonly #kind: typeof IPV4 | typeof IPV6;
   /** Final, once it is known. */
   #result: string | undefined;
   #open = true;
 
-  private constructor(fd: number, identifier: number) {
-    this.#fd = fd;
+  private constructor(kind: typeof IPV4 | typeof IPV6, identifier: number) {
+    this.#fd = syscall('socket', kind.family, SOCK_RAW_NONBLOCK_CLOEXEC, kind.protocol);
+    this.#kind = kind;
     this.#identifier = identifier;
   }
 
@@ -42,10 +52,7 @@ export class PingSocket implements Disposable {
    */
   static send(address: string, packetBytes?: number): PingSocket {
     identifiers = (identifiers + 1) & 0xffff;
-    const socket = new PingSocket(
-      syscall('socket', AF_INET, SOCK_RAW_NONBLOCK_CLOEXEC, PROTOCOL_ICMP),
-      identifiers,
-    );
+    const socket = new PingSocket(isIpv6(address) ? IPV6 : IPV4, identifiers);
     try {
       socket.#ask(address, packetBytes);
     } catch (error) {
@@ -75,21 +82,21 @@ export class PingSocket implements Disposable {
 
   #ask(address: string, packetBytes: number | undefined): void {
     const on = Buffer.from([1, 0, 0, 0]);
-    syscall('setsockopt', this.#fd, SOL_IP, IP_RECVERR, on, on.length);
+    const { options, echo, headerLength } = this.#kind;
+    syscall('setsockopt', this.#fd, options.level, options.errors, on, on.length);
     if (packetBytes !== undefined) {
-      const probe = Buffer.from([IP_PMTUDISC_PROBE, 0, 0, 0]);
-      syscall('setsockopt', this.#fd, SOL_IP, IP_MTU_DISCOVER, probe, probe.length);
+      const probe = Buffer.from([PMTUDISC_PROBE, 0, 0, 0]);
+      syscall('setsockopt', this.#fd, options.level, options.mtuDiscover, probe, probe.length);
     }
-    const name = Buffer.alloc(16);
-    name.writeUInt16LE(AF_INET, 0);
-    encodeIpv4(address).copy(name, 4);
+    const name = socketName(address);
     // Connected, so that errors about this address alone come back here.
     syscall('connect', this.#fd, name, name.length);
-    const request = Buffer.alloc(Math.max(HEADER_LENGTH, (packetBytes ?? 0) - IP_HEADER_LENGTH));
-    request.writeUInt8(ECHO_REQUEST, 0);
+    const request = Buffer.alloc(Math.max(HEADER_LENGTH, (packetBytes ?? 0) - headerLength));
+    request.writeUInt8(echo.request, 0);
     request.writeUInt16BE(this.#identifier, 4);
     request.writeUInt16BE(1, 6);
-    request.writeUInt16BE(checksum(request), 2);
+    // The kernel writes that of ICMPv6 itself: it covers the addresses.
+    if (this.#kind === IPV4) request.writeUInt16BE(checksum(request), 2);
     syscall('sendto', this.#fd, request, request.length, 0, null, 0);
   }
 
@@ -103,9 +110,12 @@ export class PingSocket implements Disposable {
   }
 
   #isReply(packet: Buffer): boolean {
-    const start = ((packet[0] ?? 0) & 0x0f) * 4;
+    // IPv4 comes with its header, IPv6 without.
+    const start = this.#kind === IPV4 ? ((packet[0] ?? 0) & 0x0f) * 4 : 0;
     if (packet.length < start + HEADER_LENGTH) return false;
-    return packet[start] === ECHO_REPLY && packet.readUInt16BE(start + 4) === this.#identifier;
+    return (
+      packet[start] === this.#kind.echo.reply && packet.readUInt16BE(start + 4) === this.#identifier
+    );
   }
 }
 

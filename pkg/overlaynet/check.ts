@@ -84,6 +84,8 @@ function originsOf(
 interface Target extends Pick<NetworkProbe, 'kind' | 'address' | 'name' | 'nodeId'> {
   /** A VIP without a task in service refuses, and that is right. */
   readonly refuses: boolean;
+  /** Of an endpoint: the link that has the address. */
+  readonly mac?: string | undefined;
 }
 
 /**
@@ -108,13 +110,15 @@ function targetsOf(table: NetworkTable): readonly Target[] {
       return { kind: 'vip', address, name, refuses: !staffed.has(serviceId) };
     }),
   );
-  const endpoints = serving.flatMap(({ slotName, name, nodeId, addresses }): Target[] =>
-    addresses.map((address) => {
-      return { kind: 'endpoint', address, name: slotName || name, nodeId, refuses: false };
-    }),
-  );
+  const endpoints = serving.flatMap(({ slotName, name, nodeId, addresses }): Target[] => {
+    const mac = addresses[0] && macOf(addresses[0]);
+    return addresses.map((address) => {
+      return { kind: 'endpoint', address, name: slotName || name, nodeId, refuses: false, mac };
+    });
+  });
   const gateways = table.gateways.map(({ nodeId, address }): Target => {
-    return { kind: 'gateway', address, name: nodeId, nodeId, refuses: false };
+    const mac = macOf(address);
+    return { kind: 'gateway', address, name: nodeId, nodeId, refuses: false, mac };
   });
   return [...(table.ingress ? gateways : vips), ...endpoints];
 }
@@ -155,24 +159,27 @@ async function askAll(
   }
 }
 
-function probeOf(origin: Origin, { refuses, ...target }: Target, answer: string): NetworkProbe {
+function probeOf(
+  origin: Origin,
+  { refuses, mac, ...target }: Target,
+  answer: string,
+): NetworkProbe {
   const from = origin.name;
   if (refuses ? REFUSALS.has(answer) : answer === 'answered') {
     return { from, ...target, reached: true };
   }
-  return { from, ...target, reached: false, reason: reasonOf(origin, target, answer, refuses) };
+  return { from, ...target, reached: false, reason: reasonOf(origin, mac, answer, refuses) };
 }
 
 function reasonOf(
   { hub, own }: Origin,
-  { address }: Pick<Target, 'address'>,
+  mac: string | undefined,
   answer: string,
   refuses: boolean,
 ): string {
   const said = REASONS[answer] ?? answer;
   const plain = refuses ? `no task is in service, but: ${said}` : said;
-  const mac = macOf(address);
   // Entries concern one address, links and everything in the container concern all.
-  const concerned = hub.filter((line) => !ENTRY.test(line) || line.includes(mac));
+  const concerned = hub.filter((line) => !ENTRY.test(line) || (mac && line.includes(mac)));
   return [plain, ...concerned, ...own].join('; ');
 }

@@ -1,4 +1,4 @@
-import { TABLE_MAIN } from 'vxlan-netlink';
+import { isIpv6, TABLE_MAIN } from 'vxlan-netlink';
 import type { NetworkTable } from '../model/index.ts';
 import { contains } from './address-pool.ts';
 import { encryptedPort } from './encryption.ts';
@@ -17,6 +17,7 @@ import {
 import type { LocalNetwork } from './network.ts';
 import type { DesiredNamespace } from './plan.ts';
 import type { Attachment } from './record.ts';
+import { addressesOn } from './wiring.ts';
 
 /** A container as the planners see it. */
 export interface WiredSandbox {
@@ -104,30 +105,38 @@ export function waysTo(
   return remoteEntries(part, holdersElsewhere(part, nodeId));
 }
 
-/** Node of every address of the network that is not held here. */
-function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<string, string> {
-  const holders = new Map<string, string>(
-    table.endpoints.flatMap((endpoint) =>
-      endpoint.addresses.map((address): [string, string] => [address, endpoint.nodeId]),
-    ),
-  );
-  for (const gateway of table.gateways) holders.set(gateway.address, gateway.nodeId);
-  return new Map([...holders].filter(([, holder]) => holder !== nodeId));
+interface Holder {
+  readonly nodeId: string;
+  /** Of the link that has the address; a link's IPv6 address is behind the MAC of its IPv4 one. */
+  readonly mac: string;
+}
+
+/** Holder of every address of the network that is not held here. */
+function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<string, Holder> {
+  const holders = new Map<string, Holder>();
+  const note = (holder: string, addresses: readonly string[]): void => {
+    const [first] = addresses;
+    if (first === undefined) return;
+    const mac = macOf(first);
+    for (const address of addresses) holders.set(address, { nodeId: holder, mac });
+  };
+  for (const endpoint of table.endpoints) note(endpoint.nodeId, endpoint.addresses);
+  for (const gateway of table.gateways) note(gateway.nodeId, [gateway.address]);
+  return new Map([...holders].filter(([, holder]) => holder.nodeId !== nodeId));
 }
 
 function remoteEntries(
   table: NetworkTable,
-  holders: ReadonlyMap<string, string>,
+  holders: ReadonlyMap<string, Holder>,
 ): { readonly neighbours: readonly Neighbour[]; readonly fdb: readonly FdbEntry[] } {
   const tunnels = new Map<string, string>(table.peers.map((peer) => [peer.nodeId, peer.address]));
   const neighbours: Neighbour[] = [];
   const fdb: FdbEntry[] = [];
-  for (const [address, nodeId] of holders) {
+  for (const [address, { nodeId, mac }] of holders) {
     const tunnel = tunnels.get(nodeId);
     if (tunnel === undefined) continue;
-    const mac = macOf(address);
     neighbours.push({ link: TUNNEL, address, mac });
-    fdb.push({ link: TUNNEL, mac, tunnel }, { link: TUNNEL, mac });
+    if (!isIpv6(address)) fdb.push({ link: TUNNEL, mac, tunnel }, { link: TUNNEL, mac });
   }
   return { neighbours, fdb };
 }
@@ -243,7 +252,9 @@ export function desiredSandbox(context: SandboxContext): DesiredNamespace {
         return { kind: 'macvlan', ...common, parent, underlay: context.host };
       }),
     ],
-    addresses: attachments.map(({ link, address }) => ({ link, address })),
+    addresses: attachments.flatMap((attachment) =>
+      addressesOn(attachment).map((address) => ({ link: attachment.link, address })),
+    ),
     routes: [...routes, ...back.routes],
     rules: back.rules,
     neighbours: [],

@@ -1,4 +1,5 @@
 import { decode, encode, type Packet, type Question, TRUNCATED_RESPONSE } from 'dns-packet';
+import { decodeAddress, isIpv6 } from 'vxlan-netlink';
 import type { Directory, PortServer } from './directory.ts';
 
 /** Seconds a client may keep our answers (RFC 1035 section 3.2.1): short, because tasks move. */
@@ -20,6 +21,7 @@ const EDNS: Answer = {
 const REVERSE_SUFFIX = '.in-addr.arpa';
 /** `_port._protocol.service` (RFC 2782). */
 const SERVICE_NAME = /^_([^.]+)\._([^.]+)\.(.+)$/;
+const REVERSE_SUFFIX_IPV6 = '.ip6.arpa';
 const RECURSION_DESIRED = 0x100;
 const RECURSION_AVAILABLE = 0x80;
 const RCODE_MASK = 0xf;
@@ -84,22 +86,27 @@ const NO_DATA: Answers = { answers: [] };
 /** Undefined when the name is not ours. */
 function answersFor(question: Question, context: DnsContext): Answers | undefined {
   const name = question.name.toLowerCase().replace(/\.$/, '');
-  if (name.endsWith(REVERSE_SUFFIX)) return reverseAnswers(question, name, context);
+  const address = reversedAddress(name);
+  if (address !== undefined) return reverseAnswers(question, address, context);
   const service = SERVICE_NAME.exec(name);
   if (service !== null) return serverAnswers(question, service, context);
   for (const directory of context.directories) {
     const addresses = directory.lookup(name);
     if (addresses === undefined) continue;
-    // The name exists: any other type than A has no data rather than no name.
-    if (question.type !== 'A') return NO_DATA;
-    const answers = rotate(addresses, context.rotation);
-    return { answers: answers.map((address) => addressOf(question.name, address)) };
+    // The name exists: a type that it has nothing of has no data rather than no name.
+    const asked = addresses.filter((one) => typeOf(one) === question.type);
+    const answers = rotate(asked, context.rotation);
+    return { answers: answers.map((one) => addressOf(question.name, one)) };
   }
   return undefined;
 }
 
+function typeOf(address: string): 'A' | 'AAAA' {
+  return isIpv6(address) ? 'AAAA' : 'A';
+}
+
 function addressOf(name: string, address: string): Answer {
-  return { type: 'A', name, ttl: TTL_SECONDS, data: address };
+  return { type: typeOf(address), name, ttl: TTL_SECONDS, data: address };
 }
 
 /** The tasks behind a service's port, each by its name, weight and address; the VIP has no part in it. */
@@ -128,12 +135,22 @@ function serverAnswers(
   return undefined;
 }
 
+/** The address that a name of `in-addr.arpa` or `ip6.arpa` stands for. */
+function reversedAddress(name: string): string | undefined {
+  if (name.endsWith(REVERSE_SUFFIX)) {
+    return name.slice(0, -REVERSE_SUFFIX.length).split('.').reverse().join('.');
+  }
+  if (!name.endsWith(REVERSE_SUFFIX_IPV6)) return undefined;
+  const digits = name.slice(0, -REVERSE_SUFFIX_IPV6.length).split('.').reverse().join('');
+  // Of a prefix alone, for instance: no address, and no name of ours.
+  return /^[0-9a-f]{32}$/.test(digits) ? decodeAddress(Buffer.from(digits, 'hex')) : name;
+}
+
 function reverseAnswers(
   question: Question,
-  name: string,
+  address: string,
   context: DnsContext,
 ): Answers | undefined {
-  const address = name.slice(0, -REVERSE_SUFFIX.length).split('.').reverse().join('.');
   for (const directory of context.directories) {
     const found = directory.reverse(address);
     if (found === undefined) continue;

@@ -56,7 +56,7 @@ test.skipIf(canEncrypt)(
   'a kernel that cannot encrypt takes no part, and says what it lacks',
   () => {
     const clear = { ...networkTable({ name: 'clear', endpoints: [], vni: 4100 }) };
-    expect(one.canEncrypt()).toBe(false);
+    expect(one.abilities().canEncrypt).toBe(false);
     expect(() => one.applyTables([encrypted(), clear])).toThrow(
       /cannot encrypt overlay networks on this node: .*needs ESP with AES-GCM/,
     );

@@ -7,14 +7,13 @@ import {
   type SetElement,
 } from 'vxlan-netlink';
 import { isAddressOrPrefix } from '../model/index.ts';
+import { IPV4 } from './family.ts';
 
 /*
  * The handful of nf_tables phrases that our rules are made of. Register 1 is 16 bytes; 9 is its second quarter.
  */
 const PROTOCOL_NUMBER = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
 const INTERFACE_NAME_LENGTH = 16;
-const SOURCE_ADDRESS_OFFSET = 12;
-const DESTINATION_ADDRESS_OFFSET = 16;
 const DESTINATION_PORT_OFFSET = 2;
 export const TCP_FLAGS_OFFSET = 13;
 const TCP_FLAG_SYN = 2;
@@ -34,21 +33,20 @@ function equals(value: Buffer): RuleExpression {
 }
 
 /** `ip daddr` into register 1. */
-export const loadDestination: RuleExpression = {
-  kind: 'payload',
-  base: 'network',
-  offset: DESTINATION_ADDRESS_OFFSET,
-  length: 4,
-  target: 1,
-};
+export function loadDestination({ destinationOffset: offset, length } = IPV4): RuleExpression {
+  return { kind: 'payload', base: 'network', offset, length, target: 1 };
+}
 
 /** `ip saddr` into a register. */
-export function loadSource(target: number): RuleExpression {
-  return { kind: 'payload', base: 'network', offset: SOURCE_ADDRESS_OFFSET, length: 4, target };
+export function loadSource(
+  target: number,
+  { sourceOffset: offset, length } = IPV4,
+): RuleExpression {
+  return { kind: 'payload', base: 'network', offset, length, target };
 }
 
 export function matchDestination(address: string): readonly RuleExpression[] {
-  return [loadDestination, equals(encodeIpv4(address))];
+  return [loadDestination(), equals(encodeIpv4(address))];
 }
 
 /** `ip saddr prefix` */
@@ -72,7 +70,7 @@ export function matchPlaces(
 
 /** `ip daddr prefix` */
 function matchDestinationPrefix(prefix: string): readonly RuleExpression[] {
-  return [loadDestination, ...matchLoadedPrefix(prefix)];
+  return [loadDestination(), ...matchLoadedPrefix(prefix)];
 }
 
 function matchLoadedPrefix(prefix: string): readonly RuleExpression[] {

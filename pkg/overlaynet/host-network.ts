@@ -106,8 +106,8 @@ class KernelHostNetwork implements HostNetwork {
     this.#underlay.moveTo(this.#host.mtuOf(self.underlayAddress));
   }
 
-  canEncrypt(): boolean {
-    return this.#host.encryption.canEncrypt();
+  abilities(): ReturnType<HostNetwork['abilities']> {
+    return { canEncrypt: this.#host.encryption.canEncrypt(), hasIpv6: this.#host.hasIpv6() };
   }
 
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {

@@ -2,13 +2,14 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { IPV4, IPV6_THERE } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset } from './guard.ts';
 import { HostEncryption } from './host-encryption.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
-import { GATEWAY_BRIDGE, INGRESS_LINK, TABLE_PREFIX } from './name.ts';
+import { GATEWAY_BRIDGE, INGRESS_LINK, isOurTable, TABLE_PREFIX } from './name.ts';
 import type { HostNetworkOptions, LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
 import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
@@ -95,14 +96,21 @@ export class HostSide {
     return links.find((link) => link.name === holder?.link)?.mtu ?? DEFAULT_MTU;
   }
 
-  /** What the host reaches by its links: their own networks and static routes. */
+  hasIpv6(): boolean {
+    return this.namespace.readSysctl(IPV6_THERE) !== undefined;
+  }
+
+  /** What the host reaches by its links: their own networks and static routes. IPv4 alone. */
   prefixes(): readonly HostPrefix[] {
     const { addresses, routes } = this.namespace.observe('links');
     const ways = [
       ...addresses.map(({ link, address }) => ({ link, destination: address })),
       ...routes.map(({ link, destination }) => ({ link, destination })),
     ];
-    return ways.filter(({ link, destination }) => link !== 'lo' && destination !== 'default');
+    return ways.filter(
+      ({ link, destination }) =>
+        link !== 'lo' && destination !== 'default' && IPV4.has(destination),
+    );
   }
 
   /** Returns the number of link operations. */
@@ -162,7 +170,7 @@ export class HostSide {
     const nothing = { localNetworks: [], sandboxes: [], ingress: undefined, mtu: 0, prune: true };
     this.settle(nothing);
     for (const table of this.namespace.tables()) {
-      if (table.startsWith(TABLE_PREFIX)) this.namespace.commit([{ do: 'delete-table', table }]);
+      if (isOurTable(table)) this.namespace.commit([{ do: 'delete-table', table }]);
     }
     ensureSysctls(this.namespace, this.#sysctlsBefore);
   }

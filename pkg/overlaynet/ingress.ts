@@ -135,7 +135,7 @@ function postrouting(options: IngressOptions): Chain {
         ]);
   const masked: readonly RuleExpression[] = [
     ...leaves,
-    loadDestination,
+    loadDestination(),
     { kind: 'lookup', set: 'masked', source: 1 },
     masquerade,
   ];

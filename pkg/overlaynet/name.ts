@@ -25,8 +25,17 @@ export function tableName(networkId: string): string {
   return `${TABLE_PREFIX}net-${networkId}`;
 }
 
+/** Tables of IPv6 are named `ip6 NAME`. */
+export function isOurTable(table: string, prefix = TABLE_PREFIX): boolean {
+  return table.replace(/^ip6 /, '').startsWith(prefix);
+}
+
 /** Begins the names of tables that say who may open connections to a container. */
-export const POLICY_TABLE_PREFIX = `${TABLE_PREFIX}allow-`;
+const POLICY_TABLE_PREFIX = `${TABLE_PREFIX}allow-`;
+
+export function isPolicyTable(table: string): boolean {
+  return isOurTable(table, POLICY_TABLE_PREFIX);
+}
 
 export function policyTableName(networkId: string): string {
   return `${POLICY_TABLE_PREFIX}${networkId}`;

@@ -77,6 +77,8 @@ export interface OverlayAttachment {
   readonly networkId: string;
   /** With prefix length: `10.0.1.5/24`. */
   readonly address: string;
+  /** `fd00::5/64`, on a network that has both. */
+  readonly address6?: string | undefined;
 }
 
 export interface LocalAttachment {
@@ -130,6 +132,7 @@ export interface AttachedInterface {
   readonly link: string;
   /** With prefix length. */
   readonly address: string;
+  readonly address6?: string | undefined;
   readonly gateway?: string | undefined;
   readonly mac: string;
 }
@@ -152,6 +155,12 @@ export interface RepairReport {
   readonly findings: readonly string[];
 }
 
+export interface KernelAbilities {
+  /** Overlay networks can be encrypted (ESP). */
+  readonly canEncrypt: boolean;
+  readonly hasIpv6: boolean;
+}
+
 /**
  * The networks of one host: overlays, virtual IPs, DNS, published ports, local bridges. Every method is level-triggered
  * and may be repeated. Kernel failures throw `SyscallError`; refusals are `ClusterError`.
@@ -159,8 +168,7 @@ export interface RepairReport {
 export interface HostNetwork {
   /** The host joined a cluster, under this name: said before the first tables of it are applied. */
   become(self: HostIdentity): void;
-  /** Whether this kernel can encrypt overlay networks (ESP). */
-  canEncrypt(): boolean;
+  abilities(): KernelAbilities;
   /**
    * Makes the kernel hold exactly these networks. When it returns, new connections follow the tables: an endpoint that
    * is not `in-service`, or gone, gets none. Synchronous.

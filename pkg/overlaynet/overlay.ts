@@ -1,8 +1,9 @@
-import type { NetworkTable } from '../model/index.ts';
+import { ClusterError, type NetworkTable } from '../model/index.ts';
 import { inService } from './backends.ts';
 import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { type Family, familiesOf, IPV6, IPV6_THERE } from './family.ts';
 import { ingressReturnRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
@@ -16,9 +17,16 @@ import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
 import { isSameList, VirtualIps } from './vip.ts';
 
 /** IPv6 and its neighbour discovery have no business on a bridge that never carries it. */
-const HUB_SYSCTLS = {
+const WITHOUT_IPV6 = {
   'net/ipv6/conf/all/disable_ipv6': '1',
   'net/ipv6/conf/default/disable_ipv6': '1',
+} as const;
+/** The tunnel answers solicitations only where IPv6 is on; links of the hub need no addresses for it. */
+const WITH_IPV6 = {
+  'net/ipv6/conf/default/addr_gen_mode': '1',
+  'net/ipv6/conf/default/accept_ra': '0',
+  'net/ipv6/conf/all/disable_ipv6': '0',
+  'net/ipv6/conf/default/disable_ipv6': '0',
 } as const;
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
@@ -49,8 +57,9 @@ export class Overlay {
   #table: NetworkTable;
   #head: string;
   #directory: Directory | undefined;
-  readonly #virtualIps: VirtualIps;
-  readonly #policies = new Map<string, Ruleset | undefined>();
+  readonly #families: readonly Family[];
+  readonly #virtualIps: readonly VirtualIps[];
+  readonly #policies = new Map<string, readonly Ruleset[]>();
   #return: Ruleset | undefined;
   /** The kernel may not hold what the table says. */
   #doubtful = false;
@@ -60,11 +69,14 @@ export class Overlay {
     this.#pin = pinOf(runDir, table.networkId);
     kernel.createNamespace(this.#pin);
     this.namespace = kernel.open(this.#pin);
-    ensureSysctls(this.namespace, HUB_SYSCTLS);
+    this.#families = familiesOf(table);
+    this.#prepare();
     this.#table = table;
     this.#head = headOf(table);
     this.#memory.update(table.endpoints);
-    this.#virtualIps = new VirtualIps(table, this.#memory.backends);
+    this.#virtualIps = this.#families.map(
+      (family) => new VirtualIps(table, this.#memory.backends, family),
+    );
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
   }
 
@@ -78,18 +90,33 @@ export class Overlay {
     return this.#directory;
   }
 
-  /** The same object until the table changes, so that replays are recognised. */
-  get virtualIps(): Ruleset {
-    return this.#virtualIps.ruleset;
+  /** One for each family; the same objects until the table changes, so that replays are recognised. */
+  get virtualIps(): readonly Ruleset[] {
+    return this.#virtualIps.map(({ ruleset }) => ruleset);
   }
 
-  /** Who may open connections to a container; the same object until the table changes. */
-  policyOf({ address, link }: Attachment): Ruleset | undefined {
+  /** Who may open connections to a container, none when everybody may; the same objects until the table changes. */
+  policiesOf({ address, link }: Attachment): readonly Ruleset[] {
     const key = `${address} ${link}`;
-    if (!this.#policies.has(key)) {
-      this.#policies.set(key, policyRuleset(this.#table, addressWithoutPrefix(address), link));
+    const known = this.#policies.get(key);
+    if (known) return known;
+    const task = { address: addressWithoutPrefix(address), link };
+    const made = this.#families.flatMap((family) => policyRuleset(this.#table, task, family) ?? []);
+    this.#policies.set(key, made);
+    return made;
+  }
+
+  #prepare(): void {
+    if (!this.#families.includes(IPV6)) {
+      ensureSysctls(this.namespace, WITHOUT_IPV6);
+      return;
     }
-    return this.#policies.get(key);
+    if (this.namespace.readSysctl(IPV6_THERE) === undefined) {
+      const { name } = this.#table;
+      const text = `network ${name} has IPv6 addresses, and the kernel of this node was started without IPv6`;
+      throw new ClusterError('not-implemented', text);
+    }
+    ensureSysctls(this.namespace, WITH_IPV6);
   }
 
   /** Only of the ingress network. */
@@ -110,7 +137,9 @@ export class Overlay {
     this.#doubtful = false;
     this.#directory = undefined;
     this.#policies.clear();
-    this.#virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
+    for (const virtualIps of this.#virtualIps) {
+      virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
+    }
     this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
     const moved = doubtful || headChanged || changes.some(isMove);
     const alone = !doubtful && !headChanged && !table.ingress;

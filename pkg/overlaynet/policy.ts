@@ -1,6 +1,7 @@
-import { encodeIpv4, type RuleExpression } from 'vxlan-netlink';
+import type { RuleExpression } from 'vxlan-netlink';
 import { compareText, type NetworkTable } from '../model/index.ts';
 import { loadSource, matchLink, matchNewConnection, matchProtocol } from './expression.ts';
+import { type Family, keysOf } from './family.ts';
 import { policyTableName } from './name.ts';
 import type { Ruleset } from './ruleset.ts';
 
@@ -9,14 +10,14 @@ const PRIORITY_FILTER = 0;
 /**
  * Who may open connections to a task over this network, when its service names those it takes them from: tasks of these
  * services and of its own, in any state, since a task may ask before it serves. Others are refused at once.
- * @param address of the task, without prefix length
- * @param link of the container that is on the network
+ * @param task its IPv4 address on the network, without prefix length, and its link there
+ * @param family of the connections that the rules look at
  * @returns undefined when everybody may
  */
 export function policyRuleset(
   table: NetworkTable,
-  address: string,
-  link: string,
+  { address, link }: { readonly address: string; readonly link: string },
+  family: Family,
 ): Ruleset | undefined {
   const task = table.endpoints.find(({ addresses }) => addresses.includes(address));
   const service = table.services.find(({ serviceId }) => serviceId === task?.serviceId);
@@ -29,12 +30,12 @@ export function policyRuleset(
   const comes = [...matchLink('iifname', 'eq', link), ...matchNewConnection];
   const accept: RuleExpression = { kind: 'verdict', verdict: { verdict: 'accept' } };
   return {
-    table: policyTableName(table.networkId),
+    table: family.tableOf(policyTableName(table.networkId)),
     sets: [
       {
         name: 'allowed',
-        shape: { key: ['ipv4'] },
-        elements: allowed.map((one) => ({ key: encodeIpv4(one) })),
+        shape: { key: [family.keyType] },
+        elements: keysOf(family, allowed).map((key) => ({ key })),
       },
     ],
     chains: [
@@ -42,7 +43,7 @@ export function policyRuleset(
         name: 'input',
         hook: { type: 'filter', hook: 'input', priority: PRIORITY_FILTER },
         rules: [
-          [...comes, loadSource(1), { kind: 'lookup', set: 'allowed', source: 1 }, accept],
+          [...comes, loadSource(1, family), { kind: 'lookup', set: 'allowed', source: 1 }, accept],
           [...comes, ...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
           [...comes, { kind: 'reject', reply: 'port-unreachable' }],
         ],

@@ -12,8 +12,10 @@ export interface Attachment {
   readonly link: string;
   /** Name of the other end. */
   readonly hostLink: string;
-  /** With prefix length. */
+  /** With prefix length; the link's MAC address follows from it. */
   readonly address: string;
+  /** The IPv6 address beside it, with prefix length, on a network that has both. */
+  readonly address6?: string | undefined;
   readonly aliases: readonly string[];
   /** Link of the host that a macvlan hangs on; there is no other end then. */
   readonly parent?: string | undefined;

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Command } from 'vxlan-netlink';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { backendsByService } from './backends.ts';
+import { IPV4 } from './family.ts';
 import { ingressHostRuleset } from './ingress.ts';
 import { FakeKernel } from './kernel/fake.ts';
 import { hostRuleset } from './publish.ts';
@@ -23,7 +24,8 @@ const vips = (
   services: Parameters<typeof networkTable>[0]['services'] = SERVICES,
 ): Ruleset => {
   const table = networkTable({ endpoints, services });
-  const { sets, chains, table: name } = new VirtualIps(table, backendsByService(table)).ruleset;
+  const { ruleset } = new VirtualIps(table, backendsByService(table), IPV4);
+  const { sets, chains, table: name } = ruleset;
   return { table: name, sets, chains };
 };
 

@@ -5,14 +5,22 @@ import { desiredSandbox, type SandboxContext } from './desired.ts';
 import { ContainerDns, DNS_ADDRESS, type DnsSources } from './dns.ts';
 import type { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
+import { IPV4, IPV6 } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { datagramReplyRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
-import { POLICY_TABLE_PREFIX, policyTableName, tableName } from './name.ts';
+import { isPolicyTable, policyTableName, tableName } from './name.ts';
 import type { Overlay } from './overlay.ts';
 import { differences, ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
+
+/** IPv6 only where a network gives addresses; a container's neighbours do not configure it, nor it itself. */
+const IPV6_SYSCTLS = {
+  'net/ipv6/conf/default/disable_ipv6': '1',
+  'net/ipv6/conf/default/addr_gen_mode': '1',
+  'net/ipv6/conf/default/accept_ra': '0',
+} as const;
 
 /**
  * Loose reverse-path filtering is not enough for answers by another way than the question came; the other two are
@@ -21,7 +29,7 @@ import type { Ruleset } from './ruleset.ts';
 const SANDBOX_SYSCTLS = {
   'net/ipv4/conf/all/rp_filter': '0',
   'net/ipv4/conf/default/rp_filter': '0',
-  'net/ipv6/conf/default/disable_ipv6': '1',
+  ...IPV6_SYSCTLS,
   'net/ipv4/ip_unprivileged_port_start': '0',
   'net/ipv4/ping_group_range': '0 2147483647',
   [COUNT_PACKETS]: '1',
@@ -42,7 +50,7 @@ export class Sandbox {
     this.namespace = kernel.open(record.spec.netns);
     this.rulesets = new AppliedRulesets(this.namespace);
     this.#record = record;
-    const before = this.namespace.tables().filter((table) => table.startsWith(POLICY_TABLE_PREFIX));
+    const before = this.namespace.tables().filter(isPolicyTable);
     this.#policies = new Set(before);
     ensureSysctls(this.namespace, SANDBOX_SYSCTLS);
   }
@@ -68,8 +76,10 @@ export class Sandbox {
     const kept = new Set(record.attachments.map(({ networkId }) => networkId));
     for (const { networkId } of this.attachments) {
       if (kept.has(networkId)) continue;
-      this.rulesets.remove(tableName(networkId));
-      this.#removePolicy(networkId);
+      for (const family of [IPV4, IPV6]) {
+        this.rulesets.remove(family.tableOf(tableName(networkId)));
+        this.#removePolicy(family.tableOf(policyTableName(networkId)));
+      }
     }
     this.#record = record;
     this.#datagramReply = undefined;
@@ -85,18 +95,19 @@ export class Sandbox {
   /** The rules of one of its overlays, but for the mesh's. */
   follow(overlay: Overlay): void {
     const { networkId } = overlay.table;
-    this.rulesets.apply(overlay.virtualIps);
+    for (const ruleset of overlay.virtualIps) this.rulesets.apply(ruleset);
     const attachment = this.attachments.find((one) => one.networkId === networkId);
-    const policy = attachment && overlay.policyOf(attachment);
-    if (policy) {
+    const policies = attachment ? overlay.policiesOf(attachment) : [];
+    for (const policy of policies) {
       this.rulesets.apply(policy);
       this.#policies.add(policy.table);
-    } else this.#removePolicy(networkId);
+    }
+    if (policies.length > 0) return;
+    for (const { tableOf } of [IPV4, IPV6]) this.#removePolicy(tableOf(policyTableName(networkId)));
   }
 
   /** Also one that an agent before put there. */
-  #removePolicy(networkId: string): void {
-    const table = policyTableName(networkId);
+  #removePolicy(table: string): void {
     if (this.#policies.delete(table)) this.rulesets.discard(table);
   }
 
@@ -105,6 +116,10 @@ export class Sandbox {
   }
 
   reconcile(context: SandboxContext): number {
+    for (const { link, address6 } of this.attachments) {
+      if (address6 === undefined) continue;
+      ensureSysctls(this.namespace, { [`net/ipv6/conf/${link}/disable_ipv6`]: '0' });
+    }
     return reconcile(this.namespace, desiredSandbox(context));
   }
 

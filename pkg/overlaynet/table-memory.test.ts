@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { NetworkTable } from '../model/index.ts';
 import { backendsByService } from './backends.ts';
+import { IPV4 } from './family.ts';
 import { diffRulesets, type Ruleset } from './ruleset.ts';
 import { EndpointMemory } from './table-memory.ts';
 import { networkTable } from './testing/table.ts';
@@ -51,7 +52,8 @@ const steps = (commands: readonly object[]): readonly string[] =>
   );
 
 const fresh = (table: NetworkTable): Ruleset => {
-  const { table: name, sets, chains } = new VirtualIps(table, backendsByService(table)).ruleset;
+  const { ruleset } = new VirtualIps(table, backendsByService(table), IPV4);
+  const { table: name, sets, chains } = ruleset;
   return { table: name, sets, chains };
 };
 
@@ -62,7 +64,7 @@ test('what is kept from table to table is what each table alone would give', () 
       const memory = new EndpointMemory();
       let before: NetworkTable = { ...tableOf({ endpoints: [], services: [] }) };
       memory.update(before.endpoints);
-      const kept = new VirtualIps(before, memory.backends);
+      const kept = new VirtualIps(before, memory.backends, IPV4);
       for (const table of tables) {
         // As an agent patches tables: what did not change is the same object.
         const unchanged = JSON.stringify(table.services) === JSON.stringify(before.services);

@@ -1,8 +1,8 @@
-import type { RuleExpression, SetElement } from 'vxlan-netlink';
-import { encodeIpv4 } from 'vxlan-netlink';
+import { encodeAddress, type RuleExpression, type SetElement } from 'vxlan-netlink';
 import type { NetworkService, NetworkTable } from '../model/index.ts';
 import { type Backends, stickySlots } from './backends.ts';
 import { hostOrder, loadDestination, loadSource, matchProtocol } from './expression.ts';
+import { type Family, keysOf } from './family.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
 
@@ -24,13 +24,16 @@ const COUNTERS = 64;
  */
 export class VirtualIps {
   readonly #table: string;
+  readonly #family: Family;
   readonly #parts = new Map<string, ServicePart>();
   readonly #chains = new Map<string, { readonly chain: Chain; users: number }>();
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
-  constructor(table: NetworkTable, backends: Backends) {
-    this.#table = tableName(table.networkId);
+  /** @param family of the VIPs and backends that this is about; others are passed over */
+  constructor(table: NetworkTable, backends: Backends, family: Family) {
+    this.#table = family.tableOf(tableName(table.networkId));
+    this.#family = family;
     this.#ruleset = this.#newRuleset(undefined);
     this.update(table.services, backends, new Set());
   }
@@ -54,7 +57,7 @@ export class VirtualIps {
       const slots = backends.get(service.serviceId) ?? NOBODY;
       const known = this.#parts.get(service.serviceId);
       if (known && isFor(known, service, slots)) continue;
-      const part = servicePart(service, slots);
+      const part = servicePart(service, slots, this.#family);
       this.#parts.set(service.serviceId, part);
       if (known) old.push(known);
       fresh.push(part);
@@ -65,8 +68,8 @@ export class VirtualIps {
     const added = this.#use(fresh);
     const removed = this.#release(old);
     const commands = diffRulesets(
-      { table: this.#table, sets: setsOf(old), chains: removed },
-      { table: this.#table, sets: setsOf(fresh), chains: added },
+      { table: this.#table, sets: setsOf(old, this.#family), chains: removed },
+      { table: this.#table, sets: setsOf(fresh, this.#family), chains: added },
     );
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, commands });
   }
@@ -107,7 +110,8 @@ export class VirtualIps {
   }
 
   #newRuleset(step: Ruleset['step']): Ruleset {
-    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()]);
+    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], this.#family);
+    const base = [outputChain(this.#family), NOBODY_SERVES];
     const chains = (): Ruleset['chains'] => [...this.#chains.values()].map(({ chain }) => chain);
     return {
       table: this.#table,
@@ -117,7 +121,7 @@ export class VirtualIps {
         return sets();
       },
       get chains(): Ruleset['chains'] {
-        return [OUTPUT, NOBODY_SERVES, ...chains()];
+        return [...base, ...chains()];
       },
     };
   }
@@ -145,19 +149,24 @@ export function isSameList(left: readonly string[], right: readonly string[]): b
   return left.length === right.length && left.every((item, at) => item === right[at]);
 }
 
-function servicePart(service: NetworkService, backends: readonly string[]): ServicePart {
-  const keys = service.vips.map((vip) => encodeIpv4(vip));
+function servicePart(
+  service: NetworkService,
+  backends: readonly string[],
+  family: Family,
+): ServicePart {
+  const keys = keysOf(family, service.vips);
   const [first] = keys;
+  const own = backends.filter(family.has);
   const base = { service, backends, vips: [], slots: [], chain: undefined };
   if (first === undefined) return base;
   const leadTo = (chain: Chain): readonly SetElement[] =>
     keys.map((key) => ({ key, verdict: { verdict: 'goto', chain: chain.name } }));
-  if (backends.length === 0) return { ...base, vips: leadTo(NOBODY_SERVES) };
-  const addresses = service.affinity === 'client' ? stickySlots(backends) : backends;
+  if (own.length === 0) return { ...base, vips: leadTo(NOBODY_SERVES) };
+  const addresses = service.affinity === 'client' ? stickySlots(own) : own;
   const chain =
     service.affinity === 'client'
-      ? stickyChain(addresses.length)
-      : turnChain(addresses.length, first);
+      ? stickyChain(addresses.length, family)
+      : turnChain(addresses.length, first, family);
   return {
     ...base,
     chain,
@@ -165,21 +174,22 @@ function servicePart(service: NetworkService, backends: readonly string[]): Serv
     slots: keys.flatMap((key) =>
       addresses.map((address, slot) => ({
         key: Buffer.concat([key, hostOrder(slot)]),
-        value: encodeIpv4(address),
+        value: encodeAddress(address),
       })),
     ),
   };
 }
 
 /** Each new connection gets the next slot. */
-function turnChain(slots: number, vip: Buffer): Chain {
-  const counter = vip.readUInt32BE(0) % COUNTERS;
+function turnChain(slots: number, vip: Buffer, family: Family): Chain {
+  const counter = vip.readUInt32BE(vip.length - 4) % COUNTERS;
+  const target = slotRegister(family);
   return {
     name: `turn-${slots}-${counter}`,
     rules: [
       [
-        loadDestination,
-        { kind: 'numgen', mode: 'increment', modulus: slots, target: SLOT_REGISTER },
+        loadDestination(family),
+        { kind: 'numgen', mode: 'increment', modulus: slots, target },
         ...TRANSLATE_SLOT,
       ],
     ],
@@ -187,43 +197,48 @@ function turnChain(slots: number, vip: Buffer): Chain {
 }
 
 /** All connections from one address get the same slot. */
-function stickyChain(slots: number): Chain {
-  const hash = { kind: 'jhash', source: 2, length: 4, modulus: slots, seed: 0 } as const;
+function stickyChain(slots: number, family: Family): Chain {
+  const { length } = family;
+  const target = slotRegister(family);
+  const hash = { kind: 'jhash', source: 3, length, modulus: slots, seed: 0, target } as const;
   return {
     name: `client-${slots}`,
-    rules: [
-      [loadSource(2), { ...hash, target: SLOT_REGISTER }, loadDestination, ...TRANSLATE_SLOT],
-    ],
+    rules: [[loadSource(3, family), hash, loadDestination(family), ...TRANSLATE_SLOT]],
   };
 }
 
-/** The second quarter of register 1, behind the VIP. */
-const SLOT_REGISTER = 9;
+/** Directly behind the VIP, which is in register 1: number 8 is the first quarter of that. */
+function slotRegister({ length }: Family): number {
+  return 8 + length / 4;
+}
+
 const TRANSLATE_SLOT: readonly RuleExpression[] = [
   { kind: 'lookup', set: 'slots', source: 1, target: 1 },
   { kind: 'dnat', address: 1 },
 ];
 
-function setsOf(parts: readonly ServicePart[]): Ruleset['sets'] {
+function setsOf(parts: readonly ServicePart[], { keyType }: Family): Ruleset['sets'] {
   return [
     {
       name: 'vips',
-      shape: { key: ['ipv4'], value: 'verdict' },
+      shape: { key: [keyType], value: 'verdict' },
       elements: parts.flatMap((part) => part.vips),
     },
     {
       name: 'slots',
-      shape: { key: ['ipv4', 'mark'], value: ['ipv4'] },
+      shape: { key: [keyType, 'mark'], value: [keyType] },
       elements: parts.flatMap((part) => part.slots),
     },
   ];
 }
 
-const OUTPUT: Chain = {
-  name: 'output',
-  hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
-  rules: [[loadDestination, { kind: 'lookup', set: 'vips', source: 1, target: 0 }]],
-};
+function outputChain(family: Family): Chain {
+  return {
+    name: 'output',
+    hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
+    rules: [[loadDestination(family), { kind: 'lookup', set: 'vips', source: 1, target: 0 }]],
+  };
+}
 
 /**
  * Where the VIP of a service without backends leads. Within the NAT hook, which sees only the first packet of a

@@ -63,11 +63,11 @@ export function chooseAttachments(
   const attachments: Attachment[] = [];
   const nextLink = (): string => `eth${attachments.length}`;
   let needsGateway = false;
-  for (const { networkId, address } of spec.overlays) {
-    const overlay = context.overlays.get(networkId);
-    if (overlay === undefined) throw unknownNetwork(networkId);
+  for (const wanted of spec.overlays) {
+    const overlay = context.overlays.get(wanted.networkId);
+    if (overlay === undefined) throw unknownNetwork(wanted.networkId);
     needsGateway ||= !overlay.internal;
-    attachments.push(overlayAttachment(spec.containerId, { networkId, address }, nextLink()));
+    attachments.push(overlayAttachment(spec.containerId, wanted, nextLink()));
   }
   for (const wanted of spec.localNetworks ?? []) {
     const attachment = chooseLocal(spec.containerId, wanted, { ...context, link: nextLink() });
@@ -80,7 +80,12 @@ export function chooseAttachments(
 
 /** Without prefix lengths. */
 export function addressesOf(attachments: readonly Attachment[]): ReadonlySet<string> {
-  return new Set(attachments.map(({ address }) => addressWithoutPrefix(address)));
+  return new Set(attachments.flatMap(addressesOn).map(addressWithoutPrefix));
+}
+
+/** With prefix lengths, IPv4 first. */
+export function addressesOn({ address, address6 }: Attachment): readonly string[] {
+  return address6 === undefined ? [address] : [address, address6];
 }
 
 /** The lowest `ethN` that the container does not use. */
@@ -98,19 +103,21 @@ export function chooseOne(
   context: WiringContext & { readonly link: string },
 ): Attachment {
   const { networkId, address } = wanted;
+  const address6 = 'address6' in wanted ? wanted.address6 : undefined;
   if (!context.overlays.has(networkId)) return chooseLocal(containerId, wanted, context);
   if (address === undefined)
     throw new ClusterError('invalid', 'an overlay attachment needs an address');
-  return overlayAttachment(containerId, { networkId, address }, context.link);
+  return overlayAttachment(containerId, { networkId, address, address6 }, context.link);
 }
 
 function overlayAttachment(
   containerId: string,
-  { networkId, address }: OverlayAttachment,
+  { networkId, address, address6 }: OverlayAttachment,
   link: string,
 ): Attachment {
   const hostLink = linkName(HUB_LINK_PREFIX, containerId, networkId);
-  return { kind: 'overlay', networkId, link, hostLink, address, aliases: [] };
+  const addresses = address6 === undefined ? { address } : { address, address6 };
+  return { kind: 'overlay', networkId, link, hostLink, ...addresses, aliases: [] };
 }
 
 function chooseLocal(
@@ -120,7 +127,7 @@ function chooseLocal(
 ): Attachment {
   const network = context.localNetworks.get(wanted.networkId);
   if (network === undefined) throw unknownNetwork(wanted.networkId);
-  const taken = new Set([network.gateway, ...addressesOn(wanted.networkId, context)]);
+  const taken = new Set([network.gateway, ...addressesTaken(wanted.networkId, context)]);
   const kept = new Set([...taken, ...(network.reserved ?? [])]);
   if (wanted.address !== undefined && wanted.address !== '' && taken.has(wanted.address)) {
     throw new ClusterError('conflict', `address ${wanted.address} is already in use`);
@@ -143,7 +150,7 @@ function chooseLocal(
 
 function chooseGateway(containerId: string, link: string, context: WiringContext): Attachment {
   const subnet = context.gatewaySubnet;
-  const taken = new Set([gatewayOf(subnet), ...addressesOn('', context)]);
+  const taken = new Set([gatewayOf(subnet), ...addressesTaken('', context)]);
   const address = pickAddress(subnet, taken);
   if (address === undefined) throw noAddressLeft('gateway');
   return {
@@ -156,7 +163,7 @@ function chooseGateway(containerId: string, link: string, context: WiringContext
   };
 }
 
-function addressesOn(networkId: string, context: WiringContext): readonly string[] {
+function addressesTaken(networkId: string, context: WiringContext): readonly string[] {
   return context.attachments
     .filter((attachment) => attachment.kind !== 'overlay' && attachment.networkId === networkId)
     .map((attachment) => addressWithoutPrefix(attachment.address));
@@ -238,7 +245,8 @@ export function describeSandbox(record: SandboxRecord, context: Description): At
   const gateway = defaultGatewayOf(attachments, context);
   const addresses = attachments
     .filter(({ kind }) => kind !== 'gateway')
-    .map(({ address }) => addressWithoutPrefix(address));
+    .flatMap(addressesOn)
+    .map(addressWithoutPrefix);
   return {
     containerId: spec.containerId,
     interfaces: attachments.map((attachment) => describeInterface(attachment, context)),
@@ -260,13 +268,13 @@ export function describeInterface(
   attachment: Attachment,
   context: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'>,
 ): AttachedInterface {
-  const { kind, networkId, link, address } = attachment;
+  const { kind, networkId, link, address, address6 } = attachment;
   const gateway = {
     overlay: undefined,
     local: context.localNetworks.get(networkId)?.gateway,
     gateway: gatewayOf(context.gatewaySubnet),
   }[kind];
-  return { networkId, link, address, gateway, mac: macOf(addressWithoutPrefix(address)) };
+  return { networkId, link, address, address6, gateway, mac: macOf(addressWithoutPrefix(address)) };
 }
 
 function nonEmpty(list: readonly string[] | undefined): readonly string[] | undefined {

@@ -41,6 +41,10 @@ export function networkKeys(service: YamlMap): readonly string[] {
   return keys.length === 0 ? ['default'] : keys;
 }
 
+function isTrue(value: unknown): boolean {
+  return value === true || value === 'true';
+}
+
 function networkSpec(scope: Scope, name: string, network: YamlMap): NetworkSpec {
   const ipam = asMap(network['ipam']);
   const config = asList(ipam['config']).map((entry) =>
@@ -50,8 +54,9 @@ function networkSpec(scope: Scope, name: string, network: YamlMap): NetworkSpec 
   return {
     Name: name,
     Driver: asText(network['driver']) || 'overlay',
-    Internal: network['internal'] === true || network['internal'] === 'true',
-    Attachable: network['attachable'] === true || network['attachable'] === 'true',
+    Internal: isTrue(network['internal']),
+    Attachable: isTrue(network['attachable']),
+    ...(isTrue(network['enable_ipv6']) && { EnableIPv6: true }),
     IPAM: network['ipam'] ? { Driver: asText(ipam['driver']) || 'default', Config: config } : null,
     Options: options ? asTextMap(options) : null,
     Labels: stackLabels(scope, network['labels']),

@@ -191,6 +191,7 @@ const FILE: Kind = {
           name: 'text',
           driver: 'text',
           driver_opts: { map: 'scalar' },
+          enable_ipv6: 'truth',
           ipam: { keys: { driver: 'text', config: { each: { keys: { subnet: 'text' } } } } },
           external: EXTERNAL,
           internal: 'truth',

@@ -106,6 +106,42 @@ test('an address can be asked for, once', async () => {
   await remove('h2', 'fixed');
 });
 
+test('a network with IPv6 gives tasks and containers an address of each family, on every host', async () => {
+  const subnets = ['--subnet', 'fd00:77::/64', '--subnet', '10.78.0.0/24'];
+  await cluster.ctl('h1', 'network', 'create', '--attachable', '--ipv6', ...subnets, 'dual');
+  const format = '{{.EnableIPv6}}{{range .IPAM.Config}} {{.Subnet}} {{.Gateway}}{{end}}';
+  expect(await cluster.docker('h1', 'network', 'inspect', '-f', format, 'dual')).toBe(
+    'true 10.78.0.0/24 10.78.0.1 fd00:77::/64 fd00:77::1\n',
+  );
+  const create = ['--network', 'dual', '--mode', 'global', '--endpoint-mode', 'dnsrr'];
+  await cluster.ctl('h1', 'service', 'create', '--name', 'both', ...create, WEB);
+  await cluster.waitRunning('both', 3);
+  await run('h2', 'six', '--network', 'dual', '--ip6', 'fd00:77::66');
+  const ipv6 = '{{.NetworkSettings.Networks.dual.GlobalIPv6Address}}';
+  expect(await cluster.docker('h2', 'inspect', '-f', ipv6, 'six')).toBe('fd00:77::66\n');
+  const members = '{{range .Containers}}{{.Name}} {{.IPv6Address}} {{end}}';
+  expect(await cluster.docker('h1', 'network', 'inspect', '-f', members, 'dual')).toContain(
+    'six fd00:77::66/64',
+  );
+  const found = await cluster.docker('h2', 'exec', 'six', 'nslookup', '-type=aaaa', 'both');
+  const addresses = [...found.matchAll(/Address: (fd00:77::\S+)/g)].map(([, one = '']) => one);
+  expect(new Set(addresses).size).toBe(3);
+  for (const one of addresses) {
+    await cluster.docker('h2', 'exec', 'six', 'ping', '-6', '-c', '1', '-W', '5', one);
+  }
+  const [task] = await cluster.running('both');
+  if (!task) throw new Error('no task of both');
+  expect(await cluster.execIn(task, 'ping -6 -c 1 -W 5 six')).toContain('(fd00:77::66)');
+  const refused = await cluster.tryCtl('h1', 'network', 'create', '--subnet', 'fd00:77::/80', 'x');
+  expect(refused.err).toContain('subnet fd00:77::/80 is of IPv6');
+  const overlap = ['--ipv6', '--subnet', 'fd00:77::/80', 'x'];
+  expect((await cluster.tryCtl('h1', 'network', 'create', ...overlap)).err).toContain(
+    'Pool overlaps with other one on this address space: fd00:77::/80 with fd00:77::/64 of network dual',
+  );
+  await remove('h2', 'six');
+  await cluster.ctl('h1', 'service', 'rm', 'both');
+});
+
 test('refusals are in the words of Docker', async () => {
   await cluster.ctl('h1', 'network', 'create', 'closed');
   const closed = await cluster.tryDocker('h2', 'run', '--rm', '--network', 'closed', WEB, 'true');
@@ -122,7 +158,7 @@ test('removed containers give everything back', async () => {
   await remove('h2', 'one');
   await remove('h3', 'two');
   await cluster.ctl('h1', 'service', 'rm', 'web');
-  for (const network of ['app', 'plan', 'closed']) {
+  for (const network of ['app', 'plan', 'dual', 'closed']) {
     await eventually(`${network} is free`, async () => {
       return (await cluster.tryCtl('h1', 'network', 'rm', network)).code === 0;
     });

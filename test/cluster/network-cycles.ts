@@ -27,7 +27,7 @@ export function serviceOn(network: string, name: string): object {
 
 /** Makes a network and a service on it, waits until it runs on every host, removes both. */
 export async function cycle(cluster: TestCluster, number: number): Promise<NetworkJson> {
-  const body = { Name: `net${number}`, Driver: 'overlay', Attachable: true };
+  const body = { Name: `net${number}`, Driver: 'overlay', Attachable: true, EnableIPv6: true };
   const { Id } = await cluster.api<{ Id: string }>('h1', 'POST', '/networks/create', body);
   const name = `churn${number}`;
   await cluster.api('h1', 'POST', '/services/create', serviceOn(Id, name));

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { newObjectId } from '../../io/index.ts';
 import {
   checkEncryption,
+  checkIpv6,
   compareTaskState,
   createObject,
   type DraftTables,
@@ -65,6 +66,7 @@ export function networkRoutes(app: FastifyInstance, context: ClusterContext): vo
       if (draft.byName('network', spec.Name)) throw nameConflict('network', spec.Name);
       refuseOverlap(draft.list('network'), spec);
       checkEncryption(draft, spec);
+      checkIpv6(draft, spec);
       const now = context.cluster.store.now();
       const network: Network = {
         id,

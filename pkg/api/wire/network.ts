@@ -67,23 +67,23 @@ function renderSubnets(network: Network): readonly DockerJson[] {
 function renderMembers(view: View, network: Network): DockerJson {
   const tasks = [...view.tasksOfNetwork(network.id)].flatMap((task) => {
     const attachment = task.networks.find(({ networkId }) => networkId === network.id);
-    const [address] = attachment?.addresses ?? [];
+    const [address, address6] = attachment?.addresses ?? [];
     const { containerId, state } = task.status;
     if (containerId === undefined || address === undefined || state !== 'running') return [];
-    return [{ containerId, name: taskName(task), address }];
+    return [{ containerId, name: taskName(task), address, address6 }];
   });
   const standalone = [...view.list('attachment')].flatMap((attachment) => {
-    const { networkId, containerId, containerName: name, address } = attachment;
+    const { networkId, containerId, containerName: name, address, address6 } = attachment;
     return networkId === network.id && address !== undefined
-      ? [{ containerId, name, address }]
+      ? [{ containerId, name, address, address6 }]
       : [];
   });
   return Object.fromEntries(
-    [...tasks, ...standalone].map(({ containerId, name, address }) => {
+    [...tasks, ...standalone].map(({ containerId, name: Name, address, address6 = '' }) => {
       const MacAddress = macOf(address);
       const EndpointID = `${network.id}${MacAddress.replaceAll(':', '')}`;
-      const member = { Name: name, EndpointID, MacAddress, IPv4Address: address, IPv6Address: '' };
-      return [containerId, member];
+      const addresses = { IPv4Address: address, IPv6Address: address6 };
+      return [containerId, { Name, EndpointID, MacAddress, ...addresses }];
     }),
   );
 }

@@ -7,9 +7,9 @@ import {
   writeExpression,
   writeVerdict,
 } from './expression.ts';
+import { parseTableName } from './table-name.ts';
 
 const SUBSYSTEM_NFTABLES = 10;
-const NF_FAMILY_IPV4 = 2;
 const MessageType = {
   newTable: 0,
   deleteTable: 2,
@@ -34,6 +34,7 @@ const ELEMENTS_PER_MESSAGE_MAX = 500;
 const DATATYPE = {
   integer: [4, 4],
   ipv4: [7, 4],
+  ipv6: [8, 16],
   mac: [9, 6],
   protocol: [12, 1],
   port: [13, 2],
@@ -75,7 +76,7 @@ export interface AnonymousLookup {
 
 export type RuleExpression = Expression | AnonymousLookup;
 
-/** One step of an nf_tables transaction on IPv4 tables, as plain data. */
+/** One step of an nf_tables transaction, as plain data. Tables are named `name` (IPv4) or `ip6 name` (IPv6). */
 export type Command =
   | { readonly do: 'add-table' | 'delete-table'; readonly table: string }
   | {
@@ -116,35 +117,24 @@ interface Numbering {
 }
 
 export function encodeCommand(command: Command, numbering: Numbering): readonly Message[] {
+  const { table } = command;
   switch (command.do) {
     case 'add-table':
-      return [message('newTable', (w) => w.attributeString(1, command.table))];
+      return [message('newTable', table)];
     case 'delete-table':
-      return [message('deleteTable', (w) => w.attributeString(1, command.table))];
+      return [message('deleteTable', table)];
     case 'add-chain':
-      return [message('newChain', (w) => writeChain(w, command))];
+      return [message('newChain', table, (w) => writeChain(w, command))];
     case 'delete-chain':
-      return [
-        message('deleteChain', (w) =>
-          w.attributeString(1, command.table).attributeString(3, command.chain),
-        ),
-      ];
+      return [message('deleteChain', table, (w) => w.attributeString(3, command.chain))];
     case 'flush-chain':
-      return [
-        message('deleteRule', (w) =>
-          w.attributeString(1, command.table).attributeString(2, command.chain),
-        ),
-      ];
+      return [message('deleteRule', table, (w) => w.attributeString(2, command.chain))];
     case 'add-rule':
       return encodeRule(command, numbering);
     case 'add-set':
       return [encodeSet(command, 0, numbering.nextSetId++)];
     case 'delete-set':
-      return [
-        message('deleteSet', (w) =>
-          w.attributeString(1, command.table).attributeString(2, command.set),
-        ),
-      ];
+      return [message('deleteSet', table, (w) => w.attributeString(2, command.set))];
     case 'add-elements':
       return encodeElements('newElement', command);
     case 'delete-elements':
@@ -152,18 +142,25 @@ export function encodeCommand(command: Command, numbering: Numbering): readonly 
   }
 }
 
-function message(type: keyof typeof MessageType, write: (writer: MessageWriter) => void): Message {
+/** Every message begins with the table, whose family is in the header. */
+function message(
+  type: keyof typeof MessageType,
+  table: string,
+  write?: (writer: MessageWriter) => void,
+): Message {
+  const { family, name } = parseTableName(table);
   const adds = type.startsWith('new');
   const flags = (adds ? MessageFlag.create : 0) | (type === 'newRule' ? MessageFlag.append : 0);
   const body = encodeBody((writer) => {
-    writeFamilyHeader(writer, NF_FAMILY_IPV4);
-    write(writer);
+    writeFamilyHeader(writer, family);
+    writer.attributeString(1, name);
+    write?.(writer);
   });
   return { type: (SUBSYSTEM_NFTABLES << 8) | MessageType[type], flags, body };
 }
 
 function writeChain(writer: MessageWriter, command: Extract<Command, { do: 'add-chain' }>): void {
-  writer.attributeString(1, command.table).attributeString(3, command.chain);
+  writer.attributeString(3, command.chain);
   const { hook } = command;
   if (hook === undefined) return;
   writer.nested(4, (fields) =>
@@ -177,11 +174,12 @@ function encodeRule(
   numbering: Numbering,
 ): readonly Message[] {
   const before: Message[] = [];
+  const { table } = command;
+  const { family } = parseTableName(table);
   const expressions = command.expressions.map((expression): Expression => {
     if (expression.kind !== 'anonymous-lookup') return expression;
     const setId = numbering.nextSetId++;
     const set = expression.shape.value === undefined ? '__set%d' : '__map%d';
-    const { table } = command;
     before.push(
       encodeSet({ table, set, shape: expression.shape }, SET_ANONYMOUS | SET_CONSTANT, setId),
     );
@@ -190,10 +188,10 @@ function encodeRule(
     );
     return { kind: 'lookup', set, setId, source: expression.source, target: expression.target };
   });
-  const rule = message('newRule', (writer) => {
-    writer.attributeString(1, command.table).attributeString(2, command.chain);
+  const rule = message('newRule', table, (writer) => {
+    writer.attributeString(2, command.chain);
     writer.nested(4, (list) => {
-      for (const expression of expressions) writeExpression(list, expression);
+      for (const expression of expressions) writeExpression(list, expression, family);
     });
   });
   return [...before, rule];
@@ -205,8 +203,8 @@ function encodeSet(
   id: number,
 ): Message {
   const { key, value } = set.shape;
-  return message('newSet', (writer) => {
-    writer.attributeString(1, set.table).attributeString(2, set.set);
+  return message('newSet', set.table, (writer) => {
+    writer.attributeString(2, set.set);
     writer.attributeBe32(3, flags | (value === undefined ? 0 : SET_MAP));
     writer.attributeBe32(4, typeNumber(key)).attributeBe32(5, typeLength(key));
     if (value === 'verdict') {
@@ -232,8 +230,8 @@ function encodeElements(
   for (let start = 0; start < command.elements.length; start += ELEMENTS_PER_MESSAGE_MAX) {
     const some = command.elements.slice(start, start + ELEMENTS_PER_MESSAGE_MAX);
     messages.push(
-      message(type, (writer) => {
-        writer.attributeString(1, command.table).attributeString(2, command.set);
+      message(type, command.table, (writer) => {
+        writer.attributeString(2, command.set);
         if (setId !== undefined) writer.attributeBe32(4, setId);
         writer.nested(3, (list) => {
           for (const element of some) writeElement(list, element);

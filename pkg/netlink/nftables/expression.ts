@@ -1,4 +1,5 @@
 import type { MessageWriter } from '../message.ts';
+import { NF_FAMILY_IPV6 } from './table-name.ts';
 
 /** Numbers of uapi/linux/netfilter/nf_tables.h. */
 const EXPRESSION_ELEMENT = 1;
@@ -8,7 +9,6 @@ const DATA_VALUE = 1;
 const DATA_VERDICT = 2;
 const VERDICT_CODE = 1;
 const VERDICT_CHAIN = 2;
-const NF_FAMILY_IPV4 = 2;
 
 const META_KEY = { mark: 3, iifname: 6, oifname: 7, l4proto: 16 } as const;
 const CT_KEY = { state: 0, direction: 1, status: 2, mark: 3 } as const;
@@ -20,6 +20,7 @@ const FIB_FLAG_DESTINATION = 2;
 const REJECT_ICMP = 0;
 const REJECT_TCP_RESET = 1;
 const ICMP_PORT_UNREACHABLE = 3;
+const ICMPV6_PORT_UNREACHABLE = 4;
 const ROUTE_KEY_TCP_MSS = 3;
 const BYTEORDER_TO_NETWORK = 1;
 const EXTHDR_TCP_OPTION = 1;
@@ -108,11 +109,15 @@ export type Expression =
   /** Type of the destination address, compare with `FIB_TYPE_LOCAL`. */
   | { readonly kind: 'fib-destination-type'; readonly target: number };
 
-/** NFTA_LIST_ELEM with name and data. */
-export function writeExpression(writer: MessageWriter, expression: Expression): void {
+/** NFTA_LIST_ELEM with name and data. @param family of the table */
+export function writeExpression(
+  writer: MessageWriter,
+  expression: Expression,
+  family: number,
+): void {
   writer.nested(EXPRESSION_ELEMENT, (element) => {
     element.attributeString(EXPRESSION_NAME, expressionName(expression));
-    element.nested(EXPRESSION_DATA, (fields) => writeFields(fields, expression));
+    element.nested(EXPRESSION_DATA, (fields) => writeFields(fields, expression, family));
   });
 }
 
@@ -163,6 +168,7 @@ type FieldWriters = {
   readonly [Kind in Expression['kind']]: (
     writer: MessageWriter,
     expression: Extract<Expression, { readonly kind: Kind }>,
+    family: number,
   ) => void;
 };
 
@@ -214,8 +220,8 @@ const FIELDS: FieldWriters = {
     writer.attributeBe32(1, source).attributeBe32(2, target).attributeBe32(3, length);
     writer.attributeBe32(4, modulus).attributeBe32(5, seed);
   },
-  dnat: (writer, { address, port }) => writeNat(writer, { source: false, address, port }),
-  snat: (writer, { address, port }) => writeNat(writer, { source: true, address, port }),
+  dnat: (writer, { address, port }, family) => writeNat(writer, 1, { family, address, port }),
+  snat: (writer, { address, port }, family) => writeNat(writer, 0, { family, address, port }),
   redirect: (writer, { port }) => {
     writer.attributeBe32(1, port);
   },
@@ -232,9 +238,10 @@ const FIELDS: FieldWriters = {
   },
   masquerade: () => undefined,
   notrack: () => undefined,
-  reject: (writer, { reply }) => {
+  reject: (writer, { reply }, family) => {
+    const code = family === NF_FAMILY_IPV6 ? ICMPV6_PORT_UNREACHABLE : ICMP_PORT_UNREACHABLE;
     writer.attributeBe32(1, reply === 'tcp-reset' ? REJECT_TCP_RESET : REJECT_ICMP);
-    writer.attributeU8(2, reply === 'tcp-reset' ? 0 : ICMP_PORT_UNREACHABLE);
+    writer.attributeU8(2, reply === 'tcp-reset' ? 0 : code);
   },
   'fib-destination-type': (writer, { target }) => {
     writer.attributeBe32(1, target).attributeBe32(2, FIB_RESULT_ADDRESS_TYPE);
@@ -245,16 +252,23 @@ const FIELDS: FieldWriters = {
 function writeFields<Kind extends Expression['kind']>(
   writer: MessageWriter,
   expression: Extract<Expression, { readonly kind: Kind }>,
+  family: number,
 ): void {
   const write: FieldWriters[Kind] = FIELDS[expression.kind as Kind];
-  write(writer, expression);
+  write(writer, expression, family);
 }
 
+/** @param type 0 translates the source, 1 the destination */
 function writeNat(
   writer: MessageWriter,
-  nat: { readonly source: boolean; readonly address: number; readonly port?: number | undefined },
+  type: 0 | 1,
+  nat: {
+    readonly family: number;
+    readonly address: number;
+    readonly port?: number | undefined;
+  },
 ): void {
-  writer.attributeBe32(1, nat.source ? 0 : 1).attributeBe32(2, NF_FAMILY_IPV4);
+  writer.attributeBe32(1, type).attributeBe32(2, nat.family);
   writer.attributeBe32(3, nat.address);
   if (nat.port !== undefined) writer.attributeBe32(5, nat.port);
 }

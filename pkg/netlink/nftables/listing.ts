@@ -3,8 +3,9 @@ import { eachAttribute, encodeBody, type Message, readAttributes, readString } f
 import type { NetlinkSocket } from '../socket.ts';
 import { hasCode } from '../syscall-error.ts';
 import { writeFamilyHeader } from './command.ts';
+import { formatTableName, parseTableName, type TableName } from './table-name.ts';
 
-const NF_FAMILY_IPV4 = 2;
+const NF_FAMILY_ANY = 0;
 const FAMILY_HEADER_LENGTH = 4;
 const GET = {
   table: 0xa01,
@@ -46,25 +47,27 @@ export function readGeneration(socket: NetlinkSocket): number {
   return attributes.get(GENERATION_ID)?.readUInt32BE(0) ?? 0;
 }
 
-/** Names of the IPv4 tables. */
+/** Names of the IPv4 tables, and of the IPv6 ones as `ip6 name`. */
 export function listTables(socket: NetlinkSocket): readonly string[] {
-  return socket
-    .dump(request(GET.table, NF_FAMILY_IPV4))
-    .map((body) => readString(readAttributes(body, FAMILY_HEADER_LENGTH).get(1)));
+  return socket.dump(request(GET.table, NF_FAMILY_ANY)).flatMap((body) => {
+    const name = readString(readAttributes(body, FAMILY_HEADER_LENGTH).get(1));
+    return formatTableName({ family: body.readUInt8(0), name }) ?? [];
+  });
 }
 
 /** Reads a table back; undefined when there is none. */
-export function listTable(socket: NetlinkSocket, table: string): TableListing | undefined {
-  if (!listTables(socket).includes(table)) return undefined;
+export function listTable(socket: NetlinkSocket, text: string): TableListing | undefined {
+  if (!listTables(socket).includes(text)) return undefined;
+  const table = parseTableName(text);
   const hash = createHash('sha256');
   const read = (
     type: number,
     write?: (set: string) => string,
   ): readonly ReadonlyMap<number, Buffer>[] => {
-    const bodies = socket.dump(request(type, NF_FAMILY_IPV4, table, write?.('')));
+    const bodies = socket.dump(request(type, table.family, table.name, write?.('')));
     return bodies
       .map((body) => readAttributes(body, FAMILY_HEADER_LENGTH))
-      .filter((attributes) => readString(attributes.get(1)) === table);
+      .filter((attributes) => readString(attributes.get(1)) === table.name);
   };
   const chains = read(GET.chain).map((chain) => {
     const name = readString(chain.get(3));
@@ -88,11 +91,15 @@ export function listTable(socket: NetlinkSocket, table: string): TableListing | 
 }
 
 /** Members of one set in key order. */
-function listElements(socket: NetlinkSocket, table: string, set: string): readonly ListedElement[] {
+function listElements(
+  socket: NetlinkSocket,
+  { family, name: table }: TableName,
+  set: string,
+): readonly ListedElement[] {
   const elements: ListedElement[] = [];
   let bodies: readonly Buffer[] = [];
   try {
-    bodies = socket.dump(request(GET.element, NF_FAMILY_IPV4, table, set));
+    bodies = socket.dump(request(GET.element, family, table, set));
   } catch (error) {
     // The set went away between the two dumps.
     if (!hasCode(error, 'ENOENT')) throw error;

@@ -330,3 +330,47 @@ test('a thousand services install in one transaction', () => {
   commit(many);
   expect(listTable(socket, 't')?.chains).toHaveLength(1002);
 });
+
+test('tables of IPv6 stand beside those of IPv4 under the same name', () => {
+  const table = 'ip6 t';
+  const backend = Buffer.from('fd000000000000000000000000000005', 'hex');
+  const slot = Buffer.concat([backend, host32(0)]);
+  commit([
+    { do: 'add-table', table: 't' },
+    { do: 'add-table', table },
+    { do: 'add-set', table, set: 'slots', shape: { key: ['ipv6', 'mark'], value: ['ipv6'] } },
+    { do: 'add-elements', table, set: 'slots', elements: [{ key: slot, value: backend }] },
+    { do: 'add-chain', table, chain: 'out', hook: { type: 'nat', hook: 'output', priority: -100 } },
+    {
+      do: 'add-rule',
+      table,
+      chain: 'out',
+      expressions: [
+        { kind: 'payload', base: 'network', offset: 24, length: 16, target: 1 },
+        { kind: 'numgen', mode: 'increment', modulus: 2, target: 12 },
+        { kind: 'lookup', set: 'slots', source: 1, target: 1 },
+        { kind: 'dnat', address: 1 },
+      ],
+    },
+    { do: 'add-chain', table, chain: 'no', hook: { type: 'filter', hook: 'output', priority: 0 } },
+    {
+      do: 'add-rule',
+      table,
+      chain: 'no',
+      expressions: [{ kind: 'reject', reply: 'port-unreachable' }],
+    },
+  ]);
+  expect(listTables(socket)).toEqual(expect.arrayContaining(['t', 'ip6 t']));
+  const listing = listTable(socket, table);
+  expect(listing?.ruleCounts.get('out')).toBe(1);
+  expect(listing?.sets.get('slots')).toEqual([
+    { key: slot.toString('hex'), value: backend.toString('hex'), chain: '' },
+  ]);
+  expect(listTable(socket, 't')?.chains).toEqual([]);
+  const text = nft('list', 'table', 'ip6', 't');
+  expect(text).toContain('dnat to ip6 daddr . numgen inc mod 2 map @slots');
+  expect(text).toMatch(/fd00::5 . 0x0+ : fd00::5/);
+  expect(text).toMatch(/\breject\b/);
+  commit([{ do: 'delete-table', table }]);
+  expect(listTables(socket)).toEqual(['t']);
+});

@@ -1,10 +1,10 @@
-import { decodeIpv4, decodeMac, encodeIpv4, encodeMac } from '../address.ts';
+import { decodeAddress, decodeMac, encodeAddress, encodeMac, familyOf } from '../address.ts';
 import { encodeBody, type Message, MessageFlag, readAttributes } from '../message.ts';
 
 const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
-const AF_INET = 2;
+const AF_UNSPEC = 0;
 const AF_BRIDGE = 7;
 const NDMSG_LENGTH = 12;
 const NUD_PERMANENT = 0x80;
@@ -15,7 +15,10 @@ const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const UPSERT = MessageFlag.create | MessageFlag.replace;
 
-/** A permanent ARP entry; on a VXLAN link with `proxy` it is also what ARP requests are answered from. */
+/**
+ * A permanent ARP or NDP entry; on a VXLAN link with `proxy` it is also what requests and solicitations are answered
+ * from. For an IPv6 address the link must have IPv6 enabled.
+ */
 export interface Neighbour {
   readonly link: number;
   readonly address: string;
@@ -48,14 +51,14 @@ export function deleteNeighbour(neighbour: Neighbour): Message {
 }
 
 export function dumpNeighbours(): Message {
-  return { type: RTM_GETNEIGH, flags: 0, body: header(AF_INET) };
+  return { type: RTM_GETNEIGH, flags: 0, body: header(AF_UNSPEC) };
 }
 
 export function parseNeighbour(body: Buffer): ObservedNeighbour {
   const attributes = readAttributes(body, NDMSG_LENGTH);
   return {
     link: body.readInt32LE(4),
-    address: decodeIpv4(attributes.get(NDA_DST) ?? Buffer.alloc(4)),
+    address: decodeAddress(attributes.get(NDA_DST) ?? Buffer.alloc(4)),
     mac: decodeMac(attributes.get(NDA_LLADDR) ?? Buffer.alloc(0)),
     permanent: (body.readUInt16LE(8) & NUD_PERMANENT) !== 0,
   };
@@ -79,7 +82,7 @@ export function parseFdbEntry(body: Buffer): ObservedFdbEntry {
   return {
     link: body.readInt32LE(4),
     mac: decodeMac(attributes.get(NDA_LLADDR) ?? Buffer.alloc(0)),
-    tunnel: tunnel === undefined ? undefined : decodeIpv4(tunnel),
+    tunnel: tunnel === undefined ? undefined : decodeAddress(tunnel),
     fixed: (body.readUInt16LE(8) & (tunnel === undefined ? NUD_NOARP : NUD_PERMANENT)) !== 0,
   };
 }
@@ -93,8 +96,8 @@ function header(family: number, link = 0, ...[state = 0, flags = 0]: readonly nu
 function encodeNeighbour({ link, address, mac }: Neighbour): Buffer {
   return encodeBody((writer) =>
     writer
-      .bytes(header(AF_INET, link, NUD_PERMANENT))
-      .attribute(NDA_DST, encodeIpv4(address))
+      .bytes(header(familyOf(address), link, NUD_PERMANENT))
+      .attribute(NDA_DST, encodeAddress(address))
       .attribute(NDA_LLADDR, encodeMac(mac)),
   );
 }
@@ -111,6 +114,6 @@ function encodeFdb({ link, mac, tunnel }: FdbEntry): Buffer {
     writer
       .bytes(header(AF_BRIDGE, link, NUD_PERMANENT, NTF_SELF))
       .attribute(NDA_LLADDR, encodeMac(mac))
-      .attribute(NDA_DST, encodeIpv4(tunnel));
+      .attribute(NDA_DST, encodeAddress(tunnel));
   });
 }

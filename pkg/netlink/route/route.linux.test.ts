@@ -17,6 +17,7 @@ import {
 } from './link.ts';
 import {
   deleteFdbEntry,
+  deleteNeighbour,
   dumpFdb,
   dumpNeighbours,
   parseFdbEntry,
@@ -163,6 +164,7 @@ test('addresses, routes and mark rules', () => {
   expect(socket.dump(dumpAddresses()).map(parseAddress)).toContainEqual({
     link,
     address: '10.9.0.1/24',
+    linkLocal: false,
   });
   expect(socket.dump(dumpRoutes()).map(parseRoute)).toContainEqual(expect.objectContaining(far));
   expect(socket.dump(dumpRules()).map(parseRule)).toContainEqual(rule);
@@ -171,7 +173,58 @@ test('addresses, routes and mark rules', () => {
   socket.request(deleteRoute(far));
   socket.request(deleteAddress({ link, address: '10.9.0.1/24' }));
   expect(socket.dump(dumpRules()).map(parseRule)).not.toContainEqual(rule);
-  expect(socket.dump(dumpAddresses())).toEqual([]);
+  // What is left the bridge gave itself.
+  const left = socket.dump(dumpAddresses()).map(parseAddress);
+  expect(left.filter(({ linkLocal }) => !linkLocal)).toEqual([]);
+});
+
+test('the same for IPv6, usable at once', () => {
+  socket.request(newLink({ kind: 'bridge', name: 'br0' }));
+  const link = indexOf('br0');
+  socket.request(newAddress({ link, address: 'fd00:9:0:0:0::1/64' }));
+  socket.request(newAddress({ link, address: 'fe80::1/64' }));
+  socket.request(changeLink(link, { up: true }));
+  socket.request(newRoute({ destination: 'default', gateway: 'fd00:9::fe', link }));
+  socket.request(newRoute({ destination: '2001:db8::/32', link }));
+  const mac = '02:42:0a:00:00:05';
+  socket.request(putNeighbour({ link, address: 'fd00:9::5', mac }));
+
+  const [addresses] = inside('a', 'ip', '-j', '-6', 'addr', 'show', 'br0') as readonly unknown[];
+  expect(addresses).toMatchObject({
+    addr_info: expect.arrayContaining([
+      expect.objectContaining({ local: 'fd00:9::1', prefixlen: 64, nodad: true }),
+    ]),
+  });
+  expect(inside('a', 'ip', '-j', '-6', 'route')).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ dst: 'default', gateway: 'fd00:9::fe' }),
+      expect.objectContaining({ dst: '2001:db8::/32', dev: 'br0' }),
+    ]),
+  );
+  expect(inside('a', 'ip', '-j', '-6', 'neigh')).toContainEqual(
+    expect.objectContaining({ dst: 'fd00:9::5', lladdr: mac, state: ['PERMANENT'] }),
+  );
+  expect(socket.dump(dumpAddresses()).map(parseAddress)).toEqual(
+    expect.arrayContaining([
+      { link, address: 'fd00:9::1/64', linkLocal: false },
+      { link, address: 'fe80::1/64', linkLocal: true },
+    ]),
+  );
+  expect(socket.dump(dumpRoutes()).map(parseRoute)).toContainEqual(
+    expect.objectContaining({ destination: 'default', gateway: 'fd00:9::fe', link }),
+  );
+  const neighbour = { link, address: 'fd00:9::5', mac };
+  expect(socket.dump(dumpNeighbours()).map(parseNeighbour)).toContainEqual({
+    ...neighbour,
+    permanent: true,
+  });
+
+  socket.request(deleteNeighbour(neighbour));
+  socket.request(deleteRoute({ destination: '2001:db8::/32', link }));
+  socket.request(deleteAddress({ link, address: 'fd00:9::1/64' }));
+  const left = socket.dump(dumpAddresses()).map(parseAddress);
+  expect(left.filter(({ linkLocal }) => !linkLocal)).toEqual([]);
+  expect(JSON.stringify(inside('a', 'ip', '-j', '-6', 'neigh'))).not.toContain('fd00:9::5');
 });
 
 test('a refusal names the request, the errno and the reason of the kernel', () => {

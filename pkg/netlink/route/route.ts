@@ -1,10 +1,10 @@
-import { decodeIpv4, encodeIpv4, parseCidr } from '../address.ts';
+import { decodeAddress, encodeAddress, familyOf, parseCidr } from '../address.ts';
 import { encodeBody, type Message, MessageFlag, readAttributes } from '../message.ts';
 
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
-const AF_INET = 2;
+const AF_UNSPEC = 0;
 const RTMSG_LENGTH = 12;
 const RTPROT_STATIC = 4;
 const SCOPE_UNIVERSE = 0;
@@ -16,7 +16,7 @@ export const TABLE_MAIN = 254;
 const Attribute = { destination: 1, outLink: 4, gateway: 5, table: 15 } as const;
 
 export interface Route {
-  /** `default` or a prefix. */
+  /** `default`, of the gateway's family, or a prefix. */
   readonly destination: string;
   readonly gateway?: string | undefined;
   /** Link index; required with `onLink` and without a gateway. */
@@ -44,9 +44,9 @@ export function deleteRoute(route: Route): Message {
   return { type: RTM_DELROUTE, flags: 0, body: encode(route, 0) };
 }
 
-/** All IPv4 routes of all tables, those the kernel made included. */
+/** All routes of all tables, those the kernel made included. */
 export function dumpRoutes(): Message {
-  const body = encodeBody((writer) => writer.u8(AF_INET).bytes(Buffer.alloc(RTMSG_LENGTH - 1)));
+  const body = encodeBody((writer) => writer.u8(AF_UNSPEC).bytes(Buffer.alloc(RTMSG_LENGTH - 1)));
   return { type: RTM_GETROUTE, flags: 0, body };
 }
 
@@ -57,8 +57,8 @@ export function parseRoute(body: Buffer): ObservedRoute {
   const gateway = attributes.get(Attribute.gateway);
   return {
     destination:
-      destination === undefined ? 'default' : `${decodeIpv4(destination)}/${prefixLength}`,
-    gateway: gateway === undefined ? undefined : decodeIpv4(gateway),
+      destination === undefined ? 'default' : `${decodeAddress(destination)}/${prefixLength}`,
+    gateway: gateway === undefined ? undefined : decodeAddress(gateway),
     link: attributes.get(Attribute.outLink)?.readUInt32LE(0),
     table: attributes.get(Attribute.table)?.readUInt32LE(0) ?? body.readUInt8(4),
     protocol: body.readUInt8(5),
@@ -72,16 +72,16 @@ function encode(route: Route, type: number): Buffer {
   const table = route.table ?? TABLE_MAIN;
   return encodeBody((writer) => {
     writer
-      .u8(AF_INET)
+      .u8(familyOf(route.gateway ?? route.destination))
       .u8(cidr?.prefixLength ?? 0)
       .u8(0)
       .u8(0);
     writer.u8(table < 256 ? table : 0).u8(RTPROT_STATIC);
     writer.u8(route.gateway === undefined ? SCOPE_LINK : SCOPE_UNIVERSE).u8(type);
     writer.u32(route.onLink === true ? RTNH_ONLINK : 0);
-    if (cidr !== undefined) writer.attribute(Attribute.destination, encodeIpv4(cidr.address));
+    if (cidr !== undefined) writer.attribute(Attribute.destination, encodeAddress(cidr.address));
     if (route.gateway !== undefined) {
-      writer.attribute(Attribute.gateway, encodeIpv4(route.gateway));
+      writer.attribute(Attribute.gateway, encodeAddress(route.gateway));
     }
     if (route.link !== undefined) writer.attributeU32(Attribute.outLink, route.link);
     writer.attributeU32(Attribute.table, table);

@@ -22,6 +22,7 @@ import {
   findConnections,
   getLink,
   hasCode,
+  isIpv6,
   type Route as LinkRoute,
   listTable,
   listTables,
@@ -101,6 +102,8 @@ class LinuxNamespace implements Watched {
       addresses: socket
         .dump(dumpAddresses())
         .map(parseAddress)
+        // Those that the kernel makes by itself come and go with the link.
+        .filter(({ linkLocal, address }) => !(linkLocal && isIpv6(address)))
         .map(({ link, address }) => ({ link: nameOf(link), address })),
       routes: socket
         .dump(dumpRoutes())

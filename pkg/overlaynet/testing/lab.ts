@@ -81,16 +81,25 @@ export class NetworkLab {
     return host;
   }
 
-  /** Answers every TCP connection and UDP datagram on `port` with `<label> <client address>`. */
+  /** Answers every TCP connection and UDP datagram on `port`, of both families, with `<label> <client address>`. */
   async serve(name: string, label: string, port: number): Promise<void> {
+    await this.#serveAt(name, '0.0.0.0', { label, port });
+    await this.#serveAt(name, '::', { label, port });
+  }
+
+  async #serveAt(
+    name: string,
+    address: '0.0.0.0' | '::',
+    { label, port }: { readonly label: string; readonly port: number },
+  ): Promise<void> {
     using ns = linuxKernel.open(this.pin(name));
-    const tcp = ns.openSocket('tcp', '0.0.0.0', port);
-    const udp = ns.openSocket('udp', '0.0.0.0', port);
+    const tcp = ns.openSocket('tcp', address, port);
+    const udp = ns.openSocket('udp', address, port);
     const server = createServer((connection) => {
       connection.on('error', () => undefined);
       connection.on('data', () => connection.write(`${label} ${connection.remoteAddress}`));
     });
-    const datagrams = createSocket('udp4');
+    const datagrams = createSocket(address === '::' ? 'udp6' : 'udp4');
     datagrams.on('error', () => undefined);
     datagrams.on('message', (_, from) => {
       datagrams.send(`${label} ${from.address}`, from.port, from.address);
@@ -228,7 +237,7 @@ const dgram = require('node:dgram');
 const seen = {};
 const note = (what) => { seen[what] = (seen[what] ?? 0) + 1; };
 const one = () => new Promise((resolve) => {
-  const socket = dgram.createSocket('udp4');
+  const socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
   const timer = setTimeout(() => { note('ETIMEDOUT'); socket.close(); }, 1000);
   const done = (what) => { note(what); clearTimeout(timer); socket.close(); };
   socket.on('message', (data) => done(data.toString()));
@@ -247,7 +256,7 @@ const [host, port, kind] = process.argv.slice(1);
 const say = (what) => console.log(what);
 let ask;
 if (kind === 'udp') {
-  const socket = require('node:dgram').createSocket('udp4');
+  const socket = require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4');
   socket.on('message', (data) => say(data.toString()));
   socket.on('error', (error) => say(error.code));
   ask = () => socket.send('x', Number(port), host);

@@ -12,6 +12,7 @@ import type {
 
 export interface TestEndpoint {
   readonly address: string;
+  readonly address6?: string | undefined;
   readonly node: number;
   readonly service?: string | undefined;
   readonly out?: boolean | undefined;
@@ -26,11 +27,13 @@ export function networkTable(options: {
   readonly internal?: boolean | undefined;
   readonly vni?: number | undefined;
   readonly subnet?: string | undefined;
+  readonly subnet6?: string | undefined;
   readonly nodes?: number | undefined;
   readonly endpoints: readonly TestEndpoint[];
   readonly services?: readonly {
     readonly name: string;
     readonly vip?: string | undefined;
+    readonly vip6?: string | undefined;
     readonly ports?: readonly PublishedPort[] | undefined;
     readonly aliases?: readonly string[] | undefined;
     readonly affinity?: 'client' | undefined;
@@ -39,7 +42,7 @@ export function networkTable(options: {
   }[];
   readonly revision?: number | undefined;
 }): NetworkTable {
-  const { name = 'app', ingress = false, subnet = '10.0.1.0/24', nodes = 3 } = options;
+  const { name = 'app', ingress = false, subnet = '10.0.1.0/24', subnet6, nodes = 3 } = options;
   const numbers = Array.from({ length: nodes }, (_, index) => index + 1);
   const prefix = subnet.split('.').slice(0, 3).join('.');
   return {
@@ -49,7 +52,10 @@ export function networkTable(options: {
     dataPathPort: 4789,
     ingress,
     internal: options.internal ?? false,
-    subnets: [{ subnet, gateway: `${prefix}.1` }],
+    subnets: [
+      { subnet, gateway: `${prefix}.1` },
+      ...(subnet6 === undefined ? [] : [{ subnet: subnet6, gateway: subnet6.replace('/64', '1') }]),
+    ],
     peers: numbers.map((number) => ({
       nodeId: `node-${number}` as NodeId,
       address: `192.168.50.${number}`,
@@ -58,7 +64,7 @@ export function networkTable(options: {
     services: (options.services ?? []).map((service) => ({
       serviceId: `${service.name}-id` as ServiceId,
       name: service.name,
-      vips: service.vip === undefined ? [] : [service.vip],
+      vips: [service.vip, service.vip6].filter((vip) => vip !== undefined),
       aliases: service.aliases ?? [],
       affinity: service.affinity,
       allowFrom: service.allowFrom,
@@ -84,7 +90,7 @@ function endpoint(given: TestEndpoint, index: number): NetworkEndpoint {
     serviceName: service,
     slotName: `${service}.${index + 1}`,
     name: `${service}.${index + 1}.task${index}`,
-    addresses: [given.address],
+    addresses: [given.address, given.address6].filter((address) => address !== undefined),
     aliases: given.aliases ?? [],
     state: given.out === true ? 'out' : 'in-service',
     weight: given.weight,
