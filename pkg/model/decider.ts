@@ -9,7 +9,7 @@ export interface Dirty {
   readonly tasks: ReadonlySet<TaskId>;
   readonly nodes: ReadonlySet<NodeId>;
   readonly networks: ReadonlySet<NetworkId>;
-  /** The cluster object changed. */
+  /** The cluster object changed, or another manager began to lead. */
   readonly cluster: boolean;
 }
 

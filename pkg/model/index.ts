@@ -89,6 +89,7 @@ export { firstNetworkKeys, nextNetworkKeys } from './network-keys.ts';
 export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,
+  fenceEnd,
   isDraining,
   isSchedulable,
   type ManagerMember,

@@ -39,6 +39,14 @@ export interface NodeStatus {
   /** Underlay address the node is reached at: VXLAN endpoint and mesh entry. */
   readonly address: string;
   readonly since: InstantMs;
+  /** As `since` by the clock of the present leader, or later; written where another one wrote that. For fences only. */
+  readonly fencedFrom?: InstantMs | undefined;
+}
+
+/** When a node that is down has killed what it ran under such a fence. Undefined: it may run for ever. */
+export function fenceEnd({ status }: Node, fenceMs: number): InstantMs | undefined {
+  if (status.state !== 'down' || fenceMs === 0) return undefined;
+  return ((status.fencedFrom ?? status.since) + fenceMs) as InstantMs;
 }
 
 /** Present on managers: their raft identity. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
-import type { NodeId, ServiceId } from '../model/index.ts';
+import type { InstantMs, NodeId, ServiceId } from '../model/index.ts';
 
 const LABELS = { 'muster.fence': '10s' };
 
@@ -26,6 +26,21 @@ test('a fenced slot of a node that is down is prepared elsewhere and runs when t
   cluster.advance(1);
   cluster.converge();
   expect(cluster.running(db).map(({ nodeId }) => nodeId === node)).toEqual([false]);
+});
+
+test('a new leader, whose clock may be ahead, counts the fence from its own beginning', () => {
+  const { cluster, db, node } = running();
+  cluster.setNodeState(node, 'down');
+  cluster.converge();
+  // Time as the managers know it jumps with the leader: it did not pass.
+  cluster.now = (cluster.now + 9_000) as InstantMs;
+  cluster.elect();
+  cluster.converge();
+  cluster.advance(9_999);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+  cluster.advance(1);
+  cluster.converge();
+  expect(cluster.running(db).length).toBe(1);
 });
 
 test('a node that comes back before that says when its copy stopped, however long it takes', () => {

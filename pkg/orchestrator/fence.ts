@@ -1,4 +1,4 @@
-import { type InstantMs, servicePolicy, type Task } from '../model/index.ts';
+import { fenceEnd, type InstantMs, servicePolicy, type Task } from '../model/index.ts';
 import { isStopping } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
@@ -21,8 +21,7 @@ export function fencedOffUntil(work: Workload, slot: SlotKey, id?: string): Inst
 /** A fenced task on a node that is down may run until then: the node, which was last heard before `since`, kills it. */
 function fencedUntil(work: Workload, task: Task): InstantMs | undefined {
   const node = work.nodeOf(task);
-  if (node?.status.state !== 'down') return undefined;
-  return (node.status.since + servicePolicy(work.specOf(task)).fenceMs) as InstantMs;
+  return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);
 }
 
 function isFenced(work: Workload, task: Task): boolean {

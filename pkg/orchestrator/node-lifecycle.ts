@@ -7,6 +7,7 @@ import {
   isTerminal,
   type Node,
   type NodeId,
+  servicePolicy,
   type Task,
   updateObject,
   type View,
@@ -24,7 +25,7 @@ const TASKS_PER_STEP = 500;
  */
 export const decideNodes = inSteps(function* decideNodes({ view, dirty, now }) {
   const lost = lostNodes(view);
-  const changes: Change[] = [...drainMarks(view, now)];
+  const changes: Change[] = [...marks(view, dirty, now)];
   let wakeAt = nextOrphaning(view, lost, now);
   let seen = 0;
   for (const task of stirredTasks(view, dirty, lost)) {
@@ -53,15 +54,31 @@ function fateOf(
   return next === task ? {} : { change: updateObject('task', next) };
 }
 
-/** When each drain began, for its deadline; the mark goes with the drain. */
-function drainMarks(view: View, now: InstantMs): readonly Change[] {
+/**
+ * When each drain began, for its deadline; the mark goes with the drain. And that a new leader, whose clock may be ahead
+ * of the last one's, counts the fences of nodes that are down from its own beginning.
+ */
+function marks(view: View, dirty: Dirty, now: InstantMs): readonly Change[] {
   const changes: Change[] = [];
   for (const node of view.list('node')) {
     const drained = node.spec.Availability === 'drain';
-    if (drained === (node.drainingSince !== undefined)) continue;
-    changes.push(updateObject('node', { ...node, drainingSince: drained ? now : undefined }));
+    const marked = drained === (node.drainingSince !== undefined);
+    const fenced = dirty.cluster && holdsFence(view, node);
+    if (marked && !fenced) continue;
+    const drainingSince = marked ? node.drainingSince : drained ? now : undefined;
+    const status = fenced ? { ...node.status, fencedFrom: now } : node.status;
+    changes.push(updateObject('node', { ...node, drainingSince, status }));
   }
   return changes;
+}
+
+/** It is down, and a fenced task of it may live. */
+function holdsFence(view: View, node: Node): boolean {
+  if (node.status.state !== 'down') return false;
+  return [...view.tasksOfNode(node.id)].some((task) => {
+    const spec = view.revision(task.serviceId, task.specVersion)?.spec;
+    return spec && servicePolicy(spec).fenceMs > 0 && !isTerminal(task.status.state);
+  });
 }
 
 /** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */

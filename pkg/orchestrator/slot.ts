@@ -1,5 +1,6 @@
 import {
   compareTaskState,
+  fenceEnd,
   isDraining,
   isRunnable,
   isTerminal,
@@ -40,8 +41,8 @@ export function isStopping(work: Workload, task: Task): boolean {
   const node = work.nodeOf(task);
   if (!node) return false;
   if (node.status.state !== 'down') return true;
-  const { fenceMs } = servicePolicy(work.specOf(task));
-  return fenceMs > 0 && work.now < node.status.since + fenceMs;
+  const end = fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);
+  return end !== undefined && work.now < end;
 }
 
 /** Nothing of the present spec runs or is about to run in the slot. */

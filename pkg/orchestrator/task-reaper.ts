@@ -2,6 +2,7 @@ import {
   type Change,
   compareTaskState,
   type Dirty,
+  fenceEnd,
   type InstantMs,
   inSteps,
   isTerminal,
@@ -84,11 +85,9 @@ function isFinished(view: View, task: Task, now: InstantMs): boolean {
  * When a node that is down has killed its copy of a fenced task. Any other task may run on behind a partition: it
  * stays until its node is heard, is removed, or counts as lost for good.
  */
-function fencedUntil(view: View, task: Task, { status }: Node): InstantMs | undefined {
+function fencedUntil(view: View, task: Task, node: Node): InstantMs | undefined {
   const spec = view.revision(task.serviceId, task.specVersion)?.spec;
-  const fenceMs = spec ? servicePolicy(spec).fenceMs : 0;
-  if (status.state !== 'down' || fenceMs === 0) return undefined;
-  return (status.since + fenceMs) as InstantMs;
+  return spec && fenceEnd(node, servicePolicy(spec).fenceMs);
 }
 
 /** Tasks to be removed whose node is down. */
