@@ -35,10 +35,11 @@ export async function startGroup(
 ): Promise<RaftGroup> {
   const program = join(folder, 'member.mjs');
   await bundle('raft-member.ts', program);
-  const identity = await makeIdentity();
+  const identities = await makeIdentities([1, 2, 3]);
   const members: Member[] = [];
   const children: ChildProcess[] = [];
   const start = async ({ raftId, address }: Member): Promise<void> => {
+    const identity = identities.get(raftId) as Identity;
     const execArgv = ['--enable-source-maps', ...leaderArguments];
     const child = fork(program, { execArgv, cwd: folder });
     children[raftId - 1] = child;
@@ -47,7 +48,7 @@ export async function startGroup(
   };
   for (const raftId of [1, 2, 3]) {
     const address = `127.0.0.1:${await freePort()}`;
-    const member = { raftId, nodeId: `n${raftId}`, address } as Member;
+    const member = { raftId, nodeId: nodeIdOf(raftId), address } as Member;
     await start(member);
     if (raftId > 1) await ask(leaderOf(children), { order: 'add', member });
     members.push(member);
@@ -117,19 +118,28 @@ async function end(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-async function makeIdentity(): Promise<Identity> {
+function nodeIdOf(raftId: number): string {
+  return String(raftId).padStart(25, 'm');
+}
+
+/** A member's messages count only under the certificate of its node. */
+async function makeIdentities(raftIds: readonly number[]): Promise<ReadonlyMap<number, Identity>> {
   const clusterId = 'c'.repeat(25);
   const now = Date.now();
   const root = await createRoot({ clusterId, now });
-  const { csrPem, keyPem } = await createCertificateRequest();
-  const nodeId = 'm'.repeat(25);
-  const certificatePem = await issueNodeCertificate({
-    root,
-    csrPem,
-    nodeId,
-    role: 'manager',
-    clusterId,
-    now,
-  });
-  return identityOf({ certificatePem, keyPem, rootPem: root.certificatePem });
+  const identities = new Map<number, Identity>();
+  for (const raftId of raftIds) {
+    const { csrPem, keyPem } = await createCertificateRequest();
+    const request = {
+      root,
+      csrPem,
+      nodeId: nodeIdOf(raftId),
+      role: 'manager',
+      clusterId,
+      now,
+    } as const;
+    const certificatePem = await issueNodeCertificate(request);
+    identities.set(raftId, identityOf({ certificatePem, keyPem, rootPem: root.certificatePem }));
+  }
+  return identities;
 }

@@ -67,7 +67,7 @@ async function start(order: MemberOrder & { readonly order: 'start' }): Promise<
   store = createStore({
     directory,
     clusterId: identity.clusterId as ClusterId,
-    self: { raftId, nodeId: `n${raftId}` as NodeId, address },
+    self: { raftId, nodeId: identity.nodeId as NodeId, address },
     begin: members.length === 0 ? { kind: 'bootstrap' } : { kind: 'join', members },
     transport,
     clock: systemClock,
