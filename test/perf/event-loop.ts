@@ -155,7 +155,7 @@ function snapshots(host: Host): number {
 
 const folder = mkdtempSync(join(tmpdir(), 'muster-perf-'));
 process.env['LOOP_PROBE'] = folder;
-process.env['NODE_OPTIONS'] = probe;
+process.env['NODE_OPTIONS'] = `${process.env['NODE_OPTIONS'] ?? ''} ${probe}`;
 if (profile) process.env['LOOP_PROFILE'] = '1';
 try {
   await withLab('perfloop', { managers: 3, agents: 0 }, async (lab) => {
