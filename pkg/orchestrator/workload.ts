@@ -49,7 +49,7 @@ export class Workload {
       if (task.desiredState === 'remove') this.#leave(task);
       else this.#tasksOfSlot(task).push(task);
     }
-    for (const tasks of this.#slots.values()) tasks.sort(byCreation);
+    for (const tasks of this.#slots.values()) if (tasks.length > 1) tasks.sort(byCreation);
   }
 
   get service(): Service {
@@ -172,7 +172,9 @@ export class Workload {
 
   #tasksOfSlot(task: Task): Task[] {
     const key = this.slotOf(task);
-    const tasks = this.#slots.get(key) ?? [];
+    const known = this.#slots.get(key);
+    if (known) return known;
+    const tasks: Task[] = [];
     this.#slots.set(key, tasks);
     return tasks;
   }

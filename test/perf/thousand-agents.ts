@@ -23,11 +23,16 @@ const LIMIT_MS = 240_000;
 const WINDOW_MS = 6000;
 const PROFILE_ROWS = 25;
 const JOINS = 10;
+const EXPLAINED = 200;
 const NONE: AgentsAnswer = { joined: 0, assigned: 0, messages: 0, sessions: 0 };
 
 /** A service's status as the API lists it. */
 interface Listed {
   readonly ServiceStatus?: { readonly RunningTasks: number };
+}
+
+interface Identified {
+  readonly ID: string;
 }
 
 class Agents {
@@ -213,14 +218,37 @@ async function measureCreates(client: ApiClient): Promise<void> {
   });
 }
 
+/** What nothing is wrong with, what waits, and where a task could be: the last two measure all nodes by all tasks. */
 async function measureExplain(client: ApiClient): Promise<void> {
-  const ms: number[] = [];
-  for (let number = 0; number < creates; number++) {
-    const begun = performance.now();
-    await client.call('GET', `/services/many${number % services}/explain`);
-    ms.push(performance.now() - begun);
+  const nowhere = { Placement: { Constraints: ['node.labels.kind==none'] } };
+  await client.call('POST', '/services/create', {
+    ...specOf('waits', { Replicated: { Replicas: 10 } }),
+    TaskTemplate: { ContainerSpec: { Image: 'busybox:1' }, ...nowhere },
+  });
+  const filters = encodeURIComponent(JSON.stringify({ service: ['many0'] }));
+  const listed = (await client.call('GET', `/tasks?filters=${filters}`)) as readonly Identified[];
+  const [{ ID } = { ID: '' }] = listed;
+  const asked = {
+    'a service that runs': '/services/many1/explain',
+    'a service that waits': '/services/waits/explain',
+    'a task': `/tasks/${ID}/explain`,
+  };
+  for (const [what, path] of Object.entries(asked)) {
+    const ms: number[] = [];
+    for (let count = 0; count < EXPLAINED; count++) {
+      const begun = performance.now();
+      await client.call('GET', path);
+      ms.push(performance.now() - begun);
+    }
+    const [first = Number.NaN] = ms;
+    report(`explain ${what}`, 'ms', [quantile(ms, 0.5)], {
+      n: ms.length,
+      first: round(first),
+      p90: round(quantile(ms, 0.9)),
+      p99: round(quantile(ms, 0.99)),
+      max: round(Math.max(...ms)),
+    });
   }
-  report('explain a service', 'ms', [quantile(ms, 0.5)], { p99: round(quantile(ms, 0.99)) });
 }
 
 async function running(client: ApiClient, count: number, name?: string): Promise<void> {
