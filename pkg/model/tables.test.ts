@@ -12,7 +12,7 @@ import {
 } from './id.ts';
 import type { Node } from './node.ts';
 import { DraftTables, Tables } from './tables.ts';
-import type { Task } from './task.ts';
+import type { Task, TaskState } from './task.ts';
 import type { View } from './view.ts';
 
 const NOW = 1 as InstantMs;
@@ -43,13 +43,18 @@ function taskOf({ id, node, network }: Edit, version: Version): Task {
     serviceId: `s${id % 3}` as ServiceId,
     serviceName: 'web',
     specVersion: 1,
-    slot: 1,
+    slot: network === 1 ? 0 : 1,
     nodeId: node === 0 ? undefined : (`n${node}` as NodeId),
     desiredState: network === 2 ? 'ready' : 'running',
-    status: { state: node === 0 ? 'new' : 'running', at: NOW, message: '' },
+    status: { state: stateOf(node, network), at: NOW, message: '' },
     networks:
       network === 0 ? [] : [{ networkId: `x${network}` as NetworkId, addresses: [], aliases: [] }],
   };
+}
+
+function stateOf(node: number, network: number): TaskState {
+  if (node === 0) return 'new';
+  return node === 2 && network === 0 ? 'failed' : 'running';
 }
 
 /** The change that the edit means to whoever sees `view`; undefined when there is nothing to remove. */

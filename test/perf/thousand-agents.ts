@@ -1,7 +1,7 @@
 /**
  * Three managers and a thousand simulated agents over gRPC with mutual TLS on the loopback, logs synced:
  * `npm run build && npx tsx --conditions=source test/perf/thousand-agents.ts [--agents=1000] [--tasks=30000] [--services=30] [--profile=1]`.
- * `--profile` says what kept the managers busy while tasks were placed.
+ * `--profile` says what kept the managers busy while agents joined and while tasks were placed.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -111,7 +111,7 @@ function joinMore({ all, rootPem, workerToken }: Managers, many: Agents, count: 
 }
 
 async function measurePlacement({ all }: Managers, client: ApiClient, many: Agents): Promise<void> {
-  await takeProfiles(all, '');
+  await takeProfiles(all, 'joining');
   const before = all.map(cpuSeconds);
   const begun = performance.now();
   const each = tasks / services;
@@ -138,7 +138,7 @@ async function measurePlacement({ all }: Managers, client: ApiClient, many: Agen
   await takeProfiles(all, 'placing');
 }
 
-/** Ends what the managers recorded so far; says who was busy meanwhile, unless `what` is empty. */
+/** Ends what the managers recorded so far, and says who was busy meanwhile. */
 async function takeProfiles(all: Managers['all'], what: string): Promise<void> {
   if (!profile) return;
   for (const { process: child } of all) {
@@ -147,7 +147,6 @@ async function takeProfiles(all: Managers['all'], what: string): Promise<void> {
     child.kill('SIGUSR2');
     while (!existsSync(file)) await pause(50);
     await pause(500);
-    if (what === '') continue;
     for (const line of busiest(file, PROFILE_ROWS)) process.stdout.write(`${what} ${line}\n`);
   }
 }
