@@ -27,6 +27,7 @@ const calls = {
   recv: library.func('int64_t recv(int, _Out_ uint8_t *, size_t, int)'),
   recvmsg: library.func('int64_t recvmsg(int, _Inout_ msghdr *, int)'),
   setsockopt: library.func('int setsockopt(int, int, int, const uint8_t *, int)'),
+  ioctl: library.func('int ioctl(int, ulong, _Inout_ uint8_t *)'),
   getsockname: library.func('int getsockname(int, _Out_ uint8_t *, _Inout_ int *)'),
   close: library.func('int close(int)'),
   open: library.func('int open(const char *, int, int)'),

@@ -16,6 +16,11 @@ const MSG_DONTWAIT = 0x40;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 
+/** netdevice(7) */
+const SIOCGIFINDEX = 0x8933;
+const IFREQ_BYTES = 40;
+const LINK_NAME_MAX = 15;
+
 const PROTOCOL = { route: 0, xfrm: 6, netfilter: 12 } as const;
 const RECEIVE_BUFFER_BYTES = 256 * 1024;
 /** Large nf_tables batches go out in one `sendto`. */
@@ -75,6 +80,17 @@ export class NetlinkSocket implements Disposable {
       return true;
     });
     return answers;
+  }
+
+  /**
+   * Index of the link of that name, without the lock of all network configuration that requests about links wait for.
+   * @throws SyscallError ENODEV
+   */
+  linkIndex(name: string): number {
+    const request = Buffer.alloc(IFREQ_BYTES);
+    request.write(name.slice(0, LINK_NAME_MAX));
+    syscall('ioctl', this.#fd, SIOCGIFINDEX, request);
+    return request.readInt32LE(LINK_NAME_MAX + 1);
   }
 
   /** All objects a dump request lists; repeated when the kernel says that they changed meanwhile. */

@@ -90,6 +90,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
     rules: [],
     neighbours: remote.neighbours,
     fdb: [...fdb, ...remote.fdb],
+    ownsEntries: true,
     ownedLinkPrefix: HUB_LINK_PREFIX,
     prune,
   };

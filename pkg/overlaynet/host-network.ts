@@ -27,6 +27,7 @@ import { NEW_TABLE, Overlay, removeOverlays, type TableChange } from './overlay.
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
 import { adoptSandboxes, attemptsOn, Sandbox, unplug } from './sandbox.ts';
+import { ownTurn } from './turns.ts';
 import { Underlay } from './underlay.ts';
 import {
   addressesOf,
@@ -152,12 +153,12 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   async attach(spec: SandboxSpec): Promise<AttachedSandbox> {
-    const known = this.#sandboxes.get(spec.containerId);
-    if (known?.record.spec.netns === spec.netns) {
-      return describeSandbox(known.record, this.#description());
-    }
+    await ownTurn();
+    const old = this.#sandboxes.get(spec.containerId);
+    if (old?.record.spec.netns === spec.netns)
+      return describeSandbox(old.record, this.#description());
     // The container was started anew, in another namespace.
-    if (known !== undefined) await this.detach(spec.containerId);
+    if (old !== undefined) await this.detach(spec.containerId);
     const context = this.#wiring();
     const record: SandboxRecord = {
       spec,
@@ -178,7 +179,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   connect(containerId: string, attachment: ConnectedNetwork): AttachedInterface {
-    const sandbox = this.#sandboxOf(containerId);
+    const sandbox = must(this.#sandboxes.get(containerId), `an attached container ${containerId}`);
     const { record } = sandbox;
     const known = record.attachments.find(({ networkId }) => networkId === attachment.networkId);
     if (known !== undefined) return describeInterface(known, this.#description());
@@ -189,7 +190,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   disconnect(containerId: string, networkId: string): void {
-    const sandbox = this.#sandboxOf(containerId);
+    const sandbox = must(this.#sandboxes.get(containerId), `an attached container ${containerId}`);
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
@@ -203,6 +204,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   async detach(containerId: string): Promise<void> {
+    await ownTurn();
     this.#records.removeSandbox(containerId);
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
@@ -447,9 +449,5 @@ class KernelHostNetwork implements HostNetwork {
 
   #sandboxesOn(networkId: string): readonly Sandbox[] {
     return [...this.#sandboxes.values()].filter((sandbox) => sandbox.isOn(networkId));
-  }
-
-  #sandboxOf(containerId: string): Sandbox {
-    return must(this.#sandboxes.get(containerId), `an attached container ${containerId}`);
   }
 }

@@ -91,7 +91,7 @@ export class HostSide {
 
   /** Of the link that holds the address. */
   mtuOf(address: string): number {
-    const { links, addresses } = this.namespace.observe();
+    const { links, addresses } = this.namespace.observe('links');
     const holder = addresses.find((entry) => addressWithoutPrefix(entry.address) === address);
     return links.find((link) => link.name === holder?.link)?.mtu ?? DEFAULT_MTU;
   }

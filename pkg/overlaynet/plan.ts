@@ -46,6 +46,8 @@ export interface DesiredNamespace {
   readonly rules: readonly MarkRule[];
   readonly neighbours: readonly Neighbour[];
   readonly fdb: readonly FdbEntry[];
+  /** Neighbours and FDB entries are ours too, also where none is desired. */
+  readonly ownsEntries?: boolean | undefined;
   /** Links whose names start so are ours: one that is not desired is deleted, and so are addresses on the others. */
   readonly ownedLinkPrefix?: string | undefined;
   /** Mark rules within this range of priorities are ours. */

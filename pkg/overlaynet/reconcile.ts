@@ -15,7 +15,7 @@ export function reconcile(
   desired: DesiredNamespace,
   onPortFailure?: PortFailure,
 ): number {
-  const operations = planNamespace(desired, namespace.observe());
+  const operations = planFor(namespace, desired);
   try {
     namespace.apply(operations);
   } catch (error) {
@@ -27,7 +27,12 @@ export function reconcile(
 
 /** What `reconcile` would do, one line for each operation. */
 export function differences(namespace: Namespace, desired: DesiredNamespace): readonly string[] {
-  return planNamespace(desired, namespace.observe()).map(describeDifference);
+  return planFor(namespace, desired).map(describeDifference);
+}
+
+/** Entries are read only where they are ours: the kernel locks all network configuration of the machine for it. */
+function planFor(namespace: Namespace, desired: DesiredNamespace): readonly Operation[] {
+  return planNamespace(desired, namespace.observe(desired.ownsEntries ? 'all' : 'links'));
 }
 
 /** One operation at a time from what is there now; throws the first failure that is not about a container's port. */
@@ -42,7 +47,7 @@ function applyAroundPorts(
   // Without the host's own foot, the mesh is broken: that is no container's business.
   ports.delete(INGRESS_HUB_LINK);
   let failure: unknown;
-  for (const operation of planNamespace(desired, namespace.observe())) {
+  for (const operation of planFor(namespace, desired)) {
     try {
       namespace.apply([operation]);
     } catch (error) {

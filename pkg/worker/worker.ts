@@ -62,6 +62,7 @@ export class Worker {
   readonly #removing = new Map<TaskId, Promise<void>>();
   readonly #dependencies = new Dependencies();
   readonly #db: TaskDb;
+  readonly #hostname: string;
   readonly #reporter: Reporter;
   readonly #logs: LogPublisher;
   #tables: ReadonlyMap<NetworkId, NetworkTable> = new Map();
@@ -74,6 +75,8 @@ export class Worker {
   constructor(options: WorkerOptions) {
     const { engine, log, credentials } = options;
     this.#options = options;
+    // Describing the host asks its kernel: nothing for every look at a task.
+    this.#hostname = options.description().hostname;
     this.#managers = options.managers;
     this.#db = new TaskDb(options.records, options.clock);
     this.#reporter = new Reporter(options.clock, () => this.#statuses());
@@ -317,10 +320,10 @@ export class Worker {
   }
 
   #surroundings(): TaskSurroundings {
-    const { credentials, description } = this.#options;
+    const { credentials } = this.#options;
     return {
       nodeId: credentials.identity.nodeId,
-      hostname: description().hostname,
+      hostname: this.#hostname,
       tables: this.#tables,
       secrets: this.#dependencies.secrets,
       configs: this.#dependencies.configs,

@@ -20,7 +20,6 @@ import {
   dumpRules,
   encodeTransaction,
   findConnections,
-  getLink,
   hasCode,
   isIpv6,
   type Route as LinkRoute,
@@ -48,7 +47,7 @@ import {
   type TableListing,
   type TrackedConnection,
 } from 'vxlan-netlink';
-import { assert, must } from '../../model/index.ts';
+import { assert } from '../../model/index.ts';
 import type {
   DesiredLink,
   Kernel,
@@ -143,8 +142,7 @@ class LinuxNamespace implements Watched {
     const indexOf = (name: string): number => {
       const known = indexes.get(name);
       if (known !== undefined) return known;
-      const [answer = Buffer.alloc(16)] = socket.request(getLink(name));
-      const { index } = parseLink(answer);
+      const index = socket.linkIndex(name);
       indexes.set(name, index);
       return index;
     };
@@ -259,8 +257,7 @@ class LinuxNamespace implements Watched {
       underlay.request(newLink({ kind, name, mtu, mac, vni, local, port, namespaceFd: this.fd }));
     } else if (link.kind === 'macvlan') {
       using underlay = linux(link.underlay).route();
-      const [found] = underlay.request(getLink(link.parent));
-      const parent = parseLink(must(found, `link ${link.parent}`)).index;
+      const parent = underlay.linkIndex(link.parent);
       underlay.request(newLink({ kind: 'macvlan', name, mtu, mac, parent, namespaceFd: this.fd }));
     } else {
       socket.request(newLink({ kind: 'bridge', name, mtu, mac }));
