@@ -67,6 +67,21 @@ test('of a member that is lost the others may know more, and it is not passed on
   expect(addresses(one)).toEqual(['old1', 'old2', 'newer3']);
 });
 
+test('what the end of the own log says holds, once what is before it is applied', () => {
+  const { peers: one, log } = peers();
+  const lastSaid = { after: 9, members: [member(3, 'new3')] };
+  log.set(3, member(3, 'older3'));
+  one.recall(lastSaid, 8);
+  expect(addresses(one)).toEqual(['old1', 'old2', 'older3']);
+  log.set(3, member(3, 'old3'));
+  one.recall(lastSaid, 9);
+  expect(addresses(one)).toEqual(['old1', 'old2', 'new3']);
+  one.heard(3);
+  one.said(3, [member(3, 'newer3')]);
+  one.recall(lastSaid, 10);
+  expect(addresses(one)).toEqual(['old1', 'old2', 'newer3']);
+});
+
 test('nobody else says where this member is, or gives a member to another node', () => {
   const { peers: one, log } = peers();
   one.said(2, [member(1, 'elsewhere'), member(3, 'elsewhere', 'stranger')]);

@@ -21,6 +21,7 @@ test('what is acknowledged survives, once, in one order, and the members come to
   expect(total['handOvers']).toBeGreaterThan(SEEDS / 4);
   expect(total['removed']).toBeGreaterThan(SEEDS / 5);
   expect(total['added']).toBeGreaterThan(SEEDS / 5);
+  expect(total['moved']).toBeGreaterThan(SEEDS / 5);
   expect(total['followed']).toBeGreaterThan(SEEDS * 20);
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { InstantMs } from '../../../pkg/model/index.ts';
 import type { Member, Store } from '../../../pkg/store/index.ts';
 import { SimMember } from '../store/member.ts';
+import { Places } from '../store/places.ts';
 import { drawPlan as drawStorePlan } from '../store/plan.ts';
 import { SimNetwork } from '../store/sim-network.ts';
 import { Witness } from '../store/witness.ts';
@@ -22,10 +23,13 @@ export class StoreGroup implements Group, Disposable {
   constructor(world: World, { clockOffsetMs }: Plan, selves: readonly Member[]) {
     this.#world = world;
     const plan = { ...drawStorePlan(world.random), clockOffsetMs };
-    this.#network = new SimNetwork(world, plan.network);
+    const places = new Places(world.random, 0);
+    const addressOf = (raftId: number): string => places.addressOf(raftId);
+    this.#network = new SimNetwork(world, plan.network, addressOf);
     const around = {
       world,
       network: this.#network,
+      places,
       plan,
       folder: this.#folder,
       witness: new Witness(),

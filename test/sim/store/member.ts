@@ -4,6 +4,7 @@ import { type Clock, silentLogger, type Timer } from '../../../pkg/io/index.ts';
 import type { ClusterId, InstantMs, NodeId, Version } from '../../../pkg/model/index.ts';
 import { createStore, LogKeys, type Member, type Store } from '../../../pkg/store/index.ts';
 import type { Access } from './client.ts';
+import type { Places } from './places.ts';
 import type { Plan } from './plan.ts';
 import { SimDisk } from './sim-disk.ts';
 import type { SimNetwork } from './sim-network.ts';
@@ -17,6 +18,7 @@ const LOCK_FILE = 'lock';
 const ROTATE_EVERY = 23;
 
 export interface Surroundings {
+  readonly places: Places;
   readonly world: World;
   readonly network: SimNetwork;
   readonly plan: Plan;
@@ -27,7 +29,9 @@ export interface Surroundings {
 
 /** One simulated machine: a disk and a clock that stay, and a store that is started, killed and started again. */
 export class SimMember implements Access {
-  readonly self: Member;
+  readonly raftId: number;
+  /** Members as they were known when it went off. */
+  #knew: readonly Member[] = [];
   readonly disk: SimDisk;
   readonly #around: Surroundings;
   readonly #drift: number;
@@ -49,12 +53,22 @@ export class SimMember implements Access {
 
   constructor(raftId: number, around: Surroundings) {
     const { world, plan, folder } = around;
-    this.self = { raftId, nodeId: `node${raftId}` as NodeId, address: `m${raftId}:1` };
+    this.raftId = raftId;
     this.disk = new SimDisk(world, plan.disk);
     this.#around = around;
     this.#drift = 1 + world.random.between(-plan.clockDrift, plan.clockDrift);
     this.#offsetMs = world.random.between(-plan.clockOffsetMs, plan.clockOffsetMs);
     this.#directory = join(folder, String(raftId));
+  }
+
+  get self(): Member {
+    const { raftId } = this;
+    const address = this.#around.places.addressOf(raftId);
+    return { raftId, nodeId: `node${raftId}` as NodeId, address };
+  }
+
+  get known(): readonly Member[] {
+    return this.#store?.members() ?? this.#knew;
   }
 
   get store(): Store {
@@ -129,6 +143,7 @@ export class SimMember implements Access {
   /** Its process and its machine end now. */
   kill(): void {
     this.#run++;
+    this.#knew = this.known;
     this.#store = undefined;
     this.disk.crash();
     this.#around.network.gone(this.self.raftId);
@@ -146,7 +161,9 @@ export class SimMember implements Access {
   /** Everything replicated, as text. */
   content(): string {
     const configs = [...this.store.view.list('config')];
-    const members = this.store.members().map(({ raftId, role }) => `${raftId} ${role}`);
+    const members = this.store
+      .members()
+      .map(({ raftId, role, address }) => `${raftId} ${role} ${address}`);
     return JSON.stringify([members.sort(), configs.sort((a, b) => (a.id < b.id ? -1 : 1))]);
   }
 

@@ -125,6 +125,18 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    this.#keys.push(...fresh);',
     replace: '    this.#keys.splice(0, this.#keys.length, ...fresh);',
   },
+  {
+    name: 'a new address of a member is never written',
+    file: 'pkg/store/membership.ts',
+    find: '    if (moved === undefined) return false;',
+    replace: '    if (moved === undefined || moved.raftId > 0) return false;',
+  },
+  {
+    name: 'a new address stops a learner from becoming a voter',
+    file: 'pkg/store/state-machine.ts',
+    find: 'this.#members.set(nodeId, { ...record, address: member.address });',
+    replace: 'this.#members.set(nodeId, { ...member, promote: false } as MemberRecord);',
+  },
 ];
 
 /** Few seeds find these. */

@@ -23,6 +23,8 @@ export interface Plan {
   readonly replaces: boolean;
   /** Each member encrypts its files, and takes a new key now and then. */
   readonly encrypted: boolean;
+  /** How often a machine comes back under another address. */
+  readonly moveChance: number;
 }
 
 export function drawPlan(random: Random): Plan {
@@ -51,5 +53,6 @@ export function drawPlan(random: Random): Plan {
     historyChanges: random.pick([4, 30, 10_000]),
     replaces: random.chance(0.5),
     encrypted: random.chance(0.3),
+    moveChance: sometimes(0.5, 0.7),
   };
 }

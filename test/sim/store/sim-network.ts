@@ -20,16 +20,23 @@ export class SimNetwork {
   readonly #arrivesAt = new Map<string, number>();
   readonly #cut = new Set<string>();
 
-  constructor(world: World, manners: NetworkManners) {
+  readonly #addressOf: (raftId: number) => string;
+
+  constructor(world: World, manners: NetworkManners, addressOf: (raftId: number) => string) {
+    this.#addressOf = addressOf;
     this.#world = world;
     this.#manners = manners;
   }
 
   transport(self: number): Transport {
     return {
-      send: (to, payload): void => this.#send(self, to.raftId, payload),
+      send: (to, payload): void => {
+        if (to.address === this.#addressOf(to.raftId)) this.#send(self, to.raftId, payload);
+        else this.#lost(self, to.raftId);
+      },
       sendSnapshot: async (to, chunks): Promise<void> => {
         await this.#world.pause(this.#manners.delayMs * 10);
+        if (to.address !== this.#addressOf(to.raftId)) throw new Error('nobody is there');
         const receiver = this.#reached(self, to.raftId);
         if (receiver === undefined) throw new Error('the path is cut');
         await receiver.receiveSnapshot(self, this.#passing(self, to.raftId, chunks));
@@ -68,7 +75,7 @@ export class SimNetwork {
     const { delayMs, lossChance, strayChance, strayMs } = this.#manners;
     const path = `${from}>${to}`;
     if (random.chance(lossChance)) {
-      this.#world.after(delayMs, () => this.#receivers.get(from)?.unreachable(to));
+      this.#lost(from, to);
       return;
     }
     if (random.chance(strayChance)) {
@@ -80,6 +87,10 @@ export class SimNetwork {
     this.#world.after(at - now, () => {
       if (!this.#deliver(from, to, payload)) this.#receivers.get(from)?.unreachable(to);
     });
+  }
+
+  #lost(from: number, to: number): void {
+    this.#world.after(this.#manners.delayMs, () => this.#receivers.get(from)?.unreachable(to));
   }
 
   async *#passing(

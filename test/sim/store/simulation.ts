@@ -13,6 +13,7 @@ import { operate, type StoreHistory } from './client.ts';
 import { Follower } from './follower.ts';
 import { SimMember, type Surroundings } from './member.ts';
 import { Operator } from './operator.ts';
+import { Places } from './places.ts';
 import { drawPlan, type Plan } from './plan.ts';
 import { isInjected } from './sim-disk.ts';
 import { SimNetwork } from './sim-network.ts';
@@ -37,6 +38,7 @@ export interface Counts {
   handOvers: number;
   removed: number;
   added: number;
+  moved: number;
   followed: number;
 }
 
@@ -82,6 +84,7 @@ class Simulation {
     handOvers: 0,
     removed: 0,
     added: 0,
+    moved: 0,
     followed: 0,
   };
   #machines = 0;
@@ -94,9 +97,12 @@ class Simulation {
     this.#world = new World(seed);
     const world = this.#world;
     this.#plan = drawPlan(world.random);
-    this.#network = new SimNetwork(world, this.#plan.network);
     const plan = this.#plan;
-    this.#around = { world, network: this.#network, plan, folder, witness: new Witness() };
+    const places = new Places(world.random, plan.moveChance);
+    const addressOf = (raftId: number): string => places.addressOf(raftId);
+    this.#network = new SimNetwork(world, plan.network, addressOf);
+    const witness = new Witness();
+    this.#around = { world, network: this.#network, places, plan, folder, witness };
     this.#members = Array.from({ length: SIZE }, () => this.#newMachine());
     this.#operator = new Operator({
       world,
@@ -130,6 +136,7 @@ class Simulation {
     for (const member of this.#members) member.kill();
     this.#counts.removed = this.#operator.removed;
     this.#counts.added = this.#operator.added;
+    this.#counts.moved = this.#around.places.moves;
     for (const { batches } of this.#followers) this.#counts.followed += batches;
     return { counts: this.#counts, digest: digest.digest('hex') };
   }
@@ -238,7 +245,10 @@ class Simulation {
   #startLater(member: SimMember): void {
     this.#world.after(this.#world.random.between(10, 1500), () => {
       const belongs = this.#members.includes(member);
-      if (belongs && !member.isUp) member.start([]);
+      if (!belongs || member.isUp) return;
+      const on = this.#members.filter(({ isUp }) => isUp);
+      this.#around.places.perhapsMove(member, on);
+      member.start([]);
     });
   }
 
@@ -314,7 +324,8 @@ class Simulation {
     return (
       group.length === ids.length &&
       this.#members.every((member) => member.isUp && member.store.view.index === index) &&
-      group.every((one) => one.role === 'voter' && ids.includes(one.raftId))
+      group.every((one) => one.role === 'voter' && ids.includes(one.raftId)) &&
+      group.every(({ raftId, address }) => address === this.#around.places.addressOf(raftId))
     );
   }
 
