@@ -1,4 +1,10 @@
-import { type Change, ClusterError, type ObjectIds, type ObjectKind } from '../model/index.ts';
+import {
+  type Change,
+  ClusterError,
+  type NodeId,
+  type ObjectIds,
+  type ObjectKind,
+} from '../model/index.ts';
 
 /** As many changes fit into one log entry (swarmkit's limit) … */
 export const CHANGES_PER_ENTRY_MAX = 200;
@@ -20,6 +26,29 @@ export function mergeChanges(changes: readonly Change[]): readonly Change[] {
     else merged.delete(key);
   }
   return [...merged.values()];
+}
+
+/**
+ * Tasks that were given a node come last, those of one node together: it hears of them in one message instead of one for
+ * each entry, and reports them so. Nothing else depends on them, and all else keeps its order.
+ */
+export function placedByNode(changes: readonly Change[]): readonly Change[] {
+  const rest: Change[] = [];
+  const nodes = new Map<NodeId, Change[]>();
+  for (const change of changes) {
+    const node = nodeGiven(change);
+    const placed = node && nodes.get(node);
+    if (node === undefined) rest.push(change);
+    else if (placed) placed.push(change);
+    else nodes.set(node, [change]);
+  }
+  return [...rest, ...[...nodes.values()].flat()];
+}
+
+function nodeGiven(change: Change): NodeId | undefined {
+  if (change.kind !== 'task' || change.action === 'remove') return undefined;
+  const { status, nodeId } = change.object;
+  return status.state === 'assigned' ? nodeId : undefined;
 }
 
 /** Undefined when nothing remains: made and removed again. */

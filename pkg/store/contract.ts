@@ -147,8 +147,8 @@ export interface Store {
    */
   update<T>(work: (draft: DraftTables) => T, options?: UpdateOptions): Promise<Committed<T>>;
   /**
-   * Commit `changes` as they are; conflicts are thrown. More than 200 become several entries, in order and each only if
-   * the one before took effect; the index is that of the last.
+   * Commit `changes` as they are, each object at most once (`mergeChanges`); conflicts are thrown. More than 200 become
+   * several entries, in order and each only if the one before took effect; the index is that of the last.
    */
   propose(changes: readonly Change[], options?: ProposeOptions): Promise<Committed<void>>;
   /** Called synchronously after each applied entry, in order, before any promise of `update` for it resolves. */

@@ -18,6 +18,7 @@ import {
   type Refusal,
   type TaskId,
 } from '../model/index.ts';
+import { mergeChanges, placedByNode } from './batch.ts';
 import type { Batch, Store } from './contract.ts';
 import { DirtySet } from './dirty.ts';
 
@@ -131,7 +132,8 @@ class ControlLoop {
     try {
       const draft = await this.#decide(dirty, reign);
       if (draft !== undefined && draft.changes.length > 0) {
-        await store.propose(draft.changes, { signal, asLeader: true });
+        const changes = placedByNode(mergeChanges(draft.changes));
+        await store.propose(changes, { signal, asLeader: true });
       }
     } catch (error) {
       if (this.#reign !== reign || signal.aborted) return;

@@ -7,13 +7,7 @@ import {
   type Version,
   type View,
 } from '../model/index.ts';
-import {
-  CHANGES_PER_ENTRY_MAX,
-  ENTRY_BYTES_MAX,
-  mergeChanges,
-  type Piece,
-  splitChanges,
-} from './batch.ts';
+import { CHANGES_PER_ENTRY_MAX, ENTRY_BYTES_MAX, type Piece, splitChanges } from './batch.ts';
 import { type Command, encodeCommand, type RequestId } from './command.ts';
 import type { Committed, ProposeOptions, UpdateOptions } from './contract.ts';
 import type { Leadership } from './leadership.ts';
@@ -73,9 +67,8 @@ export class Writes {
     }
   }
 
-  async propose(all: readonly Change[], options: ProposeOptions): Promise<Committed<void>> {
+  async propose(changes: readonly Change[], options: ProposeOptions): Promise<Committed<void>> {
     const term = this.#termOf(options);
-    const changes = mergeChanges(all);
     if (changes.length === 0) return { value: undefined, index: this.#options.view.index };
     if (changes.length <= CHANGES_PER_ENTRY_MAX) {
       const request = { ...this.newRequest(), term, changes };

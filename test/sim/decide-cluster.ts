@@ -42,7 +42,7 @@ import {
   decideServices,
 } from '../../pkg/orchestrator/index.ts';
 import { decidePlacement } from '../../pkg/scheduler/index.ts';
-import { mergeChanges } from '../../pkg/store/batch.ts';
+import { mergeChanges, placedByNode } from '../../pkg/store/batch.ts';
 import { DirtySet } from '../../pkg/store/dirty.ts';
 
 /** The order in which a leader asks them. */
@@ -115,7 +115,7 @@ export class DecideCluster {
         this.wakeAt = wakeAt;
       }
     }
-    this.#write(mergeChanges(draft.changes));
+    this.#write(placedByNode(mergeChanges(draft.changes)));
     return draft.changes;
   }
 

@@ -6,7 +6,6 @@ import {
   Tables,
   type Version,
 } from '../../../pkg/model/index.ts';
-import { mergeChanges } from '../../../pkg/store/batch.ts';
 import type {
   Batch,
   Committed,
@@ -130,7 +129,7 @@ export class ModelStore implements ManagerStore {
     let after: Request | undefined;
     const sent: Promise<Request>[] = [];
     for (let at = 0; at < changes.length; at += piece) {
-      const part = mergeChanges(changes).slice(at, at + piece);
+      const part = changes.slice(at, at + piece);
       const request = this.#request(part, after, term);
       after = request;
       sent.push(this.#await(request));
