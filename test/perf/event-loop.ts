@@ -1,6 +1,6 @@
 /**
  * How late the event loop of a manager is with many tasks in the store, while configs are written, all tasks are listed
- * and log snapshots are taken: `npx tsx --conditions=source test/perf/event-loop.ts [--tasks=30000] [--seconds=20]
+ * and log snapshots are taken, and then while another manager begins to lead: `npx tsx --conditions=source test/perf/event-loop.ts [--tasks=30000] [--seconds=20]
  * [--listings=2] [--profile=1]`. Three managers, their agents and this program share the processors: `own` is the time
  * for which the main thread had one in a round of the loop, and an empty Node process beside them shows what is nobody's
  * fault. `--profile` says who ran in the rounds that took too long. Needs root and a build.
@@ -48,6 +48,8 @@ const WRITERS = 4;
 /** Some of these are a log snapshot by their size alone. */
 const LARGE = Buffer.alloc(200_000, 'x').toString('base64');
 const SMALL = Buffer.alloc(256, 'x').toString('base64');
+/** Longer than an election takes. */
+const AFTER_KILL_MS = 2000;
 /** As in loop-probe.mjs. */
 const LONG_MS = 10;
 /** As `cmd/manager/priority.ts` has it. */
@@ -177,6 +179,11 @@ try {
     }
     await reportDelays('of an empty process beside them', must(empty.pid, 'a process'), folder);
     empty.kill();
+    process.kill(pids[0] as number, 'SIGKILL');
+    await pause(AFTER_KILL_MS);
+    const next = await settledLeader(lab);
+    const pid = must(next.managerPid, 'a manager');
+    await reportDelays(`of the next leader of ${tasks} tasks`, pid, folder);
     client.close();
   });
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
