@@ -3,8 +3,13 @@ import { addTask } from './new-task.ts';
 import { slotsToRemove } from './scale-down.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
-/** Make the number of slots right; returns the slots that stay. */
-export function scaleReplicated(work: Workload, newTaskId: () => TaskId): readonly SlotKey[] {
+const TASKS_PER_STEP = 200;
+
+/** Make the number of slots right, with pauses; returns the slots that stay. */
+export function* scaleReplicated(
+  work: Workload,
+  newTaskId: () => TaskId,
+): Generator<void, readonly SlotKey[]> {
   const mode = serviceMode(work.spec);
   const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
   const present = work.slots;
@@ -17,6 +22,7 @@ export function scaleReplicated(work: Workload, newTaskId: () => TaskId): readon
     if (work.tasks(slot).length > 0) continue;
     addTask(work, { id: newTaskId(), slot, hold: false });
     missing -= 1;
+    if (missing % TASKS_PER_STEP === 0) yield;
   }
   return work.slots;
 }

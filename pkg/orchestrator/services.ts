@@ -20,6 +20,8 @@ import { releaseTasks, restartTasks } from './restart.ts';
 import { advanceUpdate } from './update.ts';
 import { type SlotKey, Workload } from './workload.ts';
 
+const CHANGES_PER_STEP = 500;
+
 /**
  * Which tasks should exist: every service that changed, whose tasks or nodes changed, or that has something due, is
  * brought one step closer to its spec. Tasks of services that are gone are told to go.
@@ -31,16 +33,20 @@ export const decideServices = inSteps(function* decideServices(input) {
   let wakeAt = survey.wakeAt;
   for (const service of view.list('service')) {
     if (!survey.stirred.has(service.id) && !isUpdating(service)) continue;
-    const work = new Workload(view, now, service);
-    reconcile(work, input);
-    changes.push(...work.changes());
+    const work = yield* Workload.inSteps(view, now, service);
+    yield* reconcile(work, input);
+    for (const change of work.changes()) {
+      changes.push(change);
+      if (changes.length % CHANGES_PER_STEP === 0) yield;
+    }
     wakeAt = earlier(wakeAt, work.wakeAt);
     yield;
   }
   return { changes, wakeAt };
 });
 
-function reconcile(work: Workload, input: DeciderInput): void {
+/** Pauses between its parts: a single service may have tens of thousands of tasks. */
+function* reconcile(work: Workload, input: DeciderInput): Generator<void, void> {
   const { kind } = serviceMode(work.spec);
   if (kind === 'replicated-job' || kind === 'global-job') {
     advanceJob(work, input.newTaskId);
@@ -49,10 +55,14 @@ function reconcile(work: Workload, input: DeciderInput): void {
   const slots: readonly SlotKey[] =
     kind === 'global'
       ? spreadGlobal(work, input.newTaskId)
-      : scaleReplicated(work, input.newTaskId);
+      : yield* scaleReplicated(work, input.newTaskId);
+  yield;
   advanceUpdate(work, slots, input.newTaskId);
+  yield;
   if (kind === 'replicated') replaceDrained(work, slots, input.newTaskId);
+  yield;
   restartTasks(work, slots, input.newTaskId);
+  yield;
   releaseTasks(work, slots);
 }
 

@@ -22,6 +22,8 @@ export type SlotKey = string;
 /** How the tasks of two specs differ. */
 type Difference = 'none' | 'constraints' | 'other';
 
+const TASKS_PER_STEP = 1000;
+
 /**
  * One service with its tasks while a pass decides about it: what was decided so far is seen by the next step, and
  * every touched object becomes one change at the end.
@@ -31,25 +33,42 @@ export class Workload {
   readonly now: InstantMs;
   readonly #slots = new Map<SlotKey, Task[]>();
   readonly #leaving = new Map<SlotKey, Task[]>();
-  readonly #touched = new Map<TaskId, Task | undefined>();
+  /** As they are to be. */
+  readonly #touched = new Map<TaskId, Task>();
+  readonly #made = new Set<TaskId>();
   readonly #changed = new Map<number, Difference>();
   readonly #before: Service;
   readonly #perNode: boolean;
   #service: Service;
   #wakeAt: InstantMs | undefined;
 
-  constructor(view: View, now: InstantMs, service: Service) {
+  /** @param tasks of the service; more may be taken in before anything is asked */
+  constructor(
+    view: View,
+    now: InstantMs,
+    service: Service,
+    tasks: Iterable<Task> = view.tasksOfService(service.id),
+  ) {
     this.view = view;
     this.now = now;
     this.#before = service;
     this.#service = service;
     const { kind } = serviceMode(service.spec);
     this.#perNode = kind === 'global' || kind === 'global-job';
+    for (const task of tasks) this.#take(task);
+    this.#sort();
+  }
+
+  /** The same with pauses. */
+  static *inSteps(view: View, now: InstantMs, service: Service): Generator<void, Workload> {
+    const work = new Workload(view, now, service, []);
+    let seen = 0;
     for (const task of view.tasksOfService(service.id)) {
-      if (task.desiredState === 'remove') this.#leave(task);
-      else this.#tasksOfSlot(task).push(task);
+      if (++seen % TASKS_PER_STEP === 0) yield;
+      work.#take(task);
     }
-    for (const tasks of this.#slots.values()) if (tasks.length > 1) tasks.sort(byCreation);
+    work.#sort();
+    return work;
   }
 
   get service(): Service {
@@ -90,7 +109,8 @@ export class Workload {
 
   /** Add a task that was just made. */
   add(task: Task): void {
-    this.#touched.set(task.id, undefined);
+    this.#touched.set(task.id, task);
+    this.#made.add(task.id);
     this.#tasksOfSlot(task).push(task);
   }
 
@@ -99,11 +119,10 @@ export class Workload {
     const next: Task = { ...task, ...change };
     const tasks = this.#tasksOfSlot(task);
     const at = tasks.findIndex((other) => other.id === task.id);
-    if (!this.#touched.has(task.id)) this.#touched.set(task.id, undefined);
+    this.#touched.set(task.id, next);
     if (next.desiredState === 'remove') {
       tasks.splice(at, 1);
       if (tasks.length === 0) this.#slots.delete(this.slotOf(task));
-      this.#touched.set(task.id, next);
       this.#leave(next);
     } else tasks.splice(at, 1, next);
   }
@@ -145,24 +164,24 @@ export class Workload {
   }
 
   /** Everything decided, one change per object. */
-  changes(): readonly Change[] {
-    const tasks = new Map<TaskId, Task>();
-    if (this.#touched.size > 0) for (const task of this.all()) tasks.set(task.id, task);
-    const result: Change[] = [];
-    if (this.#service !== this.#before) {
-      result.push(updateObject('service', this.#service));
-    }
+  *changes(): Iterable<Change> {
+    if (this.#service !== this.#before) yield updateObject('service', this.#service);
     // Also when it was lost: a pass may be written in several pieces, and not all of them.
     if (!this.view.revision(this.#service.id, this.#service.specVersion)) {
-      result.push(newServiceRevision(this.#service, this.now));
+      yield newServiceRevision(this.#service, this.now);
     }
-    for (const [id, removed] of this.#touched) {
-      const task = removed ?? tasks.get(id);
-      if (!task) continue;
-      const known = this.view.get('task', id) !== undefined;
-      result.push(known ? updateObject('task', task) : createObject('task', task));
+    for (const [id, task] of this.#touched) {
+      yield this.#made.has(id) ? createObject('task', task) : updateObject('task', task);
     }
-    return result;
+  }
+
+  #take(task: Task): void {
+    if (task.desiredState === 'remove') this.#leave(task);
+    else this.#tasksOfSlot(task).push(task);
+  }
+
+  #sort(): void {
+    for (const tasks of this.#slots.values()) if (tasks.length > 1) tasks.sort(byCreation);
   }
 
   #leave(task: Task): void {

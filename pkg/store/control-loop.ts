@@ -36,6 +36,7 @@ export interface ControlLoopOptions {
 
 /** How long deciding may keep everything else from running. */
 const SLICE_MS = 4;
+const CHANGES_PER_STEP = 500;
 /** A step of a decider, or a whole one without steps, that took longer held up heartbeats. */
 const STEP_BUDGET_MS = 50;
 const WAKE_MIN_MS = 10;
@@ -154,11 +155,12 @@ class ControlLoop {
     for (const decide of deciders) {
       const begun = store.view.index;
       const decision = await this.#inSlices(decide, { view: draft, dirty, now, newTaskId });
-      if (this.#reign !== reign) return undefined;
       for (const change of decision.changes) {
         const refusal = draft.add(change);
         if (refusal) throw misfit(decide, refusal, begun !== store.view.index);
+        if (draft.changes.length % CHANGES_PER_STEP === 0) await this.#pauseIfDue();
       }
+      if (this.#reign !== reign) return undefined;
       if (decision.wakeAt !== undefined) wakeAt = earlier(wakeAt, decision.wakeAt);
     }
     this.#wakeAt(wakeAt, now);
@@ -173,15 +175,17 @@ class ControlLoop {
       const begun = clock.monotonicMs();
       this.#sliceEnd ??= begun + SLICE_MS;
       const { done, value } = steps.next();
-      const now = clock.monotonicMs();
-      const tookMs = now - begun;
+      const tookMs = clock.monotonicMs() - begun;
       if (tookMs > STEP_BUDGET_MS) logger.warn('a step of a decision took long', { tookMs });
-      if (now >= this.#sliceEnd) {
-        await nextTurn();
-        this.#sliceEnd = undefined;
-      }
+      await this.#pauseIfDue();
       if (done) return value;
     }
+  }
+
+  async #pauseIfDue(): Promise<void> {
+    if (this.#sliceEnd === undefined || this.#options.clock.monotonicMs() < this.#sliceEnd) return;
+    await nextTurn();
+    this.#sliceEnd = undefined;
   }
 
   #wakeAt(instant: InstantMs | undefined, now: InstantMs): void {
