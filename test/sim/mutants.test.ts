@@ -4,13 +4,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { MUTANTS as CLUSTER } from './cluster/mutants.ts';
 import { MUTANTS as RAFT } from './raft/mutants.ts';
 import { MUTANTS as STORE } from './store/mutants.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 test('every bug can still be planted: its text is there once', () => {
-  for (const { name, file, find, replace } of [...RAFT, ...STORE]) {
+  for (const { name, file, find, replace } of [...RAFT, ...STORE, ...CLUSTER]) {
     const pieces = readFileSync(`${root}${file}`, 'utf8').split(find);
     expect(pieces.length, `"${name}" in ${file}`).toBe(2);
     expect(replace).not.toBe(find);

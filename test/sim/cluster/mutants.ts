@@ -143,7 +143,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'virtual addresses are not reserved',
     history: 'duplicate VIPs',
     file: 'pkg/allocator/address-book.ts',
-    find: 'for (const vip of this.#virtualIps(network.id)) last = Math.max(last, add(vip));',
+    find: 'for (const vip of this.#virtualIps(network.id)) hold(addresses, vip);',
     replace: 'this.#virtualIps(network.id);',
     foundBy: 'simulation',
   },
@@ -199,8 +199,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a fenced slot gets its replacement as soon as its node is lost',
     file: 'pkg/orchestrator/fence.ts',
-    find: 'return (node.status.since + servicePolicy(work.specOf(task)).fenceMs) as InstantMs;',
-    replace: 'return node.status.since;',
+    find: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);',
+    replace: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs) && work.now;',
     foundBy: 'simulation',
   },
 ];
