@@ -104,6 +104,7 @@ export class Dispatcher {
     this.#heartbeats = new Heartbeats({
       clock,
       graceMs: this.#timing.graceMs,
+      isConnected: (nodeId): boolean => this.#sessions.has(nodeId),
       onLost: (nodes): void => this.#lost(nodes),
     });
     this.#assigner = new Assigner({

@@ -18,6 +18,7 @@ test('a heartbeat that came while this process stood still counts', async () => 
   const heartbeats = new Heartbeats({
     clock: systemClock,
     graceMs: GRACE_MS,
+    isConnected: () => false,
     onLost: (nodes) => lost.push(...nodes),
   });
   heartbeats.beat(NODE);
@@ -66,6 +67,8 @@ interface Cluster {
   readonly clock: SlowClock;
   readonly heartbeats: Heartbeats;
   readonly lost: NodeId[];
+  /** Whose stream is open; all at first. */
+  readonly connected: Set<NodeId>;
   /** Lets time pass in which only these nodes are heard. */
   onlyHear(nodes: readonly NodeId[], ms: number): Promise<void>;
 }
@@ -76,9 +79,11 @@ const nodes = (count: number): readonly NodeId[] =>
 function cluster(count: number): Cluster {
   const clock = new SlowClock();
   const lost: NodeId[] = [];
+  const connected = new Set(nodes(count));
   const heartbeats = new Heartbeats({
     clock,
     graceMs: 3_000,
+    isConnected: (node): boolean => connected.has(node),
     onLost: (found): void => void lost.push(...found),
   });
   for (const node of nodes(count)) heartbeats.beat(node);
@@ -88,7 +93,7 @@ function cluster(count: number): Cluster {
       for (const node of heard) heartbeats.beat(node);
     }
   };
-  return { clock, heartbeats, lost, onlyHear };
+  return { clock, heartbeats, lost, connected, onlyHear };
 }
 
 test.each([
@@ -122,4 +127,27 @@ test('one after the other they are many too', async () => {
   expect(lost.length).toBeLessThanOrEqual(3);
   await onlyHear(nodes(12).slice(8), 16_000);
   expect(lost.length).toBe(8);
+});
+
+test('a node that comes back at once after it was lost with an open stream gets more time for five minutes', async () => {
+  const { lost, onlyHear, heartbeats, connected } = cluster(3);
+  const [slow, ...others] = nodes(3) as [NodeId, ...NodeId[]];
+  await onlyHear(others, 3_200);
+  expect(lost).toEqual([slow]);
+  heartbeats.beat(slow);
+  await onlyHear(others, 14_000);
+  expect(lost).toEqual([slow]);
+  await onlyHear(others, 1_500);
+  expect(lost).toEqual([slow, slow]);
+  // It comes back late: it may have been started anew.
+  await onlyHear(others, 16_000);
+  heartbeats.beat(slow);
+  await onlyHear(nodes(3), 300_000);
+  connected.delete(slow);
+  await onlyHear(others, 3_200);
+  expect(lost.length).toBe(3);
+  // Its stream had ended: its agent was gone, and the next one is no slower than others.
+  heartbeats.beat(slow);
+  await onlyHear(others, 3_200);
+  expect(lost.length).toBe(4);
 });

@@ -5,6 +5,8 @@ export interface HeartbeatOptions {
   readonly clock: Clock;
   /** A node that was silent for longer is lost. */
   readonly graceMs: number;
+  /** Its stream is open, whatever came by it. */
+  readonly isConnected: (nodeId: NodeId) => boolean;
   readonly onLost: (nodes: readonly NodeId[]) => void;
 }
 
@@ -14,17 +16,22 @@ const MANY_OF = 4;
 /** So many grace periods are waited then. */
 const PATIENCE = 5;
 const LOOKS_PER_GRACE = 60;
+/** So many grace periods long a node that was lost by mistake gets more time. */
+const MISTAKE_COUNTS = 100;
 
 /**
  * When each node was last heard, and who has been silent for too long. One timer for all of them. While more than a
  * quarter are silent, or were lost a moment ago, the others get more time: giving them up would move their tasks to the
- * few that are left, and a cluster that is short of processors would lose those too.
+ * few that are left, and a cluster that is short of processors would lose those too. For some minutes a node gets more
+ * time, too, that was lost with its stream open and came back at once: it was there all along, and its tasks moved in vain.
  */
 export class Heartbeats {
   readonly #options: HeartbeatOptions;
   readonly #heard = new Map<NodeId, number>();
-  /** Not heard since, by when they were lost; the last few moments only. */
-  readonly #lost = new Map<NodeId, number>();
+  /** Not heard since they were lost; the last few moments only. */
+  readonly #lost = new Map<NodeId, { readonly at: number; readonly connected: boolean }>();
+  /** When nodes came back that had been lost by mistake. */
+  readonly #mistaken = new Map<NodeId, number>();
   #timer: Timer | undefined;
   #due = 0;
 
@@ -37,7 +44,9 @@ export class Heartbeats {
    * @param awayMs it said that it will be silent for so long
    */
   beat(nodeId: NodeId, awayMs = 0): void {
-    this.#heard.set(nodeId, this.#options.clock.monotonicMs() + awayMs);
+    const now = this.#options.clock.monotonicMs();
+    this.#heard.set(nodeId, now + awayMs);
+    if (this.#wasMistaken(nodeId, now)) this.#mistaken.set(nodeId, now);
     this.#lost.delete(nodeId);
     if (!this.#timer) this.#schedule();
   }
@@ -46,6 +55,7 @@ export class Heartbeats {
   forget(nodeId: NodeId): void {
     this.#heard.delete(nodeId);
     this.#lost.delete(nodeId);
+    this.#mistaken.delete(nodeId);
   }
 
   /** Heard within the grace period. */
@@ -58,6 +68,7 @@ export class Heartbeats {
     this.#timer = undefined;
     this.#heard.clear();
     this.#lost.clear();
+    this.#mistaken.clear();
   }
 
   #schedule(): void {
@@ -76,27 +87,39 @@ export class Heartbeats {
   }
 
   #check(): void {
-    const { clock, graceMs, onLost } = this.#options;
+    const { clock, graceMs, isConnected, onLost } = this.#options;
     if (!this.#timer) return;
     const now = clock.monotonicMs();
     if (now - this.#due > graceMs / 2) {
       // This process stood still; heartbeats may be waiting unread. Nobody is judged by our own absence.
       for (const nodeId of this.#heard.keys()) this.#heard.set(nodeId, now);
     }
-    const limitMs = this.#manySilent(now) ? graceMs * PATIENCE : graceMs;
-    const lost = [...this.#heard].filter(([, at]) => now - at >= limitMs).map(([id]) => id);
+    const many = this.#manySilent(now);
+    const isLost = ([nodeId, at]: readonly [NodeId, number]): boolean =>
+      now - at >= (many || this.#isSlow(nodeId, now) ? graceMs * PATIENCE : graceMs);
+    const lost = [...this.#heard].filter(isLost).map(([id]) => id);
     for (const nodeId of lost) {
       this.#heard.delete(nodeId);
-      this.#lost.set(nodeId, now);
+      this.#lost.set(nodeId, { at: now, connected: isConnected(nodeId) });
     }
     this.#schedule();
     if (lost.length > 0) onLost(lost);
   }
 
+  #wasMistaken(nodeId: NodeId, now: number): boolean {
+    const lost = this.#lost.get(nodeId);
+    return lost?.connected === true && now - lost.at <= this.#options.graceMs * PATIENCE;
+  }
+
+  #isSlow(nodeId: NodeId, now: number): boolean {
+    const at = this.#mistaken.get(nodeId);
+    return at !== undefined && now - at < this.#options.graceMs * MISTAKE_COUNTS;
+  }
+
   /** Counts who missed a heartbeat, before the first of them is given up. */
   #manySilent(now: number): boolean {
     const { graceMs } = this.#options;
-    for (const [nodeId, at] of this.#lost) {
+    for (const [nodeId, { at }] of this.#lost) {
       if (now - at > graceMs * PATIENCE) this.#lost.delete(nodeId);
     }
     const silent = [...this.#heard.values()].filter((at) => now - at >= graceMs / 2).length;
