@@ -8,6 +8,8 @@ export {
   isIpv6,
   parseCidr,
 } from './address.ts';
+export { readChecksumOffload, setChecksumOffload } from './checksum-offload.ts';
+export { ConnectProbe } from './connect-probe.ts';
 export {
   type Connection,
   deleteConnection,

@@ -18,6 +18,12 @@ koffi.struct('msghdr', {
   controlLength: 'size_t',
   flags: 'int',
 });
+/** `struct ifreq` of netdevice(7), with the member that ethtool's commands use. */
+const interfaceRequest = koffi.struct({
+  name: koffi.array('char', 16, 'String'),
+  data: 'uint8_t *',
+  rest: koffi.array('uint8_t', 16, 'Array'),
+});
 const calls = {
   socket: library.func('int socket(int, int, int)'),
   bind: library.func('int bind(int, const uint8_t *, int)'),
@@ -29,6 +35,7 @@ const calls = {
   setsockopt: library.func('int setsockopt(int, int, int, const uint8_t *, int)'),
   ioctl: library.func('int ioctl(int, ulong, _Inout_ uint8_t *)'),
   getsockname: library.func('int getsockname(int, _Out_ uint8_t *, _Inout_ int *)'),
+  ioctlLink: library.func('ioctl', 'int', ['int', 'ulong', koffi.pointer(interfaceRequest)]),
   close: library.func('int close(int)'),
   open: library.func('int open(const char *, int, int)'),
   setns: library.func('int setns(int, int)'),

@@ -1,5 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 
+const EINPROGRESS = 115;
+
 /** A system call or netlink request that the kernel refused. */
 export class SyscallError extends Error {
   override readonly name = 'SyscallError';
@@ -19,6 +21,8 @@ export class SyscallError extends Error {
 }
 
 function errnoName(errno: number): string {
+  // Node has no name for what it never tells anybody.
+  if (errno === EINPROGRESS) return 'EINPROGRESS';
   try {
     return getSystemErrorName(-errno);
   } catch {

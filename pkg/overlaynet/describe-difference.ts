@@ -10,6 +10,8 @@ export function describeDifference(operation: Operation): string {
       return `link ${operation.name} is not ours to have`;
     case 'change-link':
       return `link ${operation.name} is not set up as it should be`;
+    case 'set-checksum-offload':
+      return `link ${operation.name} leaves checksums to the wrong one`;
     case 'change-port':
       return `bridge port ${operation.name} is not set up as it should be`;
     case 'add-address':

@@ -31,6 +31,7 @@ export interface HubContext {
   readonly underlayAddress: string;
   readonly host: Namespace;
   readonly mtu: number;
+  readonly checksumOffload: boolean;
   readonly sandboxes: readonly WiredSandbox[];
   readonly prune: boolean;
 }
@@ -51,6 +52,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
       vni: table.vni,
       local: context.underlayAddress,
       port: table.encryption ? encryptedPort(table) : table.dataPathPort,
+      checksumOffload: context.checksumOffload,
       underlay: host,
     },
   ];

@@ -94,7 +94,8 @@ class KernelHostNetwork implements HostNetwork {
     this.#underlay = new Underlay({
       namespace: this.#host.namespace,
       linkMtu,
-      narrow: record.narrowPaths ?? {},
+      known: record,
+      overlays: this.#overlays,
       log: options.log,
       onChange: (): void => this.#settleAll(),
     });
@@ -125,7 +126,7 @@ class KernelHostNetwork implements HostNetwork {
         this.#overlays.get(table.networkId)?.forget();
       }
     }
-    this.#underlay.follow(tables, this.#self.underlayAddress);
+    this.#underlay.follow(this.#self.underlayAddress);
     if (failure !== undefined) throw failure;
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
@@ -229,8 +230,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   repair(): RepairReport {
-    const tables = [...this.#overlays.values()].map(({ table }) => table);
-    this.#underlay.follow(tables, this.#self.underlayAddress);
+    this.#underlay.follow(this.#self.underlayAddress);
     return this.#audit.everything(this.#parts());
   }
 
@@ -379,10 +379,7 @@ class KernelHostNetwork implements HostNetwork {
     const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
     const defaultGateway = defaultGatewayOf(attachments, this.#description());
     const host = this.#host.namespace;
-    const mtuOf = (id: string): number | undefined => {
-      const table = this.#overlays.get(id)?.table;
-      return table && this.#underlay.mtuOf(table);
-    };
+    const mtuOf = (id: string): number | undefined => this.#underlay.mtuOfNetwork(id);
     return { host, attachments, defaultGateway, ingressTable, mtuOf };
   }
 
@@ -396,8 +393,8 @@ class KernelHostNetwork implements HostNetwork {
       prune: this.#pending.length === 0,
     });
     const { sysctlsBefore } = this.#host;
-    const narrowPaths = this.#underlay.narrow;
-    this.#records.keepHost({ localNetworks: this.localNetworks(), sysctlsBefore, narrowPaths });
+    const localNetworks = this.localNetworks();
+    this.#records.keepHost({ localNetworks, sysctlsBefore, ...this.#underlay.record });
     return operations;
   }
 
@@ -428,6 +425,7 @@ class KernelHostNetwork implements HostNetwork {
       ...this.#self,
       host: this.#host.namespace,
       mtu: this.#underlay.mtuOf(overlay.table),
+      checksumOffload: this.#underlay.checksumOffload,
       sandboxes: [...this.#sandboxes.values()],
       prune: this.#pending.length === 0,
     };

@@ -225,6 +225,10 @@ export class Overlay {
     addLinks(this.namespace, { ...desired, fdb, neighbours: [] });
   }
 
+  setChecksumOffload(on: boolean): void {
+    this.namespace.apply([{ do: 'set-checksum-offload', name: TUNNEL, on }]);
+  }
+
   unplug(port: string): void {
     this.namespace.apply([{ do: 'delete-link', name: port }]);
   }

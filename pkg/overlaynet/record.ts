@@ -31,6 +31,8 @@ interface HostRecord {
   readonly localNetworks: readonly LocalNetwork[];
   /** Kernel settings of the host before we changed them. */
   readonly sysctlsBefore: Readonly<Record<string, string>>;
+  /** Whether the host's links complete checksums within tunnels; absent until it was found that they do not. */
+  readonly checksumOffload?: false | undefined;
   /** Paths to other hosts that take less than the link: address and MTU. */
   readonly narrowPaths?: Readonly<Record<string, number>> | undefined;
 }

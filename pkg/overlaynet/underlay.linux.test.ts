@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { NetworkNamespace, readChecksumOffload } from 'vxlan-netlink';
 import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
 import type { HostNetwork } from './network.ts';
@@ -16,7 +17,7 @@ const OWN_MTU: NetworkTable = {
   ...networkTable({ name: 'wide', vni: 4098, subnet: '10.0.2.0/24', endpoints: [], nodes: 2 }),
   mtu: 1450,
 };
-const FOUND_WITHIN = { timeout: 20_000 };
+const FOUND_WITHIN = { timeout: 30_000 };
 let lab: NetworkLab;
 const warnings: string[] = [];
 const log = {
@@ -76,4 +77,58 @@ test('where a switch loses packets that the links take, overlays use smaller one
   next.applyTables([TABLE, OWN_MTU]);
   await next.readopt(new Map([['near', lab.pin('near')]]));
   await expect.poll(() => mtuOf('near'), FOUND_WITHIN).toBe(1450);
+});
+
+/** A network of two hosts for the mesh. */
+const MESH = networkTable({
+  name: 'ingress',
+  ingress: true,
+  subnet: '10.0.0.0/24',
+  endpoints: [],
+  nodes: 2,
+});
+
+/** Sum that a card is given to start from: of addresses, protocol and length (RFC 9293 section 3.1). */
+function pseudoHeaderSum(source: string, destination: string, length: number): number {
+  const words = [source, destination].flatMap((address) => {
+    const bytes = address.split('.').map(Number);
+    return [0, 2].map((at) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
+  });
+  const sum = [...words, 6, length].reduce((total, word) => total + word, 0);
+  return (sum & 0xffff) + (sum >>> 16);
+}
+
+test('where a card spoils the checksums within tunnels, they are complete before they come to it', async () => {
+  lab.machine('h1', 1);
+  lab.machine('h2', 2);
+  // What h2 gets of handshakes that were left to the card of h1: nothing. Outer UDP and VXLAN headers, inner Ethernet and IP.
+  const left = pseudoHeaderSum('10.0.0.201', '10.0.0.202', 40);
+  await lab.run(
+    'h2',
+    'nft',
+    'add table ip card; add chain ip card in { type filter hook prerouting priority -400; }',
+  );
+  await lab.run('h2', 'nft', `add rule ip card in udp dport 4789 @th,528,16 ${left} counter drop`);
+  const two = await lab.host('h2', 2, { log });
+  two.applyTables([MESH, TABLE]);
+  const one = await lab.host('h1', 1, { log });
+  one.applyTables([MESH, TABLE]);
+  await expect
+    .poll(() => warnings, FOUND_WITHIN)
+    .toContainEqual(expect.stringContaining('bad checksums'));
+  const offload = (...networks: readonly string[]): readonly boolean[] =>
+    networks.map((network) => {
+      using hub = NetworkNamespace.open(`${lab.runDir('h1')}/netns/${network}`);
+      return hub.run(() => readChecksumOffload('vx0'));
+    });
+  expect(offload('ingress-id', 'app-id')).toEqual([false, false]);
+  expect(await lab.ask('h1', { host: '10.0.0.202', port: 9 })).toEqual({ ECONNREFUSED: 1 });
+  // The other direction is another card.
+  expect(warnings).toHaveLength(1);
+
+  // The next agent knows it, for networks that it makes too.
+  await one.dispose();
+  const next = await lab.host('h1', 1, { log });
+  next.applyTables([MESH, TABLE, OWN_MTU]);
+  expect(offload('app-id', 'wide-id')).toEqual([false, false]);
 });

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { silentLogger } from '../io/index.ts';
+import type { NetworkTable } from '../model/index.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { networkTable } from './testing/table.ts';
 import { Underlay } from './underlay.ts';
@@ -9,7 +10,12 @@ const TABLE = networkTable({ endpoints: [], nodes: 3 });
 function underlay(
   mtuTo: Readonly<Record<string, number>>,
   narrow: Readonly<Record<string, number>> = {},
-): { underlay: Underlay; asked: string[]; changes: number[] } {
+): {
+  underlay: Underlay;
+  overlays: Map<string, { table: NetworkTable; setChecksumOffload: () => undefined }>;
+  asked: string[];
+  changes: number[];
+} {
   const asked: string[] = [];
   const changes: number[] = [];
   const ping = (address: string, size = 0): ReturnType<Namespace['ping']> => {
@@ -17,27 +23,32 @@ function underlay(
     const answer = size <= (mtuTo[address] ?? 0) ? 'answered' : 'EHOSTUNREACH';
     return { answer: () => answer, [Symbol.dispose]: () => undefined };
   };
+  const setChecksumOffload = (): undefined => undefined;
+  const overlays = new Map([['app', { table: TABLE, setChecksumOffload }]]);
   const made: Underlay = new Underlay({
     namespace: { ping } as Namespace,
     linkMtu: 1500,
-    narrow,
+    known: { narrowPaths: narrow },
     log: silentLogger,
+    overlays,
     onChange: () => changes.push(made.mtuOf(TABLE)),
   });
-  return { underlay: made, asked, changes };
+  return { underlay: made, overlays, asked, changes };
 }
 
 test('overlays have what the narrowest path leaves, and again more when its host is gone', async () => {
   const mtus = { '192.168.50.2': 1500, '192.168.50.3': 1400 };
-  const { underlay: made, asked, changes } = underlay(mtus);
-  made.follow([TABLE], '192.168.50.1');
+  const { underlay: made, overlays, asked, changes } = underlay(mtus);
+  made.follow('192.168.50.1');
   await expect.poll(() => changes).toEqual([1350]);
   expect(asked).not.toContain('192.168.50.1');
-  expect(made.narrow).toEqual({ '192.168.50.3': 1400 });
+  expect(made.record).toEqual({ narrowPaths: { '192.168.50.3': 1400 } });
   const before = asked.length;
-  made.follow([TABLE], '192.168.50.1');
+  made.follow('192.168.50.1');
   expect(asked).toHaveLength(before);
-  made.follow([{ ...TABLE, peers: TABLE.peers.slice(0, 2) }], '192.168.50.1');
+  const table = { ...TABLE, peers: TABLE.peers.slice(0, 2) };
+  overlays.set('app', { table, setChecksumOffload: () => undefined });
+  made.follow('192.168.50.1');
   expect(changes).toEqual([1350, 1450]);
   expect(made.mtuOf({ ...TABLE, mtu: 1200 })).toBe(1200);
 });
@@ -45,7 +56,7 @@ test('overlays have what the narrowest path leaves, and again more when its host
 test('what an earlier agent found holds until the path is looked at; silence changes nothing', async () => {
   const { underlay: made, asked, changes } = underlay({}, { '192.168.50.2': 1400 });
   expect(made.mtuOf(TABLE)).toBe(1350);
-  made.follow([TABLE], '192.168.50.1');
+  made.follow('192.168.50.1');
   await expect.poll(() => asked.filter((address) => address === '192.168.50.2').length).toBe(6);
   expect(made.mtuOf(TABLE)).toBe(1350);
   expect(changes).toEqual([]);

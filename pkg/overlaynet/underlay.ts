@@ -1,7 +1,8 @@
 import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
+import { type ChecksumVerdict, testChecksums } from './checksum-test.ts';
 import type { Namespace } from './kernel/kernel.ts';
-import { overlayMtu } from './overlay.ts';
+import { type Overlay, overlayMtu } from './overlay.ts';
 import { probePathMtu } from './path-mtu.ts';
 
 const PROBES_AT_ONCE = 8;
@@ -13,6 +14,17 @@ interface Path {
   /** Undefined while nobody knows. */
   readonly mtu: number | undefined;
   readonly askedAt: number;
+  /** Of the tunnel to it. */
+  readonly checksums?: ChecksumVerdict;
+}
+
+/** What is needed of an overlay here. */
+type Tunnelled = Pick<Overlay, 'table' | 'setChecksumOffload'>;
+
+/** What holds for the next agent too. */
+export interface UnderlayRecord {
+  readonly narrowPaths?: Readonly<Record<string, number>> | undefined;
+  readonly checksumOffload?: false | undefined;
 }
 
 /**
@@ -23,26 +35,34 @@ export class Underlay {
   readonly #namespace: Namespace;
   readonly #log: Logger;
   readonly #onChange: () => void;
+  readonly #overlays: ReadonlyMap<string, Tunnelled>;
   readonly #paths = new Map<string, Path>();
   readonly #waiting = new Set<string>();
-  #tables: readonly NetworkTable[] = [];
   readonly #abort = new AbortController();
   #running = 0;
+  #checksumOffload = true;
+  #hasTested = false;
+  /** One test at a time: they change what the others see. */
+  #tests: Promise<unknown> = Promise.resolve();
   #linkMtu: number;
 
-  /** @param narrow paths that an earlier agent found to be narrow: in force until they are looked at again */
+  /** @param known what an earlier agent found: narrow paths hold until they are looked at again */
   constructor(options: {
     readonly namespace: Namespace;
     readonly linkMtu: number;
-    readonly narrow: Readonly<Record<string, number>>;
+    readonly known: UnderlayRecord;
     readonly log: Logger;
     readonly onChange: () => void;
+    /** Those that exist; others are made as `checksumOffload` says. */
+    readonly overlays: ReadonlyMap<string, Tunnelled>;
   }) {
     this.#namespace = options.namespace;
     this.#linkMtu = options.linkMtu;
     this.#log = options.log;
     this.#onChange = options.onChange;
-    for (const [peer, mtu] of Object.entries(options.narrow)) {
+    this.#overlays = options.overlays;
+    this.#checksumOffload = options.known.checksumOffload ?? true;
+    for (const [peer, mtu] of Object.entries(options.known.narrowPaths ?? {})) {
       this.#paths.set(peer, { mtu, askedAt: Number.NEGATIVE_INFINITY });
     }
   }
@@ -63,6 +83,11 @@ export class Underlay {
     return overlayMtu(table, this.#mtu);
   }
 
+  mtuOfNetwork(networkId: string): number | undefined {
+    const overlay = this.#overlays.get(networkId);
+    return overlay && this.mtuOf(overlay.table);
+  }
+
   /** What every path takes. */
   get #mtu(): number {
     return Math.min(
@@ -71,17 +96,24 @@ export class Underlay {
     );
   }
 
-  /** Paths that take less than the link, by the address of the other host. */
-  get narrow(): Readonly<Record<string, number>> {
+  /** Whether tunnels leave checksums to the host's links. */
+  get checksumOffload(): boolean {
+    return this.#checksumOffload;
+  }
+
+  get record(): UnderlayRecord {
     const found = [...this.#paths].flatMap(([peer, { mtu }]): [string, number][] =>
       mtu !== undefined && mtu < this.#linkMtu ? [[peer, mtu]] : [],
     );
-    return Object.fromEntries(found.toSorted());
+    return {
+      narrowPaths: Object.fromEntries(found.toSorted()),
+      ...(!this.#checksumOffload && { checksumOffload: false }),
+    };
   }
 
-  /** Looks at the paths to the peers of the tables, in the background: new ones now, others when it is time again. */
-  follow(tables: readonly NetworkTable[], ownAddress: string): void {
-    this.#tables = tables;
+  /** Looks at the paths to the peers of the overlays, in the background: new ones now, others when it is time again. */
+  follow(ownAddress: string): void {
+    const tables = this.#tables();
     const peers = new Set(tables.flatMap((table) => table.peers.map(({ address }) => address)));
     peers.delete(ownAddress);
     const before = this.#mtu;
@@ -101,7 +133,8 @@ export class Underlay {
   #isDue(peer: string): boolean {
     const path = this.#paths.get(peer);
     if (path === undefined) return true;
-    const rest = path.mtu === undefined ? SILENT_AGAIN_AFTER_MS : AGAIN_AFTER_MS;
+    const isSilent = path.mtu === undefined || this.#isUntested(peer, path);
+    const rest = isSilent ? SILENT_AGAIN_AFTER_MS : AGAIN_AFTER_MS;
     return performance.now() - path.askedAt > rest;
   }
 
@@ -111,8 +144,11 @@ export class Underlay {
     try {
       for (let peer: string | undefined = first; peer !== undefined; [peer] = this.#waiting) {
         this.#waiting.delete(peer);
-        this.#paths.set(peer, { mtu: this.#paths.get(peer)?.mtu, askedAt: performance.now() });
+        const path = this.#paths.get(peer);
+        this.#paths.set(peer, { mtu: undefined, ...path, askedAt: performance.now() });
         await this.#look(peer);
+        this.#tests = this.#tests.catch(() => undefined).then(() => this.#test(peer));
+        await this.#tests;
       }
     } catch (error) {
       if (!this.#abort.signal.aborted) this.#log.warn('paths between hosts not probed', { error });
@@ -135,6 +171,48 @@ export class Underlay {
     this.#onChange();
   }
 
+  #tables(): readonly NetworkTable[] {
+    return [...this.#overlays.values()].map(({ table }) => table);
+  }
+
+  #isUntested(peer: string, { checksums }: Path): boolean {
+    return checksums === undefined && this.#checksumOffload && this.#gatewayOf(peer) !== undefined;
+  }
+
+  /** Address of the host in the mesh's network, whose tunnel every two hosts share. */
+  #gatewayOf(peer: string): string | undefined {
+    const mesh = this.#tables().find(({ ingress }) => ingress);
+    const nodeId = mesh?.peers.find(({ address }) => address === peer)?.nodeId;
+    return mesh?.gateways.find((gateway) => gateway.nodeId === nodeId)?.address;
+  }
+
+  async #test(peer: string): Promise<void> {
+    const gateway = this.#gatewayOf(peer);
+    const path = this.#paths.get(peer);
+    if (path === undefined || gateway === undefined || !this.#isUntested(peer, path)) return;
+    // An agent that was killed amidst a test left it off.
+    if (!this.#hasTested) this.#setOffload(true);
+    this.#hasTested = true;
+    const { signal } = this.#abort;
+    const checksums = await testChecksums(
+      this.#namespace,
+      gateway,
+      (on) => this.#setOffload(on),
+      signal,
+    );
+    this.#paths.set(peer, { ...path, checksums });
+    if (checksums !== 'lost') return;
+    this.#checksumOffload = false;
+    const said =
+      'TCP within tunnels arrives with bad checksums; they are not left to the network card any more';
+    this.#log.warn(said, { peer });
+    this.#onChange();
+  }
+
+  #setOffload(on: boolean): void {
+    for (const overlay of this.#overlays.values()) overlay.setChecksumOffload(on);
+  }
+
   #say(peer: string, pathMtu: number): void {
     const linkMtu = this.#linkMtu;
     if (pathMtu === linkMtu)
@@ -147,7 +225,7 @@ export class Underlay {
 
   /** Networks that were given an MTU of their own: nobody but their owner can help. */
   #sayWhatDoesNotFit(): void {
-    for (const table of this.#tables) {
+    for (const table of this.#tables()) {
       const fitting = this.mtuOf({ ...table, mtu: undefined });
       if (table.mtu === undefined || table.mtu <= fitting) continue;
       const said =

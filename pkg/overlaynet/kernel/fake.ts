@@ -227,6 +227,10 @@ class FakeNamespace implements Namespace {
     return { answer: (): string => 'answered', [Symbol.dispose]: (): void => undefined };
   }
 
+  connectTo(): Ping {
+    return this.ping();
+  }
+
   connections(): readonly TrackedConnection[] {
     return [];
   }
@@ -255,6 +259,7 @@ class FakeNamespace implements Namespace {
       case 'change-link':
         this.#changeLink(operation);
         return;
+      case 'set-checksum-offload':
       case 'change-port':
         this.#link(operation.name);
         return;

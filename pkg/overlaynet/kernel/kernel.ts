@@ -52,6 +52,8 @@ export interface Namespace extends Disposable {
    * @param packetBytes size of the packet, which arrives in one piece or not at all; small when absent
    */
   ping(address: string, packetBytes?: number): Ping;
+  /** Tries a TCP connection from this namespace; refused is answered. */
+  connectTo(address: string, port: number): Ping;
   /** Tracked connections that match. Milliseconds, where anything is tracked at all. */
   connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[];
   /** Forgets one, microseconds; false when `keep` said so of what it is now. */
@@ -84,6 +86,8 @@ export type DesiredLink = {
       readonly vni: number;
       readonly local: string;
       readonly port: number;
+      /** Leave checksums of what is in the tunnel to the host's links, true when absent; not read back. */
+      readonly checksumOffload?: boolean | undefined;
       /** Namespace whose addresses the tunnel uses, and whose link carries a macvlan's frames. */
       readonly underlay: Namespace;
     }
@@ -150,6 +154,7 @@ export interface ObservedNamespace {
 export type Operation =
   | { readonly do: 'add-link'; readonly link: DesiredLink }
   | { readonly do: 'delete-link'; readonly name: string }
+  | { readonly do: 'set-checksum-offload'; readonly name: string; readonly on: boolean }
   | {
       readonly do: 'change-link';
       readonly name: string;

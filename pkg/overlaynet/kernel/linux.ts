@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import {
   type Command,
   type Connection,
+  ConnectProbe,
   changeBridgePort,
   changeLink,
   createNamespace,
@@ -44,6 +45,7 @@ import {
   putNeighbour,
   readGeneration,
   removeNamespace,
+  setChecksumOffload,
   type TableListing,
   type TrackedConnection,
 } from 'vxlan-netlink';
@@ -207,6 +209,10 @@ class LinuxNamespace implements Watched {
     return this.handle.run(() => PingSocket.send(address, packetBytes));
   }
 
+  connectTo(address: string, port: number): Ping {
+    return this.handle.run(() => ConnectProbe.send(address, port));
+  }
+
   connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[] {
     if (this.readSysctl('net/netfilter/nf_conntrack_count') === '0') return [];
     return findConnections(this.#nftables(), matches);
@@ -235,6 +241,10 @@ class LinuxNamespace implements Watched {
       this.#addLink(socket, operation.link);
       return;
     }
+    if (operation.do === 'set-checksum-offload') {
+      this.#setChecksumOffload(operation.name, operation.on);
+      return;
+    }
     try {
       socket.request(encodeOperation(operation, indexOf));
     } catch (error) {
@@ -255,6 +265,7 @@ class LinuxNamespace implements Watched {
       const { kind, vni, local, port } = link;
       using underlay = linux(link.underlay).route();
       underlay.request(newLink({ kind, name, mtu, mac, vni, local, port, namespaceFd: this.fd }));
+      if (link.checksumOffload === false) this.#setChecksumOffload(name, false);
     } else if (link.kind === 'macvlan') {
       using underlay = linux(link.underlay).route();
       const parent = underlay.linkIndex(link.parent);
@@ -262,6 +273,10 @@ class LinuxNamespace implements Watched {
     } else {
       socket.request(newLink({ kind: 'bridge', name, mtu, mac }));
     }
+  }
+
+  #setChecksumOffload(link: string, on: boolean): void {
+    this.handle.run(() => setChecksumOffload(link, on));
   }
 
   /**
@@ -284,7 +299,7 @@ function withIndex(route: Route, indexOf: (name: string) => number): LinkRoute {
 }
 
 function encodeOperation(
-  operation: Exclude<Operation, { do: 'add-link' }>,
+  operation: Exclude<Operation, { do: 'add-link' | 'set-checksum-offload' }>,
   indexOf: (name: string) => number,
 ): Message {
   switch (operation.do) {
