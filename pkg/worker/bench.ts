@@ -12,6 +12,7 @@ import type {
   NodeId,
   SecretId,
   ServiceId,
+  ServiceSpec,
   Task,
   TaskId,
   TaskState,
@@ -136,12 +137,17 @@ export class FakeManager {
   }
 }
 
-export function assignment(id: string, change: Partial<Task> = {}, secret = false): TaskAssignment {
+export function assignment(
+  id: string,
+  change: Partial<Task> = {},
+  secret = false,
+  RestartPolicy?: NonNullable<ServiceSpec['TaskTemplate']>['RestartPolicy'],
+): TaskAssignment {
   const Secrets = secret ? [{ SecretID: SECRET, SecretName: 'key' }] : [];
   return {
     spec: {
       Name: 'web',
-      TaskTemplate: { ContainerSpec: { Image: 'nginx', Secrets } },
+      TaskTemplate: { ContainerSpec: { Image: 'nginx', Secrets }, RestartPolicy },
       EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort: 8080, PublishMode: 'host' }] },
     },
     task: {
@@ -217,7 +223,7 @@ export const DESCRIPTION: NodeDescription = {
 
 export async function bench(
   identities: Identities,
-  options: { readonly started?: boolean } = {},
+  options: { readonly started?: boolean; readonly aloneAfterMs?: number } = {},
 ): Promise<Bench> {
   const manager = new FakeManager(identities.manager);
   await manager.listen();
@@ -257,6 +263,7 @@ export async function bench(
       managers: [manager.address],
       description: (): NodeDescription => DESCRIPTION,
       address: '192.0.2.1',
+      aloneAfterMs: options.aloneAfterMs,
     });
     running = worker.run(abort.signal);
     return worker;

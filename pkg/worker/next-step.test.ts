@@ -22,6 +22,7 @@ interface Row {
   readonly container?: Container;
   readonly hasNeeds?: boolean;
   readonly failure?: string;
+  readonly mayRestartHere?: boolean;
   readonly step: unknown;
 }
 
@@ -166,6 +167,34 @@ const ROWS: Readonly<Record<string, Row>> = {
     container: created,
     step: report('shutdown', 'shutdown'),
   },
+  'run again where no manager can replace it': {
+    desired: 'running',
+    state: 'running',
+    container: exited(1),
+    mayRestartHere: true,
+    step: { kind: 'restart' },
+  },
+  'also when it turns unhealthy there': {
+    desired: 'running',
+    state: 'running',
+    container: { ...up, health: 'unhealthy' },
+    mayRestartHere: true,
+    step: { kind: 'restart' },
+  },
+  'but not when it never ran': {
+    desired: 'running',
+    state: 'starting',
+    container: exited(127),
+    mayRestartHere: true,
+    step: report('failed', 'failed', 'task: non-zero exit (127)'),
+  },
+  'nor when it was to end': {
+    desired: 'shutdown',
+    state: 'running',
+    container: exited(143),
+    mayRestartHere: true,
+    step: report('shutdown', 'shutdown'),
+  },
   'nothing after the end': {
     desired: 'running',
     state: 'failed',
@@ -182,8 +211,8 @@ const ROWS: Readonly<Record<string, Row>> = {
 
 describe('next step', () => {
   it.each(Object.entries(ROWS))('%s', (_name, row) => {
-    const { desired, step, hasNeeds = true, state, container, failure } = row;
-    expect(nextStep(desired, { state, container, hasNeeds, failure })).toEqual(step);
+    const { desired, step, hasNeeds = true, ...seen } = row;
+    expect(nextStep(desired, { hasNeeds, container: undefined, ...seen })).toEqual(step);
   });
 
   it('never reports a state to the left, whatever it sees', () => {

@@ -13,6 +13,8 @@ export interface Observed {
   readonly hasNeeds: boolean;
   /** Why the task must end as failed although its program may still run. */
   readonly failure?: string | undefined;
+  /** No manager is in reach to replace the task when it has ended, and its service wants it to run again. */
+  readonly mayRestartHere?: boolean | undefined;
 }
 
 /** One move of a task towards what is wanted. */
@@ -31,6 +33,8 @@ export type Step =
   | { readonly kind: 'stop' }
   /** Stop it, then report this failure. */
   | { readonly kind: 'fail'; readonly error: string }
+  /** It ended and nobody else will start it again: do so when it is due. */
+  | { readonly kind: 'restart' }
   /** Nothing to do until the assignment or the container changes. */
   | { readonly kind: 'wait' };
 
@@ -50,7 +54,16 @@ export function nextStep(desired: DesiredState, observed: Observed): Step {
   if (desired === 'shutdown' || desired === 'remove') {
     return running ? { kind: 'stop' } : report('shutdown', 'shutdown');
   }
+  if (desired === 'running' && observed.mayRestartHere && hasEnded(observed)) {
+    return { kind: 'restart' };
+  }
   return towardsRunning(desired, observed);
+}
+
+/** It had been running, and is over or unhealthy. */
+export function hasEnded({ state, container }: Observed): boolean {
+  if (state !== 'running' || container === undefined) return false;
+  return container.state === 'exited' || container.health === 'unhealthy';
 }
 
 function towardsRunning(desired: DesiredState, { state, container, hasNeeds }: Observed): Step {

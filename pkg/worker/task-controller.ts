@@ -8,6 +8,7 @@ import {
   unreachable,
 } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
+import { mayRestartHere, NO_RESTARTS, oneMore, ownRestartDelayMs } from './alone.ts';
 import { nextStep, type Step } from './next-step.ts';
 import { dependenciesOf, type TaskSurroundings, taskContainerSpec } from './task-spec.ts';
 
@@ -16,6 +17,8 @@ export interface TaskControllerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly surroundings: () => TaskSurroundings;
+  /** Monotonic milliseconds from which on this host looks after its tasks by itself; undefined while a manager does. */
+  readonly aloneFrom: () => number | undefined;
   /** The task's status changed. */
   readonly onStatus: (status: TaskStatus) => void;
 }
@@ -31,6 +34,10 @@ export class TaskController {
   #assignment: TaskAssignment;
   #status: TaskStatus;
   #failure: string | undefined;
+  #ownRestarts = NO_RESTARTS;
+  #startedAtMs: number;
+  /** When it was seen that the task has ended with nobody to replace it. */
+  #endedAtMs: number | undefined;
   #removed = false;
   #ended = false;
   #abort = new AbortController();
@@ -43,6 +50,7 @@ export class TaskController {
     this.#assignment = assignment;
     this.#status = status;
     this.#options = options;
+    this.#startedAtMs = options.clock.monotonicMs();
     this.#over = this.#run();
   }
 
@@ -97,6 +105,7 @@ export class TaskController {
     while (!this.#ended && !this.#removed) {
       this.#changed = false;
       const step = nextStep(this.#assignment.task.desiredState, this.#observe());
+      if (step.kind !== 'restart') this.#endedAtMs = undefined;
       await this.#take(step);
     }
     if (this.#removed) await this.#discard();
@@ -114,11 +123,15 @@ export class TaskController {
       task.networks.every(({ networkId }) => tables.has(networkId)) &&
       needs.secrets.every((id) => secrets.has(id)) &&
       needs.configs.every((id) => configs.has(id));
+    const container = this.#container();
+    const alone = hasNeeds && this.#options.aloneFrom() !== undefined;
+    const exitCode = container?.state === 'exited' ? container.exitCode : undefined;
     return {
       state: this.#status.state,
-      container: this.#container(),
+      container,
       hasNeeds,
       failure: this.#failure,
+      mayRestartHere: alone && mayRestartHere(spec, exitCode, this.#ownRestarts),
     };
   }
 
@@ -139,6 +152,9 @@ export class TaskController {
       case 'fail':
         this.#failure = step.error;
         break;
+      case 'restart':
+        await this.#restartWhenDue();
+        break;
       case 'wait':
         await this.#waitForChange();
         break;
@@ -158,6 +174,39 @@ export class TaskController {
 
   async #start(): Promise<void> {
     await this.#options.engine.startTask(this.#assignment.task.id);
+  }
+
+  /** Or until something changes: a manager that comes decides instead. */
+  async #restartWhenDue(): Promise<void> {
+    const { clock, aloneFrom } = this.#options;
+    const { spec } = this.#assignment;
+    const now = clock.monotonicMs();
+    this.#endedAtMs ??= now;
+    const due = Math.max(
+      aloneFrom() ?? Number.POSITIVE_INFINITY,
+      this.#endedAtMs + ownRestartDelayMs(spec, this.#ownRestarts),
+    );
+    if (now >= due) {
+      this.#ownRestarts = oneMore(spec, this.#ownRestarts, this.#endedAtMs - this.#startedAtMs);
+      this.#endedAtMs = undefined;
+      await this.#attempt('failed', () => this.#restart());
+      return;
+    }
+    using _timer = clock.after(due - now, () => this.look());
+    await this.#waitForChange();
+  }
+
+  async #restart(): Promise<void> {
+    const { engine, clock, log, onStatus } = this.#options;
+    const { id } = this.#assignment.task;
+    if (this.#container()?.state === 'running') await this.#stop();
+    const { pid } = await engine.startTask(id);
+    this.#startedAtMs = clock.monotonicMs();
+    const times = this.#ownRestarts.total === 1 ? '' : ` ${this.#ownRestarts.total} times`;
+    const message = `started again${times} while no manager was in reach`;
+    log.warn('task restarted without managers', { task: id, restarts: this.#ownRestarts.total });
+    this.#status = { ...this.#status, message, pid: pid || undefined };
+    onStatus(this.#status);
   }
 
   /** A step that may fail: its error ends the task, unless the step was given up. */

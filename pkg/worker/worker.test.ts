@@ -162,6 +162,54 @@ describe('assignment of a task', () => {
   });
 });
 
+describe('a host without managers', () => {
+  const quickly = { Condition: 'on-failure', Delay: 20e6 };
+
+  it('starts what ends again, as its policy says, and tells the next leader', async () => {
+    const one = await bench(identities, { aloneAfterMs: 100, started: false });
+    const worker = one.start();
+    await one.manager.session();
+    one.manager.assign(
+      {
+        tasks: [
+          assignment('t1', {}, false, quickly),
+          assignment('t2', {}, false, quickly),
+          assignment('t3', {}, false, { ...quickly, MaxAttempts: 1 }),
+        ],
+      },
+      true,
+    );
+    for (const id of ['t1', 't2', 't3']) await one.manager.reaches(id, 'running');
+    one.manager.close();
+    await eventually(() => expect(worker.isConnected).toBe(false));
+    for (const id of ['t1', 't1', 't3']) {
+      one.engine.exit(id, 1);
+      await eventually(() => expect(one.engine.task(id)?.state).toBe('running'));
+    }
+    one.engine.exit('t2', 0);
+    one.engine.exit('t3', 1);
+    const next = new FakeManager(identities.manager);
+    await next.listen(Number(one.manager.address.split(':')[1]));
+    expect(await next.reaches('t2', 'complete')).toMatchObject({ exitCode: 0 });
+    expect(await next.reaches('t3', 'failed')).toMatchObject({ exitCode: 1 });
+    expect(await next.reaches('t1', 'running')).toMatchObject({
+      message: 'started again 2 times while no manager was in reach',
+    });
+  });
+
+  it('leaves to a manager that comes in time what has ended', async () => {
+    const one = await bench(identities, { aloneAfterMs: 60_000 });
+    one.manager.assign({ tasks: [assignment('t1', {}, false, quickly)] }, true);
+    await one.manager.reaches('t1', 'running');
+    one.manager.close();
+    one.engine.exit('t1', 1);
+    const next = new FakeManager(identities.manager);
+    await next.listen(Number(one.manager.address.split(':')[1]));
+    expect(await next.reaches('t1', 'failed')).toMatchObject({ exitCode: 1 });
+    expect(one.engine.calls.filter((call) => call.startsWith('start'))).toEqual(['start t1']);
+  });
+});
+
 describe('restart of the agent', () => {
   it('takes running tasks up again, without managers, and reports them to the next leader', async () => {
     const one = await bench(identities);

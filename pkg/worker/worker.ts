@@ -49,11 +49,15 @@ export interface WorkerOptions {
   readonly address: string;
   /** Role that the cluster wants this node to have; told at the beginning of a session and at each change. */
   readonly onRole?: ((role: NodeRole) => void) | undefined;
+  /** Milliseconds without any manager after which tasks that end are started again here (10 000). */
+  readonly aloneAfterMs?: number | undefined;
   /** The leader named the managers. */
   readonly onManagers?: ((addresses: readonly string[]) => void) | undefined;
 }
 
 const RETRY_MS = 500;
+/** Several times what a new leader needs. */
+const ALONE_AFTER_MS = 10_000;
 
 /** What the cluster wants of this machine, carried out: one controller per task, one session with the leader. */
 export class Worker {
@@ -70,6 +74,8 @@ export class Worker {
   #tablesApplied = true;
   #managers: readonly string[];
   #session: AgentSession | undefined;
+  /** When the last session ended, or this agent began. */
+  #disconnectedAtMs: number;
   #link: ManagerLink | undefined;
 
   constructor(options: WorkerOptions) {
@@ -78,6 +84,7 @@ export class Worker {
     // Describing the host asks its kernel: nothing for every look at a task.
     this.#hostname = options.description().hostname;
     this.#managers = options.managers;
+    this.#disconnectedAtMs = options.clock.monotonicMs();
     this.#db = new TaskDb(options.records, options.clock);
     this.#reporter = new Reporter(options.clock, () => this.#statuses());
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
@@ -157,12 +164,15 @@ export class Worker {
     this.#session = session;
     this.#link = link;
     this.#reporter.attach(session);
+    // What ended meanwhile is the managers' again.
+    for (const controller of this.#controllers.values()) controller.look();
     this.#options.attachments?.began((wishes) => link.claimAttachments(wishes));
   }
 
   #ended(): void {
     this.#session = undefined;
     this.#link = undefined;
+    this.#disconnectedAtMs = this.#options.clock.monotonicMs();
     this.#reporter.detach();
     this.#options.attachments?.ended();
     this.#logs.endAll();
@@ -275,6 +285,7 @@ export class Worker {
       clock,
       log,
       surroundings: (): TaskSurroundings => this.#surroundings(),
+      aloneFrom: (): number | undefined => this.#aloneFrom(),
       onStatus: (next): void => {
         this.#reporter.report(id, next);
         this.#saveSoon();
@@ -317,6 +328,11 @@ export class Worker {
     for (const [taskId, { status, assignment }] of this.#controllers) {
       if (compareTaskState(status.state, assignment.task.status.state) >= 0) yield [taskId, status];
     }
+  }
+
+  #aloneFrom(): number | undefined {
+    if (this.#session !== undefined) return undefined;
+    return this.#disconnectedAtMs + (this.#options.aloneAfterMs ?? ALONE_AFTER_MS);
   }
 
   #surroundings(): TaskSurroundings {

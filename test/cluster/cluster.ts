@@ -22,6 +22,7 @@ export interface TaskJson {
   readonly Spec: { readonly ContainerSpec?: { readonly Image?: string } };
   readonly Status: {
     readonly State: string;
+    readonly Message?: string;
     readonly Err?: string;
     readonly ContainerStatus?: { readonly ContainerID?: string; readonly PID?: number };
   };

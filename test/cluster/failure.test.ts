@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, TestCluster } from './cluster.ts';
 
@@ -100,6 +102,33 @@ test('a worker loses its power: its tasks run elsewhere, and it is welcome back'
   );
   await eventually('the removed task to be gone', async () => (await left()) === 0);
   expect(await cluster.docker('h6', 'ps', '-q')).toBe('');
+});
+
+test('no manager is left: what ends on the other hosts starts again there, and they say so later', async () => {
+  const managers = ['h1', 'h2', 'h3'];
+  const node = (await cluster.nodes()).find((each) => each.Description.Hostname === 'h5');
+  const tasks = await cluster.waitRunning('web', 6);
+  const mine = tasks.find(({ NodeID }) => NodeID === node?.ID);
+  const id = mine?.Status.ContainerStatus?.ContainerID ?? '';
+  const pid = async (): Promise<number> =>
+    Number(await cluster.docker('h5', 'inspect', '-f', '{{.State.Pid}}', id));
+  const first = await pid();
+  const log = join(cluster.host('h5').dataDir, 'agent.log');
+  const before = readFileSync(log).length;
+  await Promise.all(managers.map((host) => cluster.host(host).kill('all')));
+  await eventually('h5 to notice', async () =>
+    readFileSync(log).subarray(before).includes('manager lost'),
+  );
+  await cluster.docker('h5', 'kill', id);
+  await eventually('its container to run again', async () => ![0, first].includes(await pid()));
+  const second = await pid();
+  await Promise.all(managers.map((host) => cluster.host(host).start()));
+  await eventually('a manager that knows', async () => {
+    const now = (await cluster.running('web')).find(({ ID }) => ID === mine?.ID);
+    return now?.Status.Message?.startsWith('started again') === true;
+  });
+  await cluster.waitRunning('web', 6);
+  expect(await pid()).toBe(second);
 });
 
 test('every host loses its power: after the start everything acknowledged is there and converges', async () => {
