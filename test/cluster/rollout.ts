@@ -59,6 +59,7 @@ class Observer {
   readonly #failed = new Set<string>();
   readonly #story: string[] = [];
   #begun = 0;
+  #killed = false;
   /** A manager's host that is not about to be killed. */
   #ask = 'h1';
   #state = '';
@@ -116,6 +117,8 @@ class Observer {
   }
 
   async #kill(at: number): Promise<void> {
+    if (this.#killed) await this.#settled();
+    this.#killed = true;
     const leader = await this.#choose();
     if (isOver(this.#state)) this.#problems.add(`it was ${this.#state} at the kill after ${at} ms`);
     await this.#cluster.host(leader).kill('manager');
