@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../io/index.ts';
 import { compareTaskState, type TaskId, type TaskStatus } from '../model/index.ts';
 import type { AgentSession } from '../rpc/index.ts';
 
-const ON_THE_WAY_MS = 15;
+const ON_THE_WAY_MS = 100;
 
 /** Tells the leader how tasks go: the newest status of each, again and again until it is committed. */
 export class Reporter {
