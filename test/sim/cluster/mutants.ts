@@ -41,6 +41,13 @@ export const MUTANTS: readonly Mutant[] = [
     foundBy: 'simulation',
   },
   {
+    name: 'a new leader counts fences by the clock of the last one',
+    file: 'pkg/orchestrator/node-lifecycle.ts',
+    find: 'dirty.cluster && holdsFence(view, node)',
+    replace: 'false',
+    foundBy: 'pkg/orchestrator/fence.test.ts',
+  },
+  {
     name: 'a task that is removed while its node is lost frees its addresses at once',
     file: 'pkg/orchestrator/task-reaper.ts',
     find: 'if (unplaced || isTerminal(state) || !node) return true;',
