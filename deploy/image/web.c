@@ -183,6 +183,7 @@ int main(int argc, char **argv)
 		if (stopping && stop_at == 0)
 			stop_at = now;
 		if (stop_at != 0 && now - stop_at > ACCEPT_AFTER_TERM_MS && polls[LISTENER].fd >= 0) {
+			accept_all(); /* who is waiting already would be reset */
 			close(polls[LISTENER].fd);
 			polls[LISTENER].fd = -1;
 		}
