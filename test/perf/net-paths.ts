@@ -5,13 +5,15 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { networkTable } from '../../pkg/overlaynet/testing/table.ts';
-import { DockerOverlay, missingForDocker } from './docker-overlay.ts';
+import { buildDockerLike } from './docker-like.ts';
+import { type DockerContainer, DockerOverlay, missingForDocker } from './docker-overlay.ts';
 import { median, option, report, round } from './measure.ts';
 
 const PORT = '7000';
 const VIP = '10.0.1.2';
 const CLIENT = '10.0.1.10';
 const SERVER = '10.0.1.11';
+const PEER_MACHINES = [3, 4] as const;
 type Kind = 'stream' | 'turns' | 'connects';
 
 /** Where a path begins, and which address it leads to. */
@@ -28,7 +30,8 @@ interface Path {
  * the client's process also does the work of both hosts on its packets.
  *
  * - `veth`: from host to host, without any of our work
- * - `docker`: from container to container on Docker's overlay, where its programs are installed
+ * - `docker`: from container to container on Docker's overlay, where its programs are installed, else
+ *   `docker-like`: what it has in the kernel, built without it
  * - `overlay`: from container to container on ours
  * - `vip`: the same through the virtual address of a service
  */
@@ -49,20 +52,12 @@ export async function measurePaths(kind: Kind, unit: string): Promise<void> {
       ['vip', { netns: lab.pin('client'), to: VIP }],
     ]);
     const serving = [lab.pin('h2'), lab.pin('server')];
-    const missing = missingForDocker();
-    if (missing.length === 0) {
-      const [client, server] = await docker.start(
-        [3, 4].map((number) => ({
-          netns: lab.machine(`h${number}`, number),
-          address: `192.168.50.${number}`,
-        })),
-      );
-      if (client === undefined || server === undefined) throw new Error('two containers');
-      paths.set('docker', { netns: client.netns, to: server.address });
-      serving.push(server.netns);
-    } else {
-      process.stderr.write(`no comparison with Docker, not installed: ${missing.join(', ')}\n`);
-    }
+    const peer = missingForDocker().length === 0 ? 'docker' : 'docker-like';
+    const [client, server] = await (peer === 'docker'
+      ? startDocker(docker, lab)
+      : buildDockerLike(lab, PEER_MACHINES));
+    paths.set(peer, { netns: client.netns, to: server.address });
+    serving.push(server.netns);
     for (const netns of serving) servers.push(await serve(netns, load, kind));
     const found = inTurns(rounds, paths, ({ netns, to }) => {
       const words = ['taskset', '-c', '0', load, kind, to, PORT, String(seconds)];
@@ -74,7 +69,7 @@ export async function measurePaths(kind: Kind, unit: string): Promise<void> {
       const rates = results.map(({ rate }) => rate);
       report(`${kind} ${path}`, unit, rates, { byProcessor });
     }
-    for (const [over, under] of SHARES) reportShare(kind, found, over, under);
+    for (const [over, under] of sharesWith(peer)) reportShare(kind, found, over, under);
   } finally {
     for (const server of servers) server.kill();
     await docker.close();
@@ -82,12 +77,28 @@ export async function measurePaths(kind: Kind, unit: string): Promise<void> {
   }
 }
 
-const SHARES = [
-  ['overlay', 'veth'],
-  ['docker', 'veth'],
-  ['overlay', 'docker'],
-  ['vip', 'overlay'],
-] as const;
+/** What the goals speak of: against the bare path, against the peer, and of the VIP against direct. */
+function sharesWith(peer: string): readonly (readonly [string, string])[] {
+  return [
+    ['overlay', 'veth'],
+    [peer, 'veth'],
+    ['overlay', peer],
+    ['vip', 'overlay'],
+  ];
+}
+
+async function startDocker(
+  docker: DockerOverlay,
+  lab: NetworkLab,
+): Promise<readonly [DockerContainer, DockerContainer]> {
+  const machines = PEER_MACHINES.map((number) => ({
+    netns: lab.machine(`h${number}`, number),
+    address: `192.168.50.${number}`,
+  }));
+  const [client, server] = await docker.start(machines);
+  if (client === undefined || server === undefined) throw new Error('two containers');
+  return [client, server];
+}
 
 interface Result {
   readonly rate: number;
