@@ -118,6 +118,17 @@ class NetworkAddresses {
     return 'addresses' in given ? given.addresses : undefined;
   }
 
+  /** One of each family, those that are held already kept; undefined when one has none left. */
+  takeBeside(held: readonly string[]): readonly string[] | undefined {
+    const addresses: string[] = [];
+    for (const book of this.#families) {
+      const address = held.find((text) => this.find(text)?.book === book) ?? book.take();
+      if (address === undefined) return undefined;
+      addresses.push(address);
+    }
+    return addresses;
+  }
+
   /** An IPv4 address alone. */
   takeIpv4(): string | undefined {
     return this.#families.find(({ family }) => family === 4)?.take();

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withReplicas } from '../../test/sim/decide-cluster.ts';
-import { checkPortConflict, type ServiceSpec } from '../model/index.ts';
+import { checkPortConflict, type ServiceSpec, updateObject } from '../model/index.ts';
 
 function publishing(Name: string, PublishedPort: number): ServiceSpec {
   return {
@@ -192,7 +192,11 @@ test('tasks of an IPv6 network get an address of each family, and give both back
     IPAM: { Config: [{ Subnet: 'fd00:5::/125', Gateway: 'fd00:5::5' }] },
   });
   const spec = (replicas: number): ServiceSpec =>
-    webSpec({ replicas, Networks: [{ Target: app.id }] });
+    webSpec({
+      replicas,
+      Networks: [{ Target: app.id }],
+      EndpointSpec: { Mode: 'dnsrr' },
+    });
   const web = cluster.createService(spec(2));
   cluster.settle();
   expect(cluster.tables.get('network', app.id)?.subnets).toEqual([
@@ -202,8 +206,8 @@ test('tasks of an IPv6 network get an address of each family, and give both back
   const addresses = (): readonly string[] =>
     cluster.tasks(web).flatMap(({ networks }) => networks.flatMap((net) => net.addresses));
   expect(addresses().toSorted()).toEqual([
+    '10.0.16.2/20',
     '10.0.16.3/20',
-    '10.0.16.4/20',
     'fd00:5::1/125',
     'fd00:5::2/125',
   ]);
@@ -217,4 +221,27 @@ test('tasks of an IPv6 network get an address of each family, and give both back
     networks.flatMap((net) => net.addresses.filter((address) => !address.includes(':'))),
   );
   expect(new Set(ipv4).size).toBe(6);
+});
+
+test('a service on an IPv6 network has a virtual address of each family, and keeps both', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const app = cluster.addNetwork({
+    Name: 'app',
+    EnableIPv6: true,
+    IPAM: { Config: [{ Subnet: 'fd00:5::/64' }] },
+  });
+  const web = cluster.createService(webSpec({ replicas: 1, Networks: [{ Target: app.id }] }));
+  cluster.settle();
+  const virtualIps = [
+    { networkId: app.id, address: '10.0.16.2/20' },
+    { networkId: app.id, address: 'fd00:5::2/64' },
+  ];
+  expect(cluster.service(web).endpoint.virtualIps).toEqual(virtualIps);
+  // One that was made when there were only those of IPv4 gets the other with its next change.
+  const before = cluster.service(web);
+  const endpoint = { ...before.endpoint, virtualIps: virtualIps.slice(0, 1) };
+  cluster.apply([updateObject('service', { ...before, endpoint, allocatedVersion: undefined })]);
+  cluster.settle();
+  expect(cluster.service(web).endpoint.virtualIps[0]).toEqual(virtualIps[0]);
+  expect(cluster.service(web).endpoint.virtualIps[1]?.address).toMatch(/^fd00:5::/);
 });

@@ -41,7 +41,7 @@ export function memberships(
   ];
 }
 
-/** A virtual address in each network, those it has kept; undefined when a subnet is full. */
+/** A virtual address in each network and family, those it has kept; undefined when a subnet is full. */
 export function allocateVirtualIps(
   service: Service,
   networks: readonly Membership[],
@@ -52,10 +52,10 @@ export function allocateVirtualIps(
   );
   const result: VirtualIp[] = [];
   for (const { network } of wanted) {
-    const kept = service.endpoint.virtualIps.find((vip) => vip.networkId === network.id);
-    const address = kept?.address ?? book.of(network).takeIpv4();
-    if (address === undefined) return undefined;
-    result.push({ networkId: network.id, address });
+    const held = service.endpoint.virtualIps.filter((vip) => vip.networkId === network.id);
+    const addresses = book.of(network).takeBeside(held.map(({ address }) => address));
+    if (addresses === undefined) return undefined;
+    result.push(...addresses.map((address) => ({ networkId: network.id, address })));
   }
   return result;
 }

@@ -47,6 +47,7 @@ export interface PublishedPort {
   readonly publishMode: 'ingress' | 'host';
 }
 
+/** A network with IPv6 has two of a service, IPv4's first. */
 export interface VirtualIp {
   readonly networkId: NetworkId;
   /** `10.0.1.2/24` */

@@ -10,6 +10,7 @@ let one: HostNetwork;
 let two: HostNetwork;
 
 const SUBNET6 = 'fd00:1::/64';
+const VIP6 = 'fd00:1::2';
 const WEB: readonly TestEndpoint[] = [
   { address: '10.0.1.11', address6: 'fd00:1::11', node: 1 },
   { address: '10.0.1.12', address6: 'fd00:1::12', node: 2 },
@@ -23,12 +24,16 @@ const CLIENT: TestEndpoint = {
 
 const table = (
   endpoints: readonly TestEndpoint[],
-  web: { readonly allowFrom?: readonly string[] } = {},
+  web: { readonly allowFrom?: readonly string[]; readonly affinity?: 'client' } = {},
 ): NetworkTable =>
   networkTable({
     subnet6: SUBNET6,
     endpoints: [...endpoints, CLIENT],
-    services: [{ name: 'web', vip: '10.0.1.2', ...web }, { name: 'client' }],
+    services: [
+      { name: 'web', vip: '10.0.1.2', vip6: VIP6, ...web },
+      { name: 'client' },
+      { name: 'empty', vip: '10.0.1.4', vip6: 'fd00:1::4' },
+    ],
   });
 
 const sandbox = (name: string, { address, address6 }: TestEndpoint): SandboxSpec => ({
@@ -99,7 +104,7 @@ test('names have both, and both have a name', async () => {
       dns.resolve4('tasks.web'),
       dns.resolve6('tasks.web'),
       dns.resolve6('web.2'),
-      dns.resolve6('web').catch((error) => error.code),
+      dns.resolve6('web'),
       dns.reverse('fd00:1::12'),
     ]).then((all) => console.log(JSON.stringify(all)));
   `;
@@ -109,8 +114,7 @@ test('names have both, and both have a name', async () => {
   expect(all4.toSorted()).toEqual(['10.0.1.11', '10.0.1.12']);
   expect(all6.toSorted()).toEqual(['fd00:1::11', 'fd00:1::12']);
   expect(slot).toEqual(['fd00:1::12']);
-  // Its virtual address is of IPv4 alone.
-  expect(vip).toBe('ENODATA');
+  expect(vip).toEqual([VIP6]);
   expect(name).toEqual(['web.2.task1.app']);
 });
 
@@ -139,6 +143,8 @@ test('what somebody took away comes back: neighbour, address, IPv6 itself', asyn
   expect(check?.differences).toEqual([]);
   const probes = check?.probes.filter(({ from, address }) => from === 'c2' && /:/.test(address));
   expect(probes?.map(({ address, reached }) => `${address} ${reached}`)).toEqual([
+    `${VIP6} true`,
+    'fd00:1::4 true',
     'fd00:1::11 true',
     'fd00:1::12 true',
     'fd00:1::10 true',
@@ -174,4 +180,46 @@ test('a container joins and leaves while it runs, and nothing of the network sta
   one.disconnect('cl', 'other-id');
   expect(ns.tables().filter((name) => name.includes('other'))).toEqual([]);
   expect(await lab.run('cl', 'ip', '-6', 'addr')).not.toContain('fd00:2:');
+});
+
+test('a virtual address of IPv6 divides connections, answers pings, and leads a task to itself', async () => {
+  expect(await lab.ask('cl', { host: VIP6, port: 80 }, 8)).toEqual({
+    'c1 fd00:1::10': 4,
+    'c2 fd00:1::10': 4,
+  });
+  expect(await lab.ask('cl', { host: VIP6, port: 80, udp: true }, 4)).toEqual({
+    'c1 fd00:1::10': 2,
+    'c2 fd00:1::10': 2,
+  });
+  await ping('cl', VIP6);
+  everyone(table(WEB.slice(0, 1)));
+  expect(await lab.ask('c1', { host: VIP6, port: 80 }, 3)).toEqual({ 'c1 fd00:1::11': 3 });
+  everyone(table(WEB, { affinity: 'client' }));
+  expect(Object.values(await lab.ask('cl', { host: VIP6, port: 80 }, 8))).toEqual([8]);
+});
+
+test('without backends it refuses at once, and the check of the network finds that right', async () => {
+  everyone(table(WEB.map((endpoint) => ({ ...endpoint, out: true }))));
+  for (const host of [VIP6, 'fd00:1::4']) {
+    expect(await lab.ask('cl', { host, port: 80 })).toEqual({ ECONNREFUSED: 1 });
+    expect(await lab.ask('cl', { host, port: 80, udp: true })).toEqual({ ECONNREFUSED: 1 });
+  }
+  const check = await one.check('app-id');
+  const wrong = check?.probes.filter(({ reached }) => !reached);
+  expect(wrong).toEqual([]);
+  everyone(table(WEB));
+  expect(Object.keys(await lab.ask('cl', { host: VIP6, port: 80 }, 4))).toHaveLength(2);
+});
+
+test('connections over IPv6 drain while their backend stops, datagrams choose again', async () => {
+  const tcp = lab.hold('cl', { host: VIP6, port: 80 });
+  const udp = lab.hold('cl', { host: VIP6, port: 80, udp: true });
+  const [held, flow] = [await tcp.next(), await udp.next()];
+  const without = (name: string): readonly TestEndpoint[] =>
+    WEB.map((endpoint, index) => ({ ...endpoint, out: name.startsWith(`c${index + 1}`) }));
+  everyone(table(without(held)));
+  expect(await tcp.next()).toBe(held);
+  everyone(table(without(flow)));
+  await one.flowsForgotten();
+  expect(await udp.next()).not.toBe(flow);
 });

@@ -1,7 +1,13 @@
 import { encodeAddress, type RuleExpression, type SetElement } from 'vxlan-netlink';
 import type { NetworkService, NetworkTable } from '../model/index.ts';
 import { type Backends, stickySlots } from './backends.ts';
-import { hostOrder, loadDestination, loadSource, matchProtocol } from './expression.ts';
+import {
+  hostOrder,
+  loadDestination,
+  loadSource,
+  matchNewConnection,
+  matchProtocol,
+} from './expression.ts';
 import { type Family, keysOf } from './family.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
@@ -242,12 +248,13 @@ function outputChain(family: Family): Chain {
 
 /**
  * Where the VIP of a service without backends leads. Within the NAT hook, which sees only the first packet of a
- * connection: a filter would look at every packet of all.
+ * connection: a filter would look at every packet of all. That the connection is new goes without saying, but a rule that
+ * asks is what makes the kernel track connections of the family at all, without which the hook sees none.
  */
 const NOBODY_SERVES: Chain = {
   name: 'nobody',
   rules: [
-    [...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
+    [...matchNewConnection, ...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
     [{ kind: 'reject', reply: 'port-unreachable' }],
   ],
 };

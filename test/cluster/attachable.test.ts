@@ -113,7 +113,7 @@ test('a network with IPv6 gives tasks and containers an address of each family, 
   expect(await cluster.docker('h1', 'network', 'inspect', '-f', format, 'dual')).toBe(
     'true 10.78.0.0/24 10.78.0.1 fd00:77::/64 fd00:77::1\n',
   );
-  const create = ['--network', 'dual', '--mode', 'global', '--endpoint-mode', 'dnsrr'];
+  const create = ['--network', 'dual', '--mode', 'global'];
   await cluster.ctl('h1', 'service', 'create', '--name', 'both', ...create, WEB);
   await cluster.waitRunning('both', 3);
   await run('h2', 'six', '--network', 'dual', '--ip6', 'fd00:77::66');
@@ -123,10 +123,20 @@ test('a network with IPv6 gives tasks and containers an address of each family, 
   expect(await cluster.docker('h1', 'network', 'inspect', '-f', members, 'dual')).toContain(
     'six fd00:77::66/64',
   );
-  const found = await cluster.docker('h2', 'exec', 'six', 'nslookup', '-type=aaaa', 'both');
-  const addresses = [...found.matchAll(/Address: (fd00:77::\S+)/g)].map(([, one = '']) => one);
+  const vips = '{{range .Endpoint.VirtualIPs}}{{.Addr}} {{end}}';
+  const [, vip = ''] =
+    /(fd00:77::\S+)\/64 $/m.exec(
+      await cluster.docker('h1', 'service', 'inspect', '-f', vips, 'both'),
+    ) ?? [];
+  const lookup = async (name: string): Promise<readonly string[]> => {
+    const found = await cluster.docker('h2', 'exec', 'six', 'nslookup', '-type=aaaa', name);
+    return [...found.matchAll(/Address: (fd00:77::\S+)/g)].map(([, one = '']) => one);
+  };
+  expect(await lookup('both')).toEqual([vip]);
+  expect(await ask('h2', 'six', `http://[${vip}]/`)).toContain('hello from');
+  const addresses = await lookup('tasks.both');
   expect(new Set(addresses).size).toBe(3);
-  for (const one of addresses) {
+  for (const one of [...addresses, vip]) {
     await cluster.docker('h2', 'exec', 'six', 'ping', '-6', '-c', '1', '-W', '5', one);
   }
   const [task] = await cluster.running('both');
