@@ -28,7 +28,7 @@ enum { CONNECTIONS_MAX = 4096, REQUEST_MAX = 8192, ACCEPT_AFTER_TERM_MS = 500, I
 struct connection {
 	char buffer[REQUEST_MAX];
 	size_t length;
-	char peer[INET_ADDRSTRLEN];
+	char peer[INET6_ADDRSTRLEN];
 	long long idle_since;
 };
 
@@ -60,10 +60,21 @@ static void drop(int at)
 	connections[at] = connections[count];
 }
 
+/* IPv4 clients come by the same sockets, as mapped addresses: told in their own words. */
+static void name_peer(const struct sockaddr_in6 *from, char peer[INET6_ADDRSTRLEN])
+{
+	if (from->sin6_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, peer, INET6_ADDRSTRLEN);
+	else if (IN6_IS_ADDR_V4MAPPED(&from->sin6_addr))
+		inet_ntop(AF_INET, &from->sin6_addr.s6_addr[12], peer, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, &from->sin6_addr, peer, INET6_ADDRSTRLEN);
+}
+
 static void accept_all(void)
 {
 	while (count < CONNECTIONS_MAX + FIRST_CONNECTION) {
-		struct sockaddr_in from;
+		struct sockaddr_in6 from;
 		socklen_t size = sizeof from;
 		int fd = accept4(polls[LISTENER].fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
@@ -73,7 +84,7 @@ static void accept_all(void)
 			close(fd);
 			return;
 		}
-		inet_ntop(AF_INET, &from.sin_addr, connection->peer, sizeof connection->peer);
+		name_peer(&from, connection->peer);
 		connection->idle_since = now_ms();
 		polls[count] = (struct pollfd){ .fd = fd, .events = POLLIN };
 		connections[count++] = connection;
@@ -87,13 +98,13 @@ static int greet(char *body, size_t size, const char *peer)
 
 static void answer_datagrams(void)
 {
-	char request[REQUEST_MAX], body[512], peer[INET_ADDRSTRLEN];
+	char request[REQUEST_MAX], body[512], peer[INET6_ADDRSTRLEN];
 	for (;;) {
-		struct sockaddr_in from;
+		struct sockaddr_in6 from;
 		socklen_t size = sizeof from;
 		if (recvfrom(polls[DATAGRAMS].fd, request, sizeof request, 0, (struct sockaddr *)&from, &size) < 0)
 			return;
-		inet_ntop(AF_INET, &from.sin_addr, peer, sizeof peer);
+		name_peer(&from, peer);
 		int length = greet(body, sizeof body, peer);
 		sendto(polls[DATAGRAMS].fd, body, (size_t)length, 0, (struct sockaddr *)&from, size);
 	}
@@ -141,12 +152,22 @@ static int serve(int at)
 	}
 }
 
+/* For both families, or for IPv4 where the kernel has nothing else. */
 static int listener(int type, int port)
 {
-	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 both = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+	struct sockaddr_in one = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr *address = (struct sockaddr *)&both;
+	socklen_t size = sizeof both;
+	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1, no = 0;
+	if (fd < 0) {
+		address = (struct sockaddr *)&one;
+		size = sizeof one;
+		fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	}
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+	if (fd < 0 || bind(fd, address, size) < 0 ||
 	    (type == SOCK_STREAM && listen(fd, 1024) < 0)) {
 		perror("web: cannot listen");
 		exit(1);
