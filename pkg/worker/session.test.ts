@@ -30,6 +30,8 @@ import {
   WORKER,
 } from './bench.ts';
 
+/** More than three heartbeats. */
+const STALL_MS = 1_200;
 let identities: Identities;
 beforeAll(async () => {
   const [clusterId, now] = ['c'.repeat(25), Date.now()];
@@ -138,6 +140,20 @@ describe('session', () => {
     credentials.replace({ ...identities.worker });
     await manager.session(2);
     expect(manager.heard.filter(({ kind }) => kind === 'register')).toHaveLength(2);
+  });
+});
+
+describe('silence', () => {
+  it("of the manager is not what was this program's own standstill", async () => {
+    const { manager } = await bench(identities);
+    const heartbeats = (): number =>
+      manager.heard.filter(({ kind }) => kind === 'heartbeat').length;
+    await eventually(() => expect(heartbeats()).toBeGreaterThan(1));
+    const until = performance.now() + STALL_MS;
+    while (performance.now() < until);
+    const before = heartbeats();
+    await eventually(() => expect(heartbeats()).toBeGreaterThan(before + 1));
+    expect(manager.sessions).toHaveLength(1);
   });
 
   it('gives a manager up that says nothing any more', async () => {

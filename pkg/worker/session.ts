@@ -157,6 +157,8 @@ class Watchdog implements Disposable {
   };
   #periodMs = HEARTBEAT_DEFAULT_MS;
   #heardAt: number;
+  /** When the next heartbeat should go out. */
+  #due = 0;
   #beating = false;
   #timer: Disposable | undefined;
 
@@ -205,6 +207,7 @@ class Watchdog implements Disposable {
   }
 
   #schedule(): void {
+    this.#due = this.#clock.monotonicMs() + this.#periodMs;
     const timer = this.#clock.after(this.#periodMs, () => {
       // After a time without a processor, what the manager said meanwhile is read before it counts as silent.
       setImmediate(() => {
@@ -215,7 +218,10 @@ class Watchdog implements Disposable {
   }
 
   #tick(): void {
-    const silentMs = this.#clock.monotonicMs() - this.#heardAt;
+    const now = this.#clock.monotonicMs();
+    // The manager answers heartbeats: while this process stood still and sent none, it had nothing to say.
+    if (now - this.#due > this.#periodMs) this.#heardAt = now;
+    const silentMs = now - this.#heardAt;
     if (silentMs > this.#periodMs * SILENCE_HEARTBEATS) {
       this.#session.cancel();
       return;
