@@ -120,6 +120,12 @@ test('an endpoint out of service gets no new connection, and a VIP without backe
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
 });
 
+test('frames on a hub pass no packet hooks', async () => {
+  using hub = linuxKernel.open(`${lab.runDir('h1')}/netns/app-id`);
+  // No such key without the bridge filter.
+  expect(['0', undefined]).toContain(hub.readSysctl('net/bridge/bridge-nf-call-iptables'));
+});
+
 test('hosts track none of the packets that carry those of containers', async () => {
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
   using host = linuxKernel.open(lab.pin('h1'));

@@ -16,6 +16,12 @@ import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
 import { isSameList, VirtualIps } from './vip.ts';
 
+/** Where the bridge filter is loaded every frame would pass all of the hub's packet hooks, and there is no rule in any. */
+const WITHOUT_FILTER = {
+  'net/bridge/bridge-nf-call-iptables': '0',
+  'net/bridge/bridge-nf-call-ip6tables': '0',
+  'net/bridge/bridge-nf-call-arptables': '0',
+} as const;
 /** IPv6 and its neighbour discovery have no business on a bridge that never carries it. */
 const WITHOUT_IPV6 = {
   'net/ipv6/conf/all/disable_ipv6': '1',
@@ -107,6 +113,7 @@ export class Overlay {
   }
 
   #prepare(): void {
+    ensureSysctls(this.namespace, WITHOUT_FILTER);
     if (!this.#families.includes(IPV6)) {
       ensureSysctls(this.namespace, WITHOUT_IPV6);
       return;
