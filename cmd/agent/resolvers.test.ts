@@ -15,7 +15,7 @@ test('resolv.conf is read anew when it changed, and kept while it is gone', () =
       '# home\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch a.example b.example\noptions edns0 timeout:1\n',
     );
     const home = {
-      servers: ['192.0.2.1'],
+      servers: ['192.0.2.1', '2001:db8::1'],
       search: ['a.example', 'b.example'],
       options: ['edns0', 'timeout:1'],
     };

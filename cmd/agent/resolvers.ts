@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type { HostResolver } from '../../pkg/overlaynet/index.ts';
 
 /**
@@ -27,7 +28,7 @@ function parse(text: string): HostResolver {
   const servers = words.filter(([key]) => key === 'nameserver').map(([, address = '']) => address);
   const search = words.filter(([key]) => key === 'search' || key === 'domain').at(-1);
   return {
-    servers: servers.filter((address) => address.includes('.')),
+    servers: servers.filter((address) => isIP(address) !== 0),
     search: search?.slice(1) ?? [],
     options: words.filter(([key]) => key === 'options').flatMap(([, ...options]) => options),
   };

@@ -76,6 +76,10 @@ test('each family comes from its wish or from its pool', () => {
     '10.4.0.0/20',
     '2001:db8:7:1::/64',
   ]);
+  expect(subnetsOf(wish(), { ...CLUSTER, addressPools: ['fd00:7::/48'] }, [])).toEqual([
+    '10.0.0.0/20',
+    'fd00:7::/64',
+  ]);
   expect(allocateSubnets(wish('fd00:5::/64'), CLUSTER, [block('fd00::/16')])).toEqual({
     error: 'subnet fd00:5::/64 overlaps with an existing network',
   });

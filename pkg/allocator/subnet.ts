@@ -83,11 +83,11 @@ function firstFree(
 }
 
 function poolsOf(family: IpFamily, cluster: Cluster | undefined): readonly IpBlock[] {
-  const texts = cluster?.addressPools.length ? cluster.addressPools : ADDRESS_POOLS_DEFAULT;
-  const pools = texts
-    .flatMap((text) => parseIpBlock(text) ?? [])
-    .filter((pool) => pool.family === family);
-  return pools.length === 0 && family === 6 ? [uniqueLocalPrefix(cluster?.id ?? '')] : pools;
+  const of = (texts: readonly string[]): readonly IpBlock[] =>
+    texts.flatMap((text) => parseIpBlock(text) ?? []).filter((pool) => pool.family === family);
+  const own = of(cluster?.addressPools ?? []);
+  if (own.length > 0) return own;
+  return family === 4 ? of(ADDRESS_POOLS_DEFAULT) : [uniqueLocalPrefix(cluster?.id ?? '')];
 }
 
 /**

@@ -1,5 +1,5 @@
 /** How a container is wired, read from its record. Pure but for the names it looks up. */
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, unsupported } from '../model/index.ts';
 import type { HostPort } from '../overlaynet/index.ts';
 import type { EndpointConfig, PortBinding } from './docker-shape.ts';
 import type { ContainerRecord } from './record.ts';
@@ -51,6 +51,9 @@ function hostPort(key: string, binding: PortBinding): HostPort {
     throw new ClusterError('invalid', `invalid port specification: "${binding.HostPort}"`);
   }
   const hostIp = binding.HostIp && binding.HostIp !== '0.0.0.0' ? binding.HostIp : undefined;
+  if (hostIp?.includes(':') && hostIp !== '::') {
+    unsupported(`publishing port ${key} on ${hostIp} is`, 'ports are published on IPv4 addresses');
+  }
   return { protocol, targetPort: port, publishedPort, hostIp };
 }
 

@@ -43,6 +43,7 @@ test.each([
   [service({ 'muster.network.mesh-prefer': '' }), 'must be local or any, not ""'],
   [service({ 'muster.network.publish-on': '10.0.0.256' }), 'not "10.0.0.256"'],
   [service({ 'muster.network.publish-on': '10.0.0.0/33,eth0' }), 'IPv4 addresses, prefixes or'],
+  [service({ 'muster.network.publish-on': 'fd00::1' }), 'IPv4 addresses, prefixes or link names'],
   [service({ 'muster.network.publish-on': '' }), 'IPv4 addresses, prefixes or link names'],
   [service({ 'muster.network.affinity': 'ip' }), 'must be client or none, not "ip"'],
   [service({ 'muster.network.weight': '3' }), 'belongs to the container'],

@@ -48,7 +48,8 @@ const LABELS: ReadonlyMap<string, { readonly values: string; readonly read: Read
 const WEIGHT = `${NETWORK_LABEL_PREFIX}weight`;
 const WEIGHT_MAX = 100;
 const SERVICE_NAME = /^[a-zA-Z0-9][\w-]*$/;
-const LINK_NAME = /^[^\s/,]{1,15}$/;
+/** A colon would be an IPv6 address: published ports are of IPv4. */
+const LINK_NAME = /^[^\s/,:]{1,15}$/;
 
 /** The wishes of a spec that was accepted. */
 export function networkWishes(spec: ServiceSpec): NetworkWishes {

@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { connect } from 'node:net';
+import { connect, isIPv6 } from 'node:net';
 
 /** Clients give up after 5 s (resolv.conf(5) `timeout`), so two resolvers must fit into it. */
 const RESOLVER_TIMEOUT_MS = 2000;
@@ -57,16 +57,18 @@ function isFailure(reply: Buffer): boolean {
   return FAILURES.has((reply[RCODE_AT] ?? 0) & 0xf);
 }
 
+/** `192.0.2.1`, `192.0.2.1:5353`, `fd00::1`, `fe80::1%eth0`, `[fd00::1]:5353`. */
 function split(resolver: string): { readonly address: string; readonly port: number } {
-  const [address = '', port] = resolver.split(':');
-  return { address, port: port === undefined ? DNS_PORT : Number(port) };
+  if (isIPv6(resolver)) return { address: resolver, port: DNS_PORT };
+  const [, bracketed, plain = '', port] = /^(?:\[(.*)\]|([^:]*))(?::(\d+))?$/.exec(resolver) ?? [];
+  return { address: bracketed ?? plain, port: port === undefined ? DNS_PORT : Number(port) };
 }
 
 /** A socket per question: its random port is what makes forged answers hard (RFC 5452 section 9.2). */
 function askUdp(message: Buffer, resolver: string): Promise<Buffer | undefined> {
   const { address, port } = split(resolver);
   return new Promise((resolve) => {
-    const socket = createSocket('udp4');
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     let finished = false;
     const timer = setTimeout(() => finish(undefined), RESOLVER_TIMEOUT_MS);
     const finish = (reply: Buffer | undefined): void => {

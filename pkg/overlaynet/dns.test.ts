@@ -1,4 +1,5 @@
 import { createSocket, type Socket } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
 import { decode, encode, type Packet, type RecordType } from 'dns-packet';
 import { describe, expect, test } from 'vitest';
 import { directoryOfContainers, directoryOfTable } from './directory.ts';
@@ -145,6 +146,25 @@ test('a resolver that fails is passed over while another answers, and believed w
     expect(await rcode(refusing, failing)).toBe(5);
   } finally {
     for (const socket of [failing, refusing, knowing]) socket.close();
+  }
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+);
+
+test.skipIf(!hasIpv6)('resolvers are asked over IPv6 too', async () => {
+  const socket = createSocket('udp6');
+  try {
+    socket.on('message', (message, { port, address }) => socket.send(message, port, address));
+    await new Promise<void>((resolve) => {
+      socket.bind(0, '::1', resolve);
+    });
+    const resolvers = [`[::1]:${socket.address().port}`];
+    const message = encode({ type: 'query', id: 9, questions: [{ type: 'A', name: 'x.test' }] });
+    expect(await new DnsForwarder().ask(message, 'udp', resolvers)).toEqual(message);
+  } finally {
+    socket.close();
   }
 });
 

@@ -223,3 +223,19 @@ test('connections over IPv6 drain while their backend stops, datagrams choose ag
   await one.flowsForgotten();
   expect(await udp.next()).not.toBe(flow);
 });
+
+test('an agent that starts again takes both addresses over', async () => {
+  await one.dispose();
+  const again = await lab.host('h1', 1);
+  again.applyTables([table(WEB)]);
+  await again.readopt(new Map(['cl', 'c1'].map((name) => [name, lab.pin(name)])));
+  expect(again.inspect('cl')?.interfaces[0]).toMatchObject({
+    address: '10.0.1.10/24',
+    address6: 'fd00:1::10/64',
+  });
+  expect(again.repair().findings).toEqual([]);
+  expect(await lab.ask('cl', { host: VIP6, port: 80 }, 2)).toEqual({
+    'c1 fd00:1::10': 1,
+    'c2 fd00:1::10': 1,
+  });
+});

@@ -160,3 +160,14 @@ test('x-muster becomes the labels of the policies', () => {
     'muster.prefer': 'node.labels.ssd exists; service==db',
   });
 });
+
+test('a network of a stack can have IPv6', () => {
+  const stack = load(
+    'services:\n  web:\n    image: a\n    networks: [dual, plain]\nnetworks:\n  dual:\n    enable_ipv6: true\n    ipam: {config: [{subnet: "fd00:5::/64"}]}\n  plain: {}\n',
+  );
+  expect(stack.networks.find(({ Name }) => Name === 'shop_dual')).toMatchObject({
+    EnableIPv6: true,
+    IPAM: { Config: [{ Subnet: 'fd00:5::/64' }] },
+  });
+  expect(stack.networks.find(({ Name }) => Name === 'shop_plain')).not.toHaveProperty('EnableIPv6');
+});
