@@ -125,7 +125,7 @@ export class Member implements NodeControl {
 
   /** Moves when the address of this host has become another one; to be called at intervals. */
   async followAddress(): Promise<void> {
-    const { supervisor, work } = this.#options;
+    const { supervisor, work, log } = this.#options;
     const [credentials, record] = [this.#credentials, this.#record];
     if (!credentials || !record || this.#pending) return;
     const next = this.#readdressed(record);
@@ -133,10 +133,13 @@ export class Member implements NodeControl {
     this.#pending = true;
     try {
       await work.stop({ forget: false });
-      this.#record = next;
       await this.#move(next);
       if (credentials.identity.role === 'manager') supervisor.start();
       await work.start(credentials, next);
+      // Not before: what failed is done again from the beginning.
+      this.#record = next;
+    } catch (error) {
+      log.error('this host has another address, but did not move yet', { error });
     } finally {
       this.#pending = false;
     }
