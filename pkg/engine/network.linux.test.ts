@@ -110,6 +110,8 @@ test('a bridge keeps its range and what is reserved, and refuses what lies outsi
   await expect(
     networks.create({ ...bridge, IPAM: { Config: [{ Subnet: 'nonsense' }] } }),
   ).rejects.toThrow('invalid subnet nonsense');
+  const ipv6 = { ...bridge, EnableIPv6: true };
+  await expect(networks.create(ipv6)).rejects.toThrow('IPv6 networks are not supported');
 });
 
 test('a macvlan network needs a parent of this host and its subnet', async () => {
@@ -141,6 +143,10 @@ test('without a network there is a loopback and nothing else', async () => {
 test('a network can be joined and left while the container runs', async () => {
   await host.engine.networks.create({ Name: 'late', Driver: 'bridge' });
   const id = await host.start('echo ready; sleep 1000', { HostConfig: { NetworkMode: 'bridge' } });
+  const EndpointConfig = { IPAMConfig: { IPv6Address: 'fd00::9' } };
+  await expect(
+    host.engine.networks.connect('late', { Container: id, EndpointConfig }),
+  ).rejects.toThrow('an IPv6 address on network late is not supported');
   await host.engine.networks.connect('late', { Container: id });
   expect((await host.exec(id, 'ip -o -4 address | grep -c eth')).out).toBe('2\n');
   await host.engine.networks.disconnect('late', { Container: id });

@@ -88,7 +88,6 @@ test.each([
     'encrypted overlay network x is not supported by this version: the kernel of',
   ],
   [['create', '-d', 'overlay', '--subnet', 'fd00:5::/64', 'x'], 'is not made for: say --ipv6'],
-  [['create', '--ipv6', 'x'], 'IPv6 networks are not supported'],
   [['create', '-d', 'macvlan', '--scope', 'swarm', 'x'], 'network driver macvlan is not supported'],
   [['rm', 'nowhere'], 'network nowhere not found'],
   [['inspect', 'nowhere'], 'network nowhere not found'],
