@@ -15,10 +15,9 @@ export function deriveNetworkTable(view: View, id: NetworkId): NetworkTable | un
   const encrypted = isEncrypted(network.spec);
   // Rather none than one that sends in clear.
   if (encrypted && keys === undefined) return undefined;
-  const tasks = [...view.tasksOfNetwork(id)].filter(holdsAddress);
   const attached = [...view.list('attachment')].filter((one) => one.networkId === id);
   const endpoints = [
-    ...tasks.map((task) => endpointOf(view, task, id)),
+    ...[...view.tasksOfNetwork(id)].flatMap((task) => taskEndpoint(view, task, id) ?? []),
     ...attached.flatMap((attachment) => attachedEndpoint(attachment)),
   ].toSorted((left, right) => compareText(left.taskId, right.taskId));
   const services = servicesOf(view, network);
@@ -45,9 +44,11 @@ function holdsAddress(task: Task): boolean {
   return task.nodeId !== undefined && compareTaskState(task.status.state, 'running') <= 0;
 }
 
-function endpointOf(view: View, task: Task, id: NetworkId): NetworkEndpoint {
-  const spec = view.revision(task.serviceId, task.specVersion)?.spec;
+/** What the table of network `id` says of a task; undefined when it says nothing of it. */
+export function taskEndpoint(view: View, task: Task, id: NetworkId): NetworkEndpoint | undefined {
   const attachment = task.networks.find((net) => net.networkId === id);
+  if (attachment === undefined || !holdsAddress(task)) return undefined;
+  const spec = view.revision(task.serviceId, task.specVersion)?.spec;
   const serving =
     task.status.state === 'running' &&
     (task.desiredState === 'running' || task.desiredState === 'complete');
@@ -58,8 +59,8 @@ function endpointOf(view: View, task: Task, id: NetworkId): NetworkEndpoint {
     serviceName: task.serviceName,
     slotName: slotName(task),
     name: taskName(task),
-    addresses: (attachment?.addresses ?? []).map(withoutPrefix),
-    aliases: attachment?.aliases ?? [],
+    addresses: attachment.addresses.map(withoutPrefix),
+    aliases: attachment.aliases,
     state: serving ? 'in-service' : 'out',
     weight: spec && taskWeight(spec),
   };

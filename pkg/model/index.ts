@@ -23,7 +23,7 @@ export {
   type Dirty,
   inSteps,
 } from './decider.ts';
-export { deriveNetworkTable } from './derive-network-table.ts';
+export { deriveNetworkTable, taskEndpoint } from './derive-network-table.ts';
 export type {
   EndpointState,
   MeshWishes,
