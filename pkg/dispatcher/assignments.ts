@@ -187,11 +187,12 @@ function networkDifferences(
 ): Pick<AssignmentChanges, 'networks' | 'networkPatches'> {
   const networks: NetworkTable[] = [];
   const networkPatches: NetworkPatch[] = [];
-  for (const [id, { table, content, from }] of after) {
+  for (const [id, known] of after) {
     const held = before.get(id)?.content;
-    if (held === content) continue;
-    if (from && held === from.content) networkPatches.push(from.patch);
-    else networks.push(table);
+    if (held === known.content) continue;
+    // The whole table is put together only when somebody asks for it.
+    if (known.from && held === known.from.content) networkPatches.push(known.from.patch);
+    else networks.push(known.table);
   }
   return { networks, networkPatches };
 }
