@@ -141,7 +141,7 @@ export const ROLLOUTS: readonly Rollout[] = [
     kills: [1000],
     ends: 'completed',
     failed: [2, 2],
-    seconds: within(3),
+    seconds: [3, 15],
   },
   {
     update: { ...watched, FailureAction: 'continue', Delay: SECOND },
@@ -149,7 +149,7 @@ export const ROLLOUTS: readonly Rollout[] = [
     kills: [2500],
     ends: 'completed',
     failed: [4, 4],
-    seconds: within(4),
+    seconds: [4, 15],
   },
   {
     update: { ...watched, Order: 'start-first' },
@@ -184,7 +184,7 @@ export const ROLLOUTS: readonly Rollout[] = [
     rollbackAfter: 4500,
     kills: [5000],
     ends: 'rollback_completed',
-    seconds: [6, 14],
+    seconds: [6, 18],
   },
   {
     update: { ...slow, Parallelism: 2 },
@@ -192,7 +192,7 @@ export const ROLLOUTS: readonly Rollout[] = [
     global: true,
     kills: [2000],
     ends: 'completed',
-    seconds: within(7),
+    seconds: [7, 14],
   },
   {
     update: { ...watched, FailureAction: 'rollback', Parallelism: 2 },
