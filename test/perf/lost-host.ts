@@ -85,7 +85,12 @@ async function lose(cluster: TestCluster, lost: Host, ask: Host, replicas: numbe
         const first = Math.min(...made.map(({ CreatedAt }) => Date.parse(CreatedAt)));
         return { replaced: (now - begun) / 1000, noticed: (first - begun) / 1000 };
       }
-      if (now - begun > GIVE_UP_MS) throw new Error(`${lost.name} was not replaced in a minute`);
+      if (now - begun > GIVE_UP_MS) {
+        const states = tasks.map(
+          ({ Slot, Status }) => `${Slot}: ${Status.State} ${Status.Err ?? ''}`,
+        );
+        throw new Error(`${lost.name} was not replaced in a minute: ${states.join(', ')}`);
+      }
       await pause(POLL_MS);
     }
   } finally {
