@@ -53,6 +53,8 @@ export class Inbox implements TransportReceiver {
       return;
     }
     if (isRemoved(fromRaftId)) {
+      // It may have moved since, and is told where it is now.
+      if (envelope.kind === 'hello') peers.said(fromRaftId, [envelope.member]);
       if (envelope.kind !== 'removed') tellRemoved(fromRaftId);
       return;
     }
