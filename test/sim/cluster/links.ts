@@ -96,8 +96,9 @@ export class Links {
         await world.pause(
           reachable && server ? 2 * this.delay(agent.nodeId, server.nodeId) : timeoutMs,
         );
-        if (!reachable) throw new ClusterError('unavailable', `${address} does not answer`);
+        // First of all: a program that has ended does not try another address either.
         if (agent.run !== run) await new Promise<never>(() => undefined);
+        if (!reachable) throw new ClusterError('unavailable', `${address} does not answer`);
       },
       openSession: (): AgentSession => {
         if (!server) throw new Error('not connected');
