@@ -19,7 +19,6 @@ export interface BlankSegment {
   readonly size: number;
 }
 
-const PREPARED = 'next.tmp';
 const RESERVE = 'reserve';
 const RESERVE_BYTES = 1024 * 1024;
 const RETRY_MS = 2000;
@@ -35,6 +34,7 @@ export class SegmentSupply {
   #timer: Timer | undefined;
   #wake: (() => void) | undefined;
   #closed = false;
+  #made = 0;
 
   constructor(options: SegmentSupplyOptions) {
     this.#options = options;
@@ -70,8 +70,10 @@ export class SegmentSupply {
       const prepared = await this.#prepared;
       this.#prepared = undefined;
       if (prepared !== undefined && prepared.size >= bytes) return prepared;
-      await prepared?.file.close();
-      const made = await this.#try(() => this.#make(PREPARED, Math.max(segmentBytes, bytes)));
+      if (prepared !== undefined) await this.#discard(prepared);
+      const made = await this.#try(() =>
+        this.#make(this.#newName(), Math.max(segmentBytes, bytes)),
+      );
       if (made !== undefined) return made;
       const reserve = bytes <= RESERVE_BYTES ? await this.#openReserve() : undefined;
       if (reserve !== undefined) return reserve;
@@ -95,7 +97,7 @@ export class SegmentSupply {
     try {
       const made = await this.#try(async () => {
         await this.#makeReserve();
-        return await this.#make(PREPARED, segmentBytes);
+        return await this.#make(this.#newName(), segmentBytes);
       });
       if (made !== undefined) this.#tell(undefined);
       else this.#retryLater();
@@ -164,6 +166,17 @@ export class SegmentSupply {
     const path = `${folder}/${RESERVE}`;
     const file = await disk.open(path, 'write');
     return { file, path, size: await file.size() };
+  }
+
+  async #discard({ file, path }: BlankSegment): Promise<void> {
+    await file.close();
+    await this.#options.disk.unlink(path);
+  }
+
+  /** Never that of another one: whoever took it may not have renamed it yet, or is still making it. */
+  #newName(): string {
+    this.#made += 1;
+    return `next-${this.#made}.tmp`;
   }
 
   async #make(name: string, size: number): Promise<BlankSegment> {
