@@ -58,6 +58,17 @@ describe('registration', () => {
     ]);
   });
 
+  it('tells every node of other managers as soon as there are any', async () => {
+    await using one = await bench();
+    const agent = await one.agent('1');
+    const address = '192.0.2.9:2377';
+    one.store.leaderMember = { raftId: 9, nodeId: '9' as NodeId, address };
+    const node = one.node('1');
+    if (node) one.store.write([updateObject('node', node)]);
+    await settle();
+    expect(agent.received.at(-1)).toEqual({ kind: 'managers', addresses: [address] });
+  });
+
   it('ends the session of a node that is removed', async () => {
     await using one = await bench();
     const agent = await one.agent('1');

@@ -91,6 +91,7 @@ export class Dispatcher {
   readonly #timing: DispatcherTiming;
   readonly #sessions = new Map<NodeId, Session>();
   readonly #heartbeats: Heartbeats;
+  #toldManagers = '';
   readonly #assigner: Assigner;
   readonly #statuses: StatusWriter;
   readonly #logs: LogBroker;
@@ -354,6 +355,7 @@ export class Dispatcher {
       if (change.kind === 'task' && change.after) this.#logs.noteTask(change.after);
       if (change.kind === 'node') this.#noteNode(change.before, change.after);
     }
+    if (batch.changes.some(({ kind }) => kind === 'node')) this.#tellManagers();
     this.#assigner.flushSoon();
   }
 
@@ -420,6 +422,15 @@ export class Dispatcher {
         log.warn('reachable tasks not written yet', { error: errorMessage(error) });
         clock.after(RETRY_MS, () => this.#reachable(tasks));
       });
+  }
+
+  /** At once: who hears of new managers only after the old ones have gone finds none. Says nothing when nothing is new. */
+  #tellManagers(): void {
+    const addresses = this.#managerAddresses();
+    const text = addresses.join(' ');
+    if (text === this.#toldManagers) return;
+    this.#toldManagers = text;
+    for (const session of this.#sessions.values()) session.tellManagers(addresses);
   }
 
   #managerAddresses(): readonly string[] {

@@ -123,6 +123,24 @@ describe('session', () => {
     expect(one.manager.sessions).toHaveLength(0);
   });
 
+  it('follows a redirect at the end of a session to a leader it has not heard of', async () => {
+    const one = await bench(identities);
+    const leader = new FakeManager(identities.manager);
+    await leader.listen();
+    one.manager.say({ kind: 'redirect', leader: leader.address });
+    await leader.session();
+  });
+
+  it('comes back to managers it was told to have gone when no other is there', async () => {
+    const one = await bench(identities);
+    one.manager.say({ kind: 'managers', addresses: ['127.0.0.1:1'] });
+    await eventually(() => {
+      expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain('127.0.0.1:1');
+    });
+    one.manager.say({ kind: 'redirect', leader: '' });
+    await one.manager.session(2);
+  });
+
   it('looks for a manager until there is one, among those the leader named', async () => {
     const one = await bench(identities);
     const other = new FakeManager(identities.manager);

@@ -22,6 +22,8 @@ export interface SessionOptions {
   readonly log: Logger;
   /** host:port of managers to try. */
   readonly managers: () => readonly string[];
+  /** … when none of those leads or knows who does. */
+  readonly formerManagers: () => readonly string[];
   readonly description: () => NodeDescription;
   /** Underlay address of this node; empty: as the manager sees it. */
   readonly address: string;
@@ -64,17 +66,20 @@ export async function keepSession(options: SessionOptions, signal: AbortSignal):
 async function oneRound(options: SessionOptions, signal: AbortSignal): Promise<boolean> {
   const managers = options.managers();
   const first = Math.floor(options.random.float() * managers.length);
-  const queue = [...managers.slice(first), ...managers.slice(0, first)];
+  const known = [...managers.slice(first), ...managers.slice(0, first)];
+  const queue = [...known, ...options.formerManagers()];
   let answered = false;
   let redirects = 0;
   for (let address = queue.shift(); address !== undefined; address = queue.shift()) {
     if (signal.aborted) break;
     const outcome = await oneSession(address, options, signal);
     answered ||= outcome.answered;
-    if (outcome.began) break;
+    // Also at the end of a session: who led until now may be the only one that knows the next.
     if (outcome.leader !== undefined && redirects < REDIRECTS_MAX) {
       redirects += 1;
       queue.unshift(outcome.leader);
+    } else if (outcome.began) {
+      break;
     }
   }
   return answered;

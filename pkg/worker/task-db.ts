@@ -8,11 +8,13 @@ export interface TaskRecords {
   readonly tasks: readonly (TaskAssignment & { readonly status: TaskStatus })[];
   readonly networks: readonly NetworkTable[];
   readonly managers: readonly string[];
+  /** Heard of before those: whoever missed a change of the managers may find one of them still. */
+  readonly formerManagers: readonly string[];
 }
 
 const FILE = 'tasks.json';
 const SAVE_DELAY_MS = 50;
-const NOTHING: TaskRecords = { tasks: [], networks: [], managers: [] };
+const NOTHING: TaskRecords = { tasks: [], networks: [], managers: [], formerManagers: [] };
 
 /** One JSON file. */
 export interface RecordFile {

@@ -56,6 +56,7 @@ export interface WorkerOptions {
 }
 
 const RETRY_MS = 500;
+const FORMER_MANAGERS_MAX = 8;
 /** Several times what a new leader needs. */
 const ALONE_AFTER_MS = 10_000;
 
@@ -73,6 +74,7 @@ export class Worker {
   /** The kernel holds `#tables`. */
   #tablesApplied = true;
   #managers: readonly string[];
+  #formerManagers: readonly string[] = [];
   #session: AgentSession | undefined;
   /** When the last session ended, or this agent began. */
   #disconnectedAtMs: number;
@@ -116,6 +118,7 @@ export class Worker {
         {
           ...this.#options,
           managers: () => this.#managers,
+          formerManagers: () => this.#formerManagers,
           leaseTimeMs: () => engine.leaseTimeMs(),
           handlers: {
             known: (atMs) => engine.renewLease(atMs),
@@ -151,7 +154,8 @@ export class Worker {
   }
 
   #readopt(): void {
-    const { tasks, networks, managers } = this.#db.load();
+    const { tasks, networks, managers, formerManagers } = this.#db.load();
+    this.#formerManagers = formerManagers;
     this.#managers = [...new Set([...managers, ...this.#managers])];
     if (networks.length > 0) {
       this.#tables = new Map(networks.map((table) => [table.networkId, table]));
@@ -184,9 +188,7 @@ export class Worker {
         this.#assign(message, session);
         break;
       case 'managers':
-        this.#managers = message.addresses;
-        this.#options.onManagers?.(message.addresses);
-        this.#saveSoon();
+        this.#hearOfManagers(message.addresses);
         break;
       case 'role':
         this.#options.onRole?.(message.role);
@@ -203,6 +205,15 @@ export class Worker {
       default:
         break;
     }
+  }
+
+  #hearOfManagers(addresses: readonly string[]): void {
+    const known = new Set([...this.#managers, ...this.#formerManagers]);
+    for (const address of addresses) known.delete(address);
+    this.#formerManagers = [...known].slice(0, FORMER_MANAGERS_MAX);
+    this.#managers = addresses;
+    this.#options.onManagers?.(addresses);
+    this.#saveSoon();
   }
 
   #checkNetwork(
@@ -359,6 +370,7 @@ export class Worker {
       })),
       networks: [...this.#tables.values()],
       managers: this.#managers,
+      formerManagers: this.#formerManagers,
     };
   }
 }
