@@ -30,6 +30,8 @@ interface Exec {
   started: boolean;
   handle: ExecHandle | undefined;
   exit: Pick<ExitStatus, 'code'> | undefined;
+  /** Resolves when `exit` is known. */
+  finished?: Promise<void> | undefined;
   expiry?: Timer | undefined;
 }
 
@@ -99,7 +101,7 @@ export class Execs {
       this.#expire(exec);
       throw asClusterError(error, 'OCI runtime exec failed: exec failed');
     }
-    void this.#finish(exec, exec.handle);
+    exec.finished = this.#finish(exec, exec.handle);
     return streamOf(exec.handle, tty);
   }
 
@@ -148,6 +150,7 @@ export class Execs {
 
   async inspect(id: string): Promise<DockerJson> {
     const exec = this.#get(id);
+    if (exec.exit === undefined && hasSaidAll(exec.handle)) await exec.finished;
     const [entrypoint = '', ...args] = exec.body.Cmd ?? [];
     return {
       ID: exec.id,
@@ -175,6 +178,11 @@ export class Execs {
     if (exec) return exec;
     throw new ClusterError('not-found', `No such exec instance: ${id}`);
   }
+}
+
+/** Whoever read its output to the end asks for the exit code next: both come at once, but by different connections. */
+function hasSaidAll(handle: ExecHandle | undefined): boolean {
+  return handle !== undefined && (handle.stdout.readableEnded || handle.stderr.readableEnded);
 }
 
 function checkRunning(container: Container): void {

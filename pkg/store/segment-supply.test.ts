@@ -23,7 +23,7 @@ class TightDisk {
   go: Promise<void> = Promise.resolve();
 
   get disk(): Disk {
-    return { ...systemDisk, open: (path, mode) => this.#open(path, mode) };
+    return { ...systemDisk, open: (path, mode): Promise<DiskFile> => this.#open(path, mode) };
   }
 
   async #open(path: string, mode: Parameters<Disk['open']>[1]): Promise<DiskFile> {
@@ -35,14 +35,14 @@ class TightDisk {
       await file.allocate(bytes);
     };
     return {
-      pread: (offset, length) => file.pread(offset, length),
-      pwrite: (offset, bytes) => file.pwrite(offset, bytes),
+      pread: (offset, length): Promise<Uint8Array> => file.pread(offset, length),
+      pwrite: (offset, bytes): Promise<void> => file.pwrite(offset, bytes),
+      fdatasync: (): Promise<void> => file.fdatasync(),
+      truncate: (bytes): Promise<void> => file.truncate(bytes),
       allocate,
-      size: () => file.size(),
-      truncate: (bytes: number) => file.truncate(bytes),
-      fdatasync: () => file.fdatasync(),
-      close: () => file.close(),
-    } as DiskFile;
+      size: (): Promise<number> => file.size(),
+      close: (): Promise<void> => file.close(),
+    };
   }
 }
 

@@ -112,7 +112,9 @@ describe('session', () => {
     };
     expect(applied.at(-1)).toEqual([after]);
   });
+});
 
+describe('the search for a manager', () => {
   it('follows a redirect to the leader', async () => {
     const one = await bench(identities, { started: false });
     const leader = new FakeManager(identities.manager);
