@@ -1,7 +1,7 @@
 /**
  * How late the event loop of a manager is with many tasks in the store, while configs are written, all tasks are listed
  * and log snapshots are taken, and then while another manager begins to lead: `npx tsx --conditions=source test/perf/event-loop.ts [--tasks=30000] [--seconds=20]
- * [--listings=2] [--profile=1]`. Three managers, their agents and this program share the processors: `own` is the time
+ * [--listings=2] [--writes=<per second, as many as can be>] [--profile=1]`. Three managers, their agents and this program share the processors: `own` is the time
  * for which the main thread had one in a round of the loop, and an empty Node process beside them shows what is nobody's
  * fault. `--profile` says who ran in the rounds that took too long. Needs root and a build.
  */
@@ -43,6 +43,7 @@ interface Delays {
 const tasks = option('tasks', 30_000);
 const seconds = option('seconds', 20);
 const listings = option('listings', 2);
+const writes = option('writes', Number.POSITIVE_INFINITY);
 const profile = option('profile', 0) > 0;
 const WRITERS = 4;
 /** Some of these are a log snapshot by their size alone. */
@@ -108,8 +109,11 @@ async function load(hosts: readonly Host[]): Promise<{ writes: number; listed: n
   };
   const write = async (client: ApiClient): Promise<void> => {
     const Data = made % 10 === 0 ? LARGE : SMALL;
+    const begun = performance.now();
     await client.call('POST', '/configs/create', { Name: `c${made++}`, Data });
     count.writes++;
+    const leftMs = (WRITERS * 1000) / writes - (performance.now() - begun);
+    if (leftMs > 0) await pause(leftMs);
   };
   const list = async (client: ApiClient): Promise<void> => {
     const begun = performance.now();
