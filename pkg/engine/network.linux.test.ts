@@ -51,7 +51,9 @@ afterAll(async () => {
   rmSync(runDir, { recursive: true, force: true });
 });
 
-const SERVER = 'mkdir /www; hostname > /www/index.html; echo ready; exec httpd -f -p 80 -h /www';
+/** It listens before it goes into the background. */
+const SERVER =
+  'mkdir /www; hostname > /www/index.html; httpd -p 80 -h /www; echo ready; trap "exit 0" TERM; while :; do sleep 0.1; done';
 
 test('containers of a local network reach each other by name, and the host by published ports', async () => {
   const { id } = await host.engine.networks.create({ Name: 'local', Driver: 'bridge' });

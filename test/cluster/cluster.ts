@@ -137,7 +137,7 @@ export class TestCluster {
     host: string,
     program: string,
     ...args: readonly string[]
-  ): { readonly done: Promise<Ran>; stop(): void } {
+  ): { readonly begun: Promise<void>; readonly done: Promise<Ran>; stop(): void } {
     const child = spawn(
       'nsenter',
       [`--net=/run/netns/${this.host(host).netns}`, '--', program, ...args],
@@ -148,13 +148,14 @@ export class TestCluster {
     child.stdout.on('data', (chunk) => {
       out += chunk;
     });
+    const begun = new Promise<void>((settle) => child.stderr.once('data', () => settle()));
     child.stderr.on('data', (chunk) => {
       err += chunk;
     });
     const done = new Promise<Ran>((settle) =>
       child.on('close', (code) => settle({ code: code ?? 1, out, err })),
     );
-    return { done, stop: (): void => void child.kill('SIGTERM') };
+    return { begun, done, stop: (): void => void child.kill('SIGTERM') };
   }
 
   async api<T>(host: string, method: string, path: string, body?: unknown): Promise<T> {

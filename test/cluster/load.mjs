@@ -2,6 +2,7 @@
  * Asks the example server without pause until SIGTERM. Over HTTP half of the workers open a new connection for each
  * request and half keep theirs; over UDP half take a new port for each datagram. Prints
  * {"requests":n,"failed":n,"errors":[…],"versions":{…},"slowestMs":n}. Nothing is tried twice: a failure is a failure.
+ * After the first answer it says `begun` on stderr.
  *   node load.mjs http://ADDRESS:PORT/|udp://ADDRESS:PORT WORKERS [PAUSE_MS]
  */
 import { createSocket } from 'node:dgram';
@@ -80,6 +81,7 @@ async function worker(kept) {
   while (!stopping) {
     const at = performance.now();
     const error = await ask();
+    if (result.requests === 0) process.stderr.write('begun\n');
     result.requests += 1;
     result.slowestMs = Math.max(result.slowestMs, Math.round(performance.now() - at));
     if (error !== undefined) {
