@@ -46,6 +46,7 @@ const JOIN_PAUSE_MS = 250;
 const REMOVED_FILE = 'removed';
 /** The agent renews the certificate file of the host; a manager process can live longer than a certificate. */
 const IDENTITY_CHECK_MS = 60 * 60 * 1000;
+const LAST_ANSWERS_MS = 2_000;
 
 interface Base {
   readonly config: ManagerConfig;
@@ -158,8 +159,8 @@ async function serve(base: Base): Promise<void> {
     rotateNetworkKeys({ store, clock, random, log, signal: abort.signal }),
   );
   await Promise.all(running);
-  await api.close();
-  await store.stop();
+  // The store's end answers what waits for it, and the answers still go out.
+  await Promise.all([api.close(LAST_ANSWERS_MS), store.stop()]);
   server.close();
   transport.close();
 }

@@ -97,5 +97,6 @@ test('a write that reached a manager is not sent twice', async () => {
   const { status, text } = await ask('POST', 'body');
   expect(status).toBe(503);
   expect(text).toContain('the manager of this host does not answer');
+  expect(text).toContain('look, and ask again if it was not');
   expect(seen).toEqual(['POST body']);
 });

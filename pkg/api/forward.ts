@@ -130,7 +130,7 @@ export class ManagerClient {
         return await this.#once(this.#target(), call, body);
       } catch (error) {
         const again = error instanceof Unanswered && (!error.reached || call.method === 'GET');
-        if (!again || this.#closed || performance.now() >= giveUp) throw error;
+        if (!again || this.#closed || performance.now() >= giveUp) throw plain(error, call.method);
       }
       await pause(RETRY_MS);
     }
@@ -173,6 +173,13 @@ class Unanswered extends ClusterError {
     super('unavailable', text, { cause });
     this.reached = reached;
   }
+}
+
+/** What a lost answer means for who asked. */
+function plain(error: unknown, method: string): unknown {
+  if (!(error instanceof Unanswered && error.reached) || method === 'GET') return error;
+  const text = `${error.message}; it ended before it said whether the change was made: look, and ask again if it was not`;
+  return new ClusterError('unavailable', text, { cause: error });
 }
 
 function passedOn(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {

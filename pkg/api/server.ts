@@ -1,7 +1,8 @@
 import { chmod, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from 'node:https';
 import type { ListenOptions } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { type Logger, type Random, systemRandom } from '../io/index.ts';
 import { errorMessage } from '../model/index.ts';
@@ -21,6 +22,7 @@ const BODY_BYTES_MAX = 4 * 1024 * 1024;
 
 /** How long an idle connection is kept. */
 const KEEP_ALIVE_MS = 60_000;
+const ANSWER_CHECK_MS = 5;
 
 export interface ApiServerOptions {
   /** This host's containers and images: given in the agent, absent in the manager. */
@@ -43,8 +45,11 @@ export interface ApiServer {
    * given. May be called several times.
    */
   listen(where: ListenOptions, tls?: TlsOptions): Promise<void>;
-  /** Stops listening and cuts what is still connected. */
-  close(): Promise<void>;
+  /**
+   * Stops listening, lets requests that have no answer yet have one within `graceMs` (0), and cuts what is still
+   * connected: followed logs and events, idle clients.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** The Engine API of a host (engine given) or of a manager process (cluster given). Throws when neither is. */
@@ -133,6 +138,7 @@ class Listeners implements ApiServer {
   readonly #options: ApiServerOptions;
   readonly #manager: ManagerClient | undefined;
   readonly #servers: Server[] = [];
+  readonly #open = new Set<ServerResponse>();
 
   constructor(app: FastifyInstance, options: ApiServerOptions, manager: ManagerClient | undefined) {
     this.#app = app;
@@ -146,6 +152,10 @@ class Listeners implements ApiServer {
     server.requestTimeout = 0;
     server.keepAliveTimeout = KEEP_ALIVE_MS;
     server.on('upgrade', upgradeListener(engine, log));
+    server.on('request', (_request, response) => {
+      this.#open.add(response);
+      response.on('close', () => this.#open.delete(response));
+    });
     if (where.path !== undefined) await rm(where.path, { force: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -155,13 +165,25 @@ class Listeners implements ApiServer {
     this.#servers.push(server);
   }
 
-  async close(): Promise<void> {
+  async close(graceMs = 0): Promise<void> {
     const closed = this.#servers.map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
+    await this.#answered(graceMs);
     for (const server of this.#servers) server.closeAllConnections();
     await Promise.all(closed);
     this.#manager?.close();
     await this.#app.close();
+  }
+
+  /** Resolves when each answer is out, or is a stream that has begun; after `graceMs` in any case. */
+  async #answered(graceMs: number): Promise<void> {
+    const patience = AbortSignal.timeout(graceMs);
+    for (const response of this.#open) {
+      while (!patience.aborted && (!response.headersSent || response.writableEnded)) {
+        if (!this.#open.has(response)) break;
+        await sleep(ANSWER_CHECK_MS);
+      }
+    }
   }
 }

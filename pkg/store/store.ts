@@ -421,7 +421,8 @@ class LocalStore implements Store {
     running.listening?.[Symbol.dispose]();
     this.#leadership.end();
     const error = new ClusterError('unavailable', why);
-    this.#proposals.failAll(error);
+    const unsure = `${why}, and does not know whether the change was made: look, and ask again if it was not`;
+    this.#proposals.failAll(new ClusterError('unavailable', unsure));
     this.#reads.failAll(error);
     this.#feed.end(error);
   }
