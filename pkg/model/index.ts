@@ -70,6 +70,7 @@ export {
   parseIpAddress,
   parseIpBlock,
 } from './ip-address.ts';
+export { merged } from './merged.ts';
 export {
   type IpamConfig,
   ingressNetworkSpec,

@@ -3,6 +3,7 @@ import type { Cluster } from './cluster.ts';
 import type { InstantMs, NetworkId, NodeId, ServiceId, Version } from './id.ts';
 import { revisionId, VERSION_NONE } from './id.ts';
 import { must } from './invariant.ts';
+import { merged } from './merged.ts';
 import type { Node } from './node.ts';
 import {
   type NamedKind,
@@ -289,7 +290,7 @@ export class DraftTables implements View {
       yield* this.#base.list(kind);
       return;
     }
-    yield* this.#merge(this.#base.list(kind), edits) as Iterable<ObjectTypes[K]>;
+    yield* merged(this.#base.list(kind), edits as ReadonlyMap<string, ObjectTypes[K] | undefined>);
   }
 
   count(kind: ObjectKind): number {
@@ -315,13 +316,13 @@ export class DraftTables implements View {
   tasksOfService(id: ServiceId): Iterable<Task> {
     const base = this.#base.tasksOfService(id);
     const edits = this.#editsOfService.get(id);
-    return edits ? (this.#merge(base, edits) as Iterable<Task>) : base;
+    return edits ? merged(base, edits) : base;
   }
 
   tasksOfNode(id: NodeId): Iterable<Task> {
     const base = this.#base.tasksOfNode(id);
     const edits = this.#editsOfNode.get(id);
-    return edits ? (this.#merge(base, edits) as Iterable<Task>) : base;
+    return edits ? merged(base, edits) : base;
   }
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
@@ -343,27 +344,8 @@ export class DraftTables implements View {
   }
 
   #tasks(base: Iterable<Task>, belongs: (task: Task) => boolean): Iterable<Task> {
-    const edits = this.#edits.get('task');
-    if (!edits) return base;
-    const merged = this.#merge(base, edits) as Iterable<Task>;
-    return [...merged].filter(belongs);
-  }
-
-  *#merge(
-    base: Iterable<AnyObject>,
-    edits: ReadonlyMap<string, AnyObject | undefined>,
-  ): Iterable<AnyObject> {
-    const seen = new Set<string>();
-    for (const object of base) {
-      if (!edits.has(object.id)) {
-        yield object;
-        continue;
-      }
-      seen.add(object.id);
-      const current = edits.get(object.id);
-      if (current) yield current;
-    }
-    for (const [id, object] of edits) if (object && !seen.has(id)) yield object;
+    const edits = this.#edits.get('task') as ReadonlyMap<string, Task | undefined> | undefined;
+    return edits ? merged(base, edits, belongs) : base;
   }
 
   #refuse(change: Change): Refusal | undefined {

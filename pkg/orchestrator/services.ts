@@ -1,7 +1,6 @@
 import {
   type Change,
   type DeciderInput,
-  type Dirty,
   type InstantMs,
   inSteps,
   isRunnable,
@@ -20,7 +19,8 @@ import { releaseTasks, restartTasks } from './restart.ts';
 import { advanceUpdate } from './update.ts';
 import { type SlotKey, Workload } from './workload.ts';
 
-const CHANGES_PER_STEP = 500;
+const CHANGES_PER_STEP = 200;
+const TASKS_PER_STEP = 500;
 
 /**
  * Which tasks should exist: every service that changed, whose tasks or nodes changed, or that has something due, is
@@ -28,7 +28,7 @@ const CHANGES_PER_STEP = 500;
  */
 export const decideServices = inSteps(function* decideServices(input) {
   const { view, now } = input;
-  const survey = surveyTasks(input);
+  const survey = yield* surveyTasks(input);
   const changes: Change[] = [...survey.orphans];
   let wakeAt = survey.wakeAt;
   for (const service of view.list('service')) {
@@ -73,11 +73,13 @@ interface Survey {
 }
 
 /** Whose service is gone, whose waiting time is over, what changed. Costs what changed and what waits. */
-function surveyTasks(input: DeciderInput): Survey {
+function* surveyTasks(input: DeciderInput): Generator<void, Survey> {
   const { view, now } = input;
-  const stirred = stirredServices(input);
+  const stirred = yield* stirredServices(input);
   let wakeAt: InstantMs | undefined;
+  let seen = 0;
   for (const task of view.waitingTasks()) {
+    if (++seen % TASKS_PER_STEP === 0) yield;
     const due = dueAt(task, now);
     if (due === undefined) continue;
     if (due <= now) stirred.add(task.serviceId);
@@ -86,26 +88,27 @@ function surveyTasks(input: DeciderInput): Survey {
   return { stirred, orphans: orphans(view, stirred), wakeAt };
 }
 
-function stirredServices({ view, dirty }: DeciderInput): Set<ServiceId> {
+function* stirredServices({ view, dirty }: DeciderInput): Generator<void, Set<ServiceId>> {
   const stirred = new Set<ServiceId>(dirty.services);
   for (const id of dirty.nodes) {
+    yield;
     for (const { serviceId } of view.tasksOfNode(id)) stirred.add(serviceId);
   }
   if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
-  for (const id of cameUp(view, dirty)) stirred.add(id);
+  let seen = 0;
+  for (const id of dirty.tasks) {
+    if (++seen % TASKS_PER_STEP === 0) yield;
+    const task = view.get('task', id);
+    if (task && !stirred.has(task.serviceId) && cameUp(view, task)) stirred.add(task.serviceId);
+  }
   // Replacements of what runs on a drained node may have become reachable.
   for (const task of drainedTasks(view)) stirred.add(task.serviceId);
   return stirred;
 }
 
 /** When one of two tasks of a slot has come up, the other may have to go. */
-function* cameUp(view: View, dirty: Dirty): Iterable<ServiceId> {
-  for (const id of dirty.tasks) {
-    const task = view.get('task', id);
-    if (task?.status.state === 'running' && view.hasSharedSlot(task.serviceId)) {
-      yield task.serviceId;
-    }
-  }
+function cameUp(view: View, task: Task): boolean {
+  return task.status.state === 'running' && view.hasSharedSlot(task.serviceId);
 }
 
 function* drainedTasks(view: View): Iterable<Task> {

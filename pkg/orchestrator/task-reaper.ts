@@ -20,12 +20,14 @@ import {
   type View,
 } from '../model/index.ts';
 
+const TASKS_PER_STEP = 500;
+
 /**
  * Delete what nobody needs any more: tasks that were removed and have stopped, tasks that never reached a node, old
  * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
 export const decideReaping = inSteps(function* decideReaping({ view, dirty, now }) {
-  const services = stirredServices(view, dirty);
+  const services = yield* stirredServices(view, dirty);
   const ids = new Set<TaskId>();
   for (const id of services) {
     collectDead(view, id, now, ids);
@@ -43,10 +45,18 @@ export const decideReaping = inSteps(function* decideReaping({ view, dirty, now 
 });
 
 /** Services whose tasks may have come to their end: they, their tasks or the nodes of those changed. */
-function stirredServices(view: View, dirty: Dirty): ReadonlySet<ServiceId> {
-  if (dirty.cluster) return new Set([...view.list('task')].map(({ serviceId }) => serviceId));
+function* stirredServices(view: View, dirty: Dirty): Generator<void, ReadonlySet<ServiceId>> {
   const services = new Set(dirty.services);
+  if (dirty.cluster) {
+    let seen = 0;
+    for (const { serviceId } of view.list('task')) {
+      services.add(serviceId);
+      if (++seen % TASKS_PER_STEP === 0) yield;
+    }
+    return services;
+  }
   for (const id of dirty.nodes) {
+    yield;
     for (const { serviceId } of view.tasksOfNode(id)) services.add(serviceId);
   }
   for (const [{ serviceId }] of lostRemovals(view)) services.add(serviceId);

@@ -19,7 +19,7 @@ import {
 /** This many failures of one service version within the window make a node the last choice (SwarmKit's figures). */
 const FAILURES_MAX = 5;
 const FAILURE_WINDOW_MS = 5 * 60_000;
-const TASKS_PER_STEP = 2000;
+const TASKS_PER_STEP = 500;
 
 /** What runs or will run on one node, as far as this pass knows. */
 export interface NodeLoad {

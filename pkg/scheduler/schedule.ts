@@ -22,6 +22,7 @@ import { SpreadTree } from './spread-tree.ts';
 import { type Want, wantReader } from './want.ts';
 
 const TASKS_PER_STEP = 32;
+const LOOKS_PER_STEP = 500;
 
 /**
  * Choose a node for every task that waits for one (`pending` → `assigned`), task by task of the same spec together, of
@@ -29,10 +30,12 @@ const TASKS_PER_STEP = 32;
  * made room; if its service may preempt, tasks of lower priority are told to stop for it.
  */
 export const decidePlacement = inSteps(function* decidePlacement(input) {
-  const again = mayHaveMadeRoom(input);
+  const again = yield* mayHaveMadeRoom(input);
   const pending: Task[] = [];
   let fresh = 0;
+  let seen = 0;
   for (const task of input.view.waitingTasks()) {
+    if (++seen % LOOKS_PER_STEP === 0) yield;
     if (task.status.state !== 'pending') continue;
     pending.push(task);
     if (task.status.error === undefined) fresh += 1;
@@ -40,17 +43,19 @@ export const decidePlacement = inSteps(function* decidePlacement(input) {
   if (pending.length === 0 || (!again && fresh === 0)) return { changes: [] };
   yield;
   const placement = yield* Placement.begin(input);
-  const asked = again ? pending : pending.filter((task) => placement.isAsked(task));
-  const groups = placement.byPriority(grouped(asked));
+  const asked = again ? pending : yield* placement.asked(pending);
+  const groups = placement.byPriority(yield* grouped(asked));
   yield;
   for (const tasks of groups) yield* placement.placeGroup(tasks);
   return { changes: placement.changes };
 });
 
 /** A node changed, or a task that held something is over, unwanted or gone; nothing else makes room. */
-function mayHaveMadeRoom({ view, dirty }: DeciderInput): boolean {
+function* mayHaveMadeRoom({ view, dirty }: DeciderInput): Generator<void, boolean> {
   if (dirty.nodes.size > 0) return true;
+  let seen = 0;
   for (const id of dirty.tasks) {
+    if (++seen % LOOKS_PER_STEP === 0) yield;
     const task = view.get('task', id);
     if (!task || !isRunnable(task)) return true;
   }
@@ -83,9 +88,15 @@ class Placement {
     return new Placement(input, wants, loads);
   }
 
-  /** Not refused before; or it waits for room that is being made for it, which nobody else may take meanwhile. */
-  isAsked(task: Task): boolean {
-    return task.status.error === undefined || this.#wants(task)?.policy.preempt === true;
+  /** Not refused before; or they wait for room that is being made for them, which nobody else may take meanwhile. */
+  *asked(tasks: readonly Task[]): Generator<void, readonly Task[]> {
+    const found: Task[] = [];
+    for (const [at, task] of tasks.entries()) {
+      if (at % LOOKS_PER_STEP === 0) yield;
+      const fresh = task.status.error === undefined;
+      if (fresh || this.#wants(task)?.policy.preempt) found.push(task);
+    }
+    return found;
   }
 
   /** Stable: groups of one priority stay as they are. */
@@ -181,10 +192,12 @@ class Placement {
 }
 
 /** By service version, in order of first appearance. */
-function grouped(tasks: readonly Task[]): readonly (readonly Task[])[] {
+function* grouped(tasks: readonly Task[]): Generator<void, readonly (readonly Task[])[]> {
   const groups = new Map<RevisionId, Task[]>();
   let last: Task[] | undefined;
+  let seen = 0;
   for (const task of tasks) {
+    if (++seen % LOOKS_PER_STEP === 0) yield;
     // Mostly they come in a row.
     if (last?.[0]?.serviceId === task.serviceId && last[0].specVersion === task.specVersion) {
       last.push(task);

@@ -16,16 +16,27 @@ export const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024;
  * gives to an object would refuse a second change made against the one before.
  */
 export function mergeChanges(changes: readonly Change[]): readonly Change[] {
-  const merged = new Map<string, Change>();
-  for (const change of changes) {
+  const merged = new MergedChanges();
+  for (const change of changes) merged.add(change);
+  return merged.all;
+}
+
+/** The same one by one, for thousands that are made with pauses. */
+export class MergedChanges {
+  readonly #merged = new Map<string, Change>();
+
+  get all(): readonly Change[] {
+    return [...this.#merged.values()];
+  }
+
+  add(change: Change): void {
     const id = change.action === 'remove' ? change.id : change.object.id;
     const key = `${change.kind}/${id}`;
-    const before = merged.get(key);
+    const before = this.#merged.get(key);
     const now = before ? join(before, change) : change;
-    if (now) merged.set(key, now);
-    else merged.delete(key);
+    if (now) this.#merged.set(key, now);
+    else this.#merged.delete(key);
   }
-  return [...merged.values()];
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   type Timer,
 } from '../io/index.ts';
 import {
+  type Change,
   ClusterError,
   type Decider,
   type DeciderInput,
@@ -18,7 +19,7 @@ import {
   type Refusal,
   type TaskId,
 } from '../model/index.ts';
-import { mergeChanges, placedByNode } from './batch.ts';
+import { MergedChanges, placedByNode } from './batch.ts';
 import type { Batch, Store } from './contract.ts';
 import { DirtySet } from './dirty.ts';
 
@@ -35,8 +36,8 @@ export interface ControlLoopOptions {
 }
 
 /** How long deciding may keep everything else from running. */
-const SLICE_MS = 4;
-const CHANGES_PER_STEP = 500;
+const SLICE_MS = 3;
+const CHANGES_PER_STEP = 100;
 /** A step of a decider, or a whole one without steps, that took longer held up heartbeats. */
 const STEP_BUDGET_MS = 50;
 const WAKE_MIN_MS = 10;
@@ -74,6 +75,8 @@ class ControlLoop {
   /** Counts the times that leading began or ended. */
   #reign = 0;
   #dirty = new DirtySet();
+  /** … and all else that there is. */
+  #everything = false;
   /** Something changed, or a decider asked to be called again by now. */
   #due = false;
   #timer: Timer | undefined;
@@ -89,7 +92,8 @@ class ControlLoop {
     this.#leading = leading;
     this.#reign += 1;
     this.#timer?.cancel();
-    this.#dirty = leading ? DirtySet.everything(this.#options.store.view) : new DirtySet();
+    this.#dirty = new DirtySet();
+    this.#everything = leading;
     this.#due = leading;
     this.wake();
   }
@@ -98,7 +102,7 @@ class ControlLoop {
     if (!this.#leading) return;
     const { ignored } = this.#options;
     if (!batch.reset && batch.changes.every(({ kind }) => ignored?.has(kind))) return;
-    if (batch.reset) this.#dirty = DirtySet.everything(this.#options.store.view);
+    if (batch.reset) this.#everything = true;
     else this.#dirty.add(batch.changes);
     // Kinds without a dirty set may matter to a decider too.
     this.#due = true;
@@ -129,26 +133,32 @@ class ControlLoop {
     const reign = this.#reign;
     const dirty = this.#dirty;
     this.#dirty = new DirtySet();
+    const everything = this.#everything;
+    this.#everything = false;
     this.#due = false;
     try {
-      const draft = await this.#decide(dirty, reign);
-      if (draft !== undefined && draft.changes.length > 0) {
-        const changes = placedByNode(mergeChanges(draft.changes));
-        await store.propose(changes, { signal, asLeader: true });
-      }
+      if (everything) await this.#addEverything(dirty);
+      const changes = await this.#decide(dirty, reign);
+      if (changes.length > 0) await store.propose(changes, { signal, asLeader: true });
     } catch (error) {
       if (this.#reign !== reign || signal.aborted) return;
-      this.#dirty.merge(dirty);
+      dirty.merge(this.#dirty);
+      this.#dirty = dirty;
       this.#due = true;
       if (!isConflict(error)) throw error;
       logger.debug('decided on what had changed meanwhile; deciding again', { error });
     }
   }
 
-  /** Undefined when the reign ended meanwhile: what was decided in it must not be written in the next. */
-  async #decide(dirty: DirtySet, reign: number): Promise<DraftTables | undefined> {
+  async #addEverything(dirty: DirtySet): Promise<void> {
+    for (const _ of dirty.addingEverything(this.#options.store.view)) await this.#pauseIfDue();
+  }
+
+  /** Nothing when the reign ended meanwhile: what was decided in it must not be written in the next. */
+  async #decide(dirty: DirtySet, reign: number): Promise<readonly Change[]> {
     const { store, deciders, random } = this.#options;
     const draft = new DraftTables(store.view);
+    const merged = new MergedChanges();
     const now = store.now();
     const newTaskId = (): TaskId => newObjectId(random) as TaskId;
     let wakeAt: InstantMs | undefined;
@@ -158,13 +168,16 @@ class ControlLoop {
       for (const change of decision.changes) {
         const refusal = draft.add(change);
         if (refusal) throw misfit(decide, refusal, begun !== store.view.index);
+        merged.add(change);
         if (draft.changes.length % CHANGES_PER_STEP === 0) await this.#pauseIfDue();
       }
-      if (this.#reign !== reign) return undefined;
+      if (this.#reign !== reign) return [];
       if (decision.wakeAt !== undefined) wakeAt = earlier(wakeAt, decision.wakeAt);
     }
     this.#wakeAt(wakeAt, now);
-    return draft;
+    const changes = placedByNode(merged.all);
+    await this.#pauseIfDue();
+    return this.#reign === reign ? changes : [];
   }
 
   /** Lets other work run whenever deciding had its slice of a turn. */
@@ -183,7 +196,9 @@ class ControlLoop {
   }
 
   async #pauseIfDue(): Promise<void> {
-    if (this.#sliceEnd === undefined || this.#options.clock.monotonicMs() < this.#sliceEnd) return;
+    const now = this.#options.clock.monotonicMs();
+    this.#sliceEnd ??= now + SLICE_MS;
+    if (now < this.#sliceEnd) return;
     await nextTurn();
     this.#sliceEnd = undefined;
   }

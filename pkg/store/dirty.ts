@@ -9,6 +9,8 @@ import {
   type View,
 } from '../model/index.ts';
 
+const IDS_PER_STEP = 500;
+
 /** Collects what changed between two passes of the deciders. */
 export class DirtySet implements Dirty {
   readonly services = new Set<ServiceId>();
@@ -20,12 +22,21 @@ export class DirtySet implements Dirty {
   /** Everything there is: what a new leader starts with. */
   static everything(view: View): DirtySet {
     const dirty = new DirtySet();
-    for (const { id } of view.list('service')) dirty.services.add(id);
-    for (const { id } of view.list('task')) dirty.tasks.add(id);
-    for (const { id } of view.list('node')) dirty.nodes.add(id);
-    for (const { id } of view.list('network')) dirty.networks.add(id);
-    dirty.cluster = true;
+    for (const _ of dirty.addingEverything(view));
     return dirty;
+  }
+
+  /** The same with pauses, to what this has already. */
+  *addingEverything(view: View): Iterable<void> {
+    for (const { id } of view.list('service')) this.services.add(id);
+    for (const { id } of view.list('node')) this.nodes.add(id);
+    for (const { id } of view.list('network')) this.networks.add(id);
+    this.cluster = true;
+    let seen = 0;
+    for (const { id } of view.list('task')) {
+      this.tasks.add(id);
+      if (++seen % IDS_PER_STEP === 0) yield;
+    }
   }
 
   /** Objects that are gone count too. */

@@ -3,6 +3,7 @@ import {
   type Cluster,
   haveSharedSlot,
   isWaiting,
+  merged,
   type NamedKind,
   type NetworkId,
   type NodeId,
@@ -61,7 +62,7 @@ export class Moment implements View, Disposable {
 
   list<K extends ObjectKind>(kind: K): Iterable<ObjectTypes[K]> {
     const was = this.#was.get(kind) as ReadonlyMap<string, ObjectTypes[K] | undefined> | undefined;
-    return was ? merged(this.#base.list(kind), was, () => true) : this.#base.list(kind);
+    return was ? merged(this.#base.list(kind), was) : this.#base.list(kind);
   }
 
   count(kind: ObjectKind): number {
@@ -80,7 +81,7 @@ export class Moment implements View, Disposable {
   tasksOfService(id: ServiceId): Iterable<Task> {
     const base = this.#base.tasksOfService(id);
     const was = this.#wasOfService.get(id);
-    return was ? merged(base, was, () => true) : base;
+    return was ? merged(base, was) : base;
   }
 
   tasksOfNode(id: NodeId): Iterable<Task> {
@@ -125,18 +126,4 @@ export class Moment implements View, Disposable {
     const was = this.#was.get('task') as ReadonlyMap<string, Task | undefined> | undefined;
     return was ? merged(base, was, belongs) : base;
   }
-}
-
-function* merged<T extends { readonly id: string }>(
-  base: Iterable<T>,
-  was: ReadonlyMap<string, T | undefined>,
-  belongs: (object: T) => boolean,
-): Iterable<T> {
-  const seen = new Set<string>();
-  for (const object of base) {
-    const before = was.has(object.id) ? was.get(object.id) : object;
-    seen.add(object.id);
-    if (before && belongs(before)) yield before;
-  }
-  for (const [id, before] of was) if (before && !seen.has(id) && belongs(before)) yield before;
 }

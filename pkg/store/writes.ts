@@ -29,7 +29,7 @@ export type NewRequest = Pick<Command, 'id' | 'now' | 'base'>;
 
 const UPDATE_MS = 20_000;
 /** How long the making of a large write may keep everything else from running. */
-const SLICE_MS = 3;
+const SLICE_MS = 2;
 /** Runs of one `work` against writers that keep being faster. */
 const ATTEMPTS_MAX = 20;
 

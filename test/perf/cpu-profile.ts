@@ -79,7 +79,7 @@ export function longRounds(file: string): readonly string[] {
     add(round.spent, where, spent);
     add(total, where, spent);
   });
-  const longest = rounds.toSorted((left, right) => right.wallMs - left.wallMs).slice(0, ROUNDS);
+  const longest = rounds.toSorted((left, right) => right.ranMs - left.ranMs).slice(0, ROUNDS);
   return [
     `${file.split('/').at(-1)}: ${rounds.length} rounds too long`,
     ...top(total, ROWS).map((line) => `  ${line}`),

@@ -61,13 +61,14 @@ function watchRounds() {
     if (now.at - last.at > LONG_MS) note(last, now);
     last = now;
   }, 1).unref();
-  return () => {
-    const found = { own: summary(own), gc: summary(collecting), long };
-    own.reset();
-    collecting.reset();
-    long = [];
-    last = sample();
-    return found;
+  return {
+    found: () => ({ own: summary(own), gc: summary(collecting), long }),
+    restart: () => {
+      own.reset();
+      collecting.reset();
+      long = [];
+      last = sample();
+    },
   };
 }
 
@@ -81,20 +82,23 @@ if (folder !== undefined && measured) {
   session?.post('Profiler.enable');
   session?.post('Profiler.setSamplingInterval', { interval: 500 });
   session?.post('Profiler.start');
+  let phase = 0;
   process.on('SIGUSR2', () => {
     const found = {
       all: summary(delay),
-      ...rounds(),
+      ...rounds.found(),
       origin: Number(process.hrtime.bigint()) / 1e3 - performance.now() * 1e3,
     };
     session?.post('Profiler.stop', (_, answer) => {
       writeFileSync(
-        `${folder}/${process.pid}.cpuprofile`,
+        `${folder}/${process.pid}-${++phase}.cpuprofile`,
         JSON.stringify({ ...answer.profile, long: found.long, origin: found.origin }),
       );
       session.post('Profiler.start');
     });
-    delay.reset();
     writeFileSync(`${folder}/${process.pid}.json`, JSON.stringify(found));
+    // What it took to write all this is not the program's doing.
+    delay.reset();
+    rounds.restart();
   });
 }
