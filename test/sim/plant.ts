@@ -3,14 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** A bug planted by replacing one piece of text. A simulation is good for something if it finds every one of them. */
+/** A bug planted by replacing one piece of text. A simulation is good for something if it finds most of them. */
 export interface Mutant {
   readonly name: string;
+  /** Where it was met before; absent: invented here. */
+  readonly history?: string;
   /** From the root of the repository. */
   readonly file: string;
   /** Must occur exactly once. */
   readonly find: string;
   readonly replace: string;
+  /** A test that finds what the simulation does not find in a reasonable number of seeds. Absent: the simulation finds it. */
+  readonly foundBy?: `${string}.test.ts`;
 }
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,19 +1,9 @@
+import type { Mutant } from '../plant.ts';
+
 /**
  * Bugs planted by replacing one piece of text. Many were real ones of SwarmKit and etcd; what finds each is named.
  * Those of the raft core are in test/sim/raft/mutants.ts (a lease trusted after a pause: `reads without asking a quorum`).
  */
-export interface Mutant {
-  readonly name: string;
-  /** Where it was met before; absent: invented here. */
-  readonly history?: string;
-  /** From the root of the repository. */
-  readonly file: string;
-  /** Must occur exactly once. */
-  readonly find: string;
-  readonly replace: string;
-  /** This simulation, or a test file. */
-  readonly foundBy: 'simulation' | `${string}.test.ts`;
-}
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -38,7 +28,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/orchestrator/task-reaper.ts',
     find: 'if (!live && !named)',
     replace: 'if (!named)',
-    foundBy: 'simulation',
   },
   {
     name: 'a new leader counts fences by the clock of the last one',
@@ -52,7 +41,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/orchestrator/task-reaper.ts',
     find: 'if (unplaced || isTerminal(state) || !node) return true;',
     replace: "if (unplaced || isTerminal(state) || node?.status.state !== 'ready') return true;",
-    foundBy: 'simulation',
   },
   {
     name: 'a rollback does not make a version of its own',
@@ -60,7 +48,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/orchestrator/rollback.ts',
     find: 'specVersion: specVersion + 1,',
     replace: 'specVersion,',
-    foundBy: 'simulation',
   },
   {
     name: 'an update forgets its delay',
@@ -92,7 +79,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/worker/worker.ts',
     find: 'nextTables(complete ? new Map() : this.#tables, changes)',
     replace: 'nextTables(this.#tables, changes)',
-    foundBy: 'simulation',
   },
   {
     name: 'what an agent said to a lost leader is not said again',
@@ -100,7 +86,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/worker/reporter.ts',
     find: 'for (const [taskId, status] of this.#all()) this.#unsaid.set(taskId, status);',
     replace: 'this.#all();',
-    foundBy: 'simulation',
   },
   {
     name: 'a new leader does not wait for nodes that died with the old one',
@@ -108,7 +93,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/dispatcher/dispatcher.ts',
     find: "if (node.status.state !== 'down') this.#heartbeats.beat(node.id);",
     replace: 'node.id;',
-    foundBy: 'simulation',
   },
   {
     name: 'damage in a snapshot is not noticed',
@@ -130,21 +114,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/dispatcher/drain-barrier.ts',
     find: "if (task.status.state !== 'running' || task.networks.length === 0) {",
     replace: "if (task.status.state !== 'new') {",
-    foundBy: 'simulation',
   },
   {
     name: 'the drain barrier waits for its own node only',
     file: 'pkg/dispatcher/table-barrier.ts',
     find: 'now < until && waiting?.size !== 0',
     replace: 'now < until && waiting === undefined',
-    foundBy: 'simulation',
   },
   {
     name: 'the address of a task that was told to stop is free at once',
     file: 'pkg/allocator/address-book.ts',
     find: 'const over = isTerminal(task.status.state);',
     replace: "const over = isTerminal(task.status.state) || task.desiredState === 'shutdown';",
-    foundBy: 'simulation',
   },
   {
     name: 'virtual addresses are not reserved',
@@ -152,14 +133,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/allocator/address-book.ts',
     find: 'for (const vip of this.#virtualIps(network.id)) hold(addresses, vip);',
     replace: 'this.#virtualIps(network.id);',
-    foundBy: 'simulation',
   },
   {
     name: 'room that a task leaves is not looked for',
     file: 'pkg/scheduler/schedule.ts',
     find: 'if (!task || !isRunnable(task)) return true;',
     replace: 'if (!task) return true;',
-    foundBy: 'simulation',
   },
   {
     name: 'a stop is taken back by the next leader',
@@ -173,21 +152,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/worker/worker.ts',
     find: 'if (complete) this.#removeUnknown(new Set(changes.tasks.map(({ task }) => task.id)));',
     replace: '',
-    foundBy: 'simulation',
   },
   {
     name: 'an update takes one slot more than its parallelism',
     file: 'pkg/orchestrator/update.ts',
     find: 'policy.parallelism - starting;',
     replace: 'policy.parallelism - starting + 1;',
-    foundBy: 'simulation',
   },
   {
     name: 'an update turns back when its ratio is reached, not exceeded',
     file: 'pkg/orchestrator/update.ts',
     find: 'if (status.failures <= policy.maxFailureRatio * status.slotsTotal) return;',
     replace: 'if (status.failures < policy.maxFailureRatio * status.slotsTotal) return;',
-    foundBy: 'simulation',
   },
   {
     name: 'start-first stops the old task first',
@@ -201,13 +177,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/dispatcher/session.ts',
     find: 'const complete = this.#sequence === 0;',
     replace: 'const complete = false;',
-    foundBy: 'simulation',
   },
   {
     name: 'a fenced slot gets its replacement as soon as its node is lost',
     file: 'pkg/orchestrator/fence.ts',
     find: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);',
     replace: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs) && work.now;',
-    foundBy: 'simulation',
   },
 ];

@@ -121,12 +121,14 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    snapshotStored(r, m);\n  }',
     replace:
       '    if (m.index !== undefined) r.log.unstable.stableTo(m.index, m.logTerm ?? 0);\n    snapshotStored(r, m);\n  }',
+    foundBy: 'pkg/raft/regression.test.ts',
   },
   {
     name: 'a change that is older than the snapshot is applied',
     file: 'pkg/raft/membership.ts',
     find: 'if (index <= r.confSnapshotIndex) return null;',
     replace: '',
+    foundBy: 'pkg/raft/regression.test.ts',
   },
   {
     name: 'votes tell nothing about commits',
@@ -139,18 +141,21 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/raft/leader.ts',
     find: '    proposeAutoLeave(r);\n  }\n  if (r.heartbeat',
     replace: '  }\n  if (r.heartbeat',
+    foundBy: 'pkg/raft/regression.test.ts',
   },
   {
     name: 'a lease survives the hand-over of leadership',
     file: 'pkg/raft/leader.ts',
     find: '  r.leaseEnded = true;\n',
     replace: '',
+    foundBy: 'pkg/raft/regression.test.ts',
   },
   {
     name: 'a restarted node votes although it gave a lease',
     file: 'pkg/raft/raft.ts',
     find: 'this.voteHoldTicks = settings.electionTick;',
     replace: 'this.voteHoldTicks = 0;',
+    foundBy: 'pkg/raft/regression.test.ts',
   },
   {
     name: 'entries are taken without the one before',
@@ -199,6 +204,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/raft/step.ts',
     find: 'const reaches = r.promotable() && r.tracker',
     replace: 'const reaches = true || r.tracker',
+    foundBy: 'pkg/raft/regression-disturbance.test.ts',
   },
   {
     name: 'the log is applied before it is committed',
@@ -218,6 +224,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'pkg/raft/raft.ts',
     find: 'progress !== undefined && !progress.isLearner && ',
     replace: 'progress !== undefined && ',
+    foundBy: 'pkg/raft/election.test.ts',
   },
   {
     name: 'outgoing voters that become learners are forgotten',

@@ -69,6 +69,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    log.length = Math.max(0, at);\n',
     replace:
       '    if (at >= 0 && at < log.length) {\n      log[at] = entry;\n      continue;\n    }\n',
+    foundBy: 'pkg/store/wal.test.ts',
   },
   {
     name: 'the name of a new segment is not made durable',
