@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
-import type { InstantMs, NodeId, ServiceId } from '../model/index.ts';
+import { type InstantMs, type NodeId, type ServiceId, updateObject } from '../model/index.ts';
 
 const LABELS = { 'muster.fence': '10s' };
 
@@ -85,6 +85,18 @@ test('an update and a drain wait for the end of the old copy for as long as it t
   cluster.settle();
   cluster.advance(200_000);
   expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+});
+
+test('a replacement whose predecessor was not told to stop, for that write was lost, tells it again', () => {
+  const { cluster, db } = running();
+  const [old] = cluster.running(db);
+  if (!old) throw new Error('one task expected');
+  cluster.updateService(db, (spec) => withImage(spec, 'nginx:2'));
+  cluster.settle();
+  const told = cluster.tables.get('task', old.id);
+  if (told) cluster.apply([updateObject('task', { ...told, desiredState: 'running' })]);
+  cluster.settle();
+  expect(cluster.tables.get('task', old.id)?.desiredState).toBe('shutdown');
 });
 
 test('without a fence nothing waits for a node that is down', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { DecideCluster, webSpec } from '../../test/sim/decide-cluster.ts';
-import type { ServiceId, ServiceSpec, TaskTemplateSpec } from '../model/index.ts';
+import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
+import type { ServiceId, ServiceSpec, Task, TaskTemplateSpec } from '../model/index.ts';
 
 const SECOND_NS = 1e9;
 
@@ -52,6 +52,33 @@ test('a held task that is rejected is replaced once its delay is over, not befor
   expect(cluster.runnable(web)).toEqual([]);
   cluster.advance(1_000);
   expect(cluster.runnable(web).map((task) => task.desiredState)).toEqual(['ready']);
+});
+
+test('that delay is kept too in a slot that an update under way has not reached', () => {
+  const setup = running({ Delay: 5 * SECOND_NS });
+  const { cluster, web } = setup;
+  cluster.updateService(web, (spec) => withReplicas(spec, 2));
+  cluster.converge();
+  cluster.updateService(web, (spec) => ({
+    ...withImage(spec, 'nginx:2'),
+    UpdateConfig: { Parallelism: 1 },
+  }));
+  cluster.settle();
+  const [old] = cluster.running(web);
+  if (!old) throw new Error('one slot runs the old version');
+  cluster.report(old.id, 'failed', 'task: non-zero exit (1)');
+  cluster.settle();
+  const ofSlot = (): readonly Task[] =>
+    cluster.runnable(web).filter(({ slot }) => slot === old.slot);
+  const [held] = ofSlot();
+  if (!held) throw new Error('nothing is held');
+  expect(held.specVersion).toBe(old.specVersion);
+  cluster.report(held.id, 'rejected', 'No such image: nginx');
+  cluster.settle();
+  cluster.advance(4_000);
+  expect(ofSlot()).toEqual([]);
+  cluster.advance(1_000);
+  expect(ofSlot().map((task) => task.desiredState)).toEqual(['ready']);
 });
 
 test.each([
@@ -175,6 +202,8 @@ test('history is cut to the limit and the last word of a slot stays', () => {
   for (let round = 0; round < 10; round++) {
     end(setup, 'failed');
     setup.cluster.converge();
+    setup.cluster.advance(60_000);
+    setup.cluster.converge();
   }
   expect(setup.cluster.tasks(setup.web).length).toBe(5);
 });
@@ -200,6 +229,13 @@ test('the delay doubles with each failure in a row up to a minute, also on a new
     return delayAfterFailure(setup);
   });
   expect(delays).toEqual([5, 10, 20, 40, 60, 60]);
+});
+
+test('without a delay only the first failure in a row is answered at once', () => {
+  const setup = running({ Delay: 0 });
+  // Looked at every second: 0.2, 0.4 and 0.8 s show as 1.
+  const delays = Array.from({ length: 6 }, () => delayAfterFailure(setup));
+  expect(delays).toEqual([0, 1, 1, 1, 2, 4]);
 });
 
 test('a task that ran longer than the longest delay begins anew, and so does a new version', () => {

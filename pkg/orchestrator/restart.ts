@@ -17,6 +17,8 @@ import type { SlotKey, Workload } from './workload.ts';
 /** A held task runs after this long (plus the stop grace period) even if its predecessor never reports its end. */
 const OLD_TASK_TIMEOUT_MS = 60_000;
 
+const BACK_OFF_MIN_MS = 100;
+
 /** Fill every slot whose last task is over, as its restart policy says; a slot that gave up stays as it is. */
 export function restartTasks(
   work: Workload,
@@ -41,13 +43,14 @@ export function restartTasks(
 
 /**
  * A task that failed while it was held, as when its image cannot be had, has not used up its delay: the next one waits
- * for the rest of it, else a missing image would be asked for without pause.
+ * for the rest of it, else a missing image would be asked for without pause. Not when the next one is of another version.
  */
 function remainingDelay(work: Workload, last: Task): InstantMs | undefined {
   const { startAfter } = last;
   if (startAfter === undefined || startAfter <= work.now) return undefined;
   if (last.desiredState !== 'ready') return undefined;
-  return wasForced(last) || work.isDirty(last) || isNodeLost(work, last) ? undefined : startAfter;
+  const another = versionToRestart(work, last) !== last.specVersion && work.isDirty(last);
+  return wasForced(last) || another || isNodeLost(work, last) ? undefined : startAfter;
 }
 
 /** Does the policy want another task after `last`? Judged as of the moment it ended, so that time changes nothing. */
@@ -101,13 +104,15 @@ function failuresInRow(work: Workload, last: Task, policy: RestartPolicy): numbe
 }
 
 /**
- * The delay before the next try: it doubles with each failure in a row. A policy that limits the attempts has an end
- * of its own, and its window is measured with the delay as given.
+ * The delay before the next try: it doubles with each failure in a row, also one that is given as nothing, else an image
+ * that cannot be had would be asked for without pause. A policy that limits the attempts has an end of its own, and its
+ * window is measured with the delay as given.
  */
 function restartDelayMs(work: Workload, policy: RestartPolicy, failures: number): number {
   const { delayMs, maxAttempts } = policy;
   if (failures < 2 || maxAttempts > 0) return delayMs;
-  return Math.min(delayMs * 2 ** Math.min(failures - 1, 30), restartMaxDelay(work, policy));
+  const doubled = Math.max(delayMs, BACK_OFF_MIN_MS) * 2 ** Math.min(failures - 1, 30);
+  return Math.min(doubled, restartMaxDelay(work, policy));
 }
 
 function restartMaxDelay(work: Workload, { delayMs }: RestartPolicy): number {

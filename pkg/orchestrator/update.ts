@@ -50,10 +50,23 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
       isRunning(task) && (!awaited || isReachable(work, task));
     const matching = alive.findLastIndex((task) => serves(task) && !work.isDirty(task));
     const serving = matching >= 0 ? matching : alive.findLastIndex(serves);
+    if (matching < 0) stopReplaced(work, alive);
     for (const [at, task] of alive.entries()) {
       const surplus = at < serving || (at > matching && matching >= 0 && work.isDirty(task));
       if (surplus) work.set(task, { desiredState: 'shutdown' });
     }
+  }
+}
+
+/**
+ * What is held waits for the tasks before it to stop, so they must have been told. A pass may be written in part: what
+ * was to stop reported something in between, and only its replacement was written.
+ */
+function stopReplaced(work: Workload, alive: readonly Task[]): void {
+  const last = newest(alive);
+  if (last?.desiredState !== 'ready' || work.isDirty(last)) return;
+  for (const task of alive) {
+    if (work.isDirty(task)) work.set(task, { desiredState: 'shutdown' });
   }
 }
 
