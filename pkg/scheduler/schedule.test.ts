@@ -191,11 +191,13 @@ test('a node where the version keeps failing comes last', () => {
     const [task] = cluster.runnable(web);
     if (task) cluster.report(task.id, 'failed');
     cluster.settle();
+    cluster.advance(10_000);
   }
   cluster.setAvailability(other.id, 'active');
   const [last] = cluster.runnable(web);
   if (last) cluster.report(last.id, 'failed');
   cluster.settle();
+  cluster.advance(10_000);
   expect(cluster.runnable(web)[0]?.nodeId).toBe(other.id);
 });
 
@@ -255,6 +257,7 @@ test('failures of an older version do not count against the new one', () => {
     const [task] = cluster.runnable(web);
     if (task) cluster.report(task.id, 'failed');
     cluster.settle();
+    cluster.advance(10_000);
   }
   const other = cluster.createService(webSpec({ Name: 'other', replicas: 3 }));
   cluster.settle();
@@ -265,6 +268,7 @@ test('failures of an older version do not count against the new one', () => {
   const [present] = cluster.runnable(web);
   if (present) cluster.report(present.id, 'failed');
   cluster.settle();
+  cluster.advance(10_000);
   expect(cluster.runnable(web)[0]?.nodeId).toBe(good.id);
   cluster.removeService(other);
   cluster.converge();
