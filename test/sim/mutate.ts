@@ -96,7 +96,10 @@ async function firstFinding(play: Play, count: number): Promise<Finding | undefi
     try {
       await play(seed);
     } catch (error) {
-      return [`seed ${seed}`, whatOf(error)];
+      const how = whatOf(error);
+      // A planted text that does not run is no bug that was found.
+      if (/ is not defined/.test(how)) throw error;
+      return [`seed ${seed}`, how];
     }
   }
   return undefined;

@@ -16,9 +16,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a repeated request gets a new id',
     file: 'pkg/store/writes.ts',
-    find: '      send: (onDropped) => this.#options.send(data, onDropped),\n',
+    find: '({ id, term }: Command, data: Uint8Array, options: ProposeOptions): Promise<Outcome> {\n    return this.#options.proposals.submit({\n      id,\n      term,\n      send: (onDropped) => this.#options.send(data, onDropped),\n',
     replace:
-      '      send: ((): ((onDropped: () => void) => void) => {\n        let sent = 0;\n        return (onDropped) => {\n          const again = { ...request, id: this.newRequest().id };\n          this.#options.send(sent++ === 0 ? data : encodeCommand(again), onDropped);\n        };\n      })(),\n',
+      '(request: Command, data: Uint8Array, options: ProposeOptions): Promise<Outcome> {\n    const { id, term } = request;\n    let sent = 0;\n    return this.#options.proposals.submit({\n      id,\n      term,\n      send: (onDropped) => {\n        const again = { ...request, id: this.newRequest().id };\n        this.#options.send(sent++ === 0 ? data : encodeCommand(again), onDropped);\n      },\n',
   },
   {
     name: 'a write that was sent is reported as not done',
