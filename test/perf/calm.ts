@@ -8,7 +8,9 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Host } from '../../deploy/lab/host.ts';
 import type { Lab } from '../../deploy/lab/lab.ts';
+import { must } from '../../pkg/model/index.ts';
 import { ApiClient, settledLeader, withLab } from './lab.ts';
 import { option, quantile, report, round } from './measure.ts';
 import { ContinuousWriter } from './writer.ts';
@@ -17,8 +19,12 @@ const seconds = option('seconds', 600);
 const tasks = option('tasks', 30_000);
 const listings = option('listings', 10);
 const busy = option('busy', cpus().length);
+/** Bytes of listings that were found to have all tasks: one that ends and is as long has them too. */
+const complete = new Set<number>();
 /** More listings than this under way would measure the queue of this program. */
 const UNDER_WAY_MAX = 2 * listings;
+/** USER_HZ. */
+const MS_PER_TICK = 10;
 
 await withLab('perfcalm', { managers: 3, agents: 0 }, async (lab) => {
   const leader = await settledLeader(lab);
@@ -31,8 +37,15 @@ await withLab('perfcalm', { managers: 3, agents: 0 }, async (lab) => {
   );
   try {
     const before = elections(lab);
+    const programs = programsOf(lab, leader);
+    const ran = programs.map(({ pid }) => processorMs(pid));
+    const memory = rssMiB(must(leader.managerPid, 'a manager'));
     const begun = performance.now();
     const latencies = await list(client, begun + seconds * 1000);
+    const spent = programs.map(({ name, pid }, at): [string, number] => [
+      `${name}MsPerListing`,
+      round((processorMs(pid) - (ran[at] ?? 0)) / latencies.length),
+    ]);
     await writer.more(1);
     report('elections without a failure', 'count', [elections(lab) - before], {
       seconds,
@@ -42,6 +55,9 @@ await withLab('perfcalm', { managers: 3, agents: 0 }, async (lab) => {
       listingsAnswered: latencies.length,
       listingP50ms: round(quantile(latencies, 0.5)),
       listingP99ms: round(quantile(latencies, 0.99)),
+      ...Object.fromEntries(spent),
+      managerMiBBefore: round(memory),
+      managerMiBAfter: round(rssMiB(must(leader.managerPid, 'a manager'))),
       writes: writer.count,
       failedWrites: writer.failures.length,
       longestWriteGapMs: round(writer.gapSince(begun)),
@@ -74,20 +90,59 @@ async function makeTasks(client: ApiClient): Promise<void> {
 async function list(client: ApiClient, until: number): Promise<readonly number[]> {
   const latencies: number[] = [];
   const underWay = new Set<Promise<void>>();
-  while (performance.now() < until) {
-    if (underWay.size < UNDER_WAY_MAX) {
-      const begun = performance.now();
-      const one = client.text('GET', '/tasks').then(
-        () => void latencies.push(performance.now() - begun),
-        () => undefined,
-      );
-      const entry: Promise<void> = one.finally(() => underWay.delete(entry));
-      underWay.add(entry);
-    }
-    await pause(1000 / listings);
+  const period = 1000 / listings;
+  for (let due = performance.now(); due < until; due += period) {
+    await pause(due - performance.now());
+    if (underWay.size >= UNDER_WAY_MAX) continue;
+    const begun = performance.now();
+    const one = listAll(client).then(
+      () => void latencies.push(performance.now() - begun),
+      (error: unknown) => void process.stderr.write(`a listing failed: ${String(error)}\n`),
+    );
+    const entry: Promise<void> = one.finally(() => underWay.delete(entry));
+    underWay.add(entry);
   }
   await Promise.all(underWay);
   return latencies;
+}
+
+/** Parsing each would take more of the processors than what is measured. */
+async function listAll(client: ApiClient): Promise<void> {
+  const chunks = await client.chunks('GET', '/tasks');
+  const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+  if (complete.has(bytes)) return;
+  const { length } = JSON.parse(Buffer.concat(chunks).toString()) as readonly object[];
+  if (length !== tasks) throw new Error(`it has ${length} of ${tasks} tasks`);
+  complete.add(bytes);
+}
+
+interface Program {
+  readonly name: string;
+  readonly pid: number;
+}
+
+function programsOf(lab: Lab, leader: Host): readonly Program[] {
+  const others = lab.hosts.filter((host) => host !== leader);
+  return [
+    { name: 'manager', pid: must(leader.managerPid, 'a manager') },
+    { name: 'agent', pid: must(leader.agentPid, 'an agent') },
+    { name: 'client', pid: process.pid },
+    ...others.map((host, at) => ({
+      name: `follower${at + 1}`,
+      pid: must(host.managerPid, 'a manager'),
+    })),
+  ];
+}
+
+/** User and system time so far (proc(5)). */
+function processorMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+function rssMiB(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+)/m.exec(text)?.[1]) / 1024;
 }
 
 function busyLoop(): ChildProcess {

@@ -38,7 +38,17 @@ export class ApiClient {
   }
 
   /** As `call`, without the time that parsing takes. */
-  text(method: string, path: string, body?: unknown, timeoutMs = WAIT_MS): Promise<string> {
+  async text(method: string, path: string, body?: unknown, timeoutMs = WAIT_MS): Promise<string> {
+    return Buffer.concat(await this.chunks(method, path, body, timeoutMs)).toString();
+  }
+
+  /** The answer as it came; one that was cut off is an error. */
+  chunks(
+    method: string,
+    path: string,
+    body?: unknown,
+    timeoutMs = WAIT_MS,
+  ): Promise<readonly Buffer[]> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = payload && {
       'content-type': 'application/json',
@@ -52,9 +62,9 @@ export class ApiClient {
         answer.on('data', (chunk: Buffer) => parts.push(chunk));
         answer.on('error', reject);
         answer.on('end', () => {
-          const text = Buffer.concat(parts).toString();
-          if ((answer.statusCode ?? 500) >= 400) reject(new Error(`${answer.statusCode} ${text}`));
-          else resolve(text);
+          const status = answer.statusCode ?? 500;
+          if (status < 400) resolve(parts);
+          else reject(new Error(`${status} ${Buffer.concat(parts)}`));
         });
       });
       sent.on('error', reject);

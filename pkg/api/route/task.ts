@@ -10,15 +10,17 @@ import {
 import { type ClusterContext, freshMoment, freshView } from '../context.ts';
 import { invalid } from '../failure.ts';
 import { type Filters, flagFilter, parseFilters } from '../filters.ts';
+import { KeptPieces } from '../kept-pieces.ts';
 import { findNode, findService, findTask } from '../lookup.ts';
 import { pathParameter, queryText } from '../query.ts';
-import { sendJson, sendJsonList } from '../reply.ts';
+import { sendJson, sendKeptList } from '../reply.ts';
 import {
   isUpToDate,
   renderTask,
+  type TaskSource,
+  taskRendering,
   taskServiceLabels,
   taskServiceSpec,
-  taskText,
 } from '../wire/task.ts';
 
 const FILTERS = [
@@ -33,12 +35,13 @@ const FILTERS = [
 ];
 
 export function taskRoutes(app: FastifyInstance, context: ClusterContext): void {
+  const kept = new KeptPieces<Task, TaskSource>();
   app.get('/tasks', async (request, reply) => {
     const filters = parseFilters(queryText(request, 'filters'), FILTERS);
     checkStates(filters);
     using view = await freshMoment(context);
     const tasks = selectTasks(view, filters);
-    return await sendJsonList(reply, tasks, (task) => taskText(view, task));
+    return await sendKeptList(reply, tasks, kept, taskRendering(view));
   });
 
   app.get('/tasks/:id', async (request, reply) => {

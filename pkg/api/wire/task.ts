@@ -1,4 +1,7 @@
 import {
+  type NetworkId,
+  type RevisionId,
+  revisionId,
   type ServiceSpec,
   type Task,
   type TaskStatus,
@@ -7,6 +10,7 @@ import {
   type View,
 } from '../../model/index.ts';
 import type { DockerJson } from '../engine.ts';
+import type { PieceRendering } from '../kept-pieces.ts';
 import { renderGenericResources } from './generic-resource.ts';
 import { timeText } from './time.ts';
 
@@ -37,20 +41,21 @@ export function renderTask(view: View, task: Task): DockerJson {
   };
 }
 
-/** What a task looked like last, and the objects that it was made from: these never change, they are replaced. */
-const texts = new WeakMap<Task, { readonly from: readonly unknown[]; readonly text: string }>();
+/** What the text of a task shows besides the task. */
+export type TaskSource = RevisionId | NetworkId;
 
-/** The same as JSON text. Kept as long as the task is, since lists of thousands are asked for again and again. */
-export function taskText(view: View, task: Task): string {
-  const from = [
-    taskServiceSpec(view, task),
-    ...task.networks.map(({ networkId }) => view.get('network', networkId)),
-  ];
-  const known = texts.get(task);
-  if (known?.from.every((object, at) => object === from[at])) return known.text;
-  const text = JSON.stringify(renderTask(view, task));
-  texts.set(task, { from, text });
-  return text;
+/** Tasks as JSON text, for lists that are kept. */
+export function taskRendering(view: View): PieceRendering<Task, TaskSource> {
+  return {
+    text: (task) => JSON.stringify(renderTask(view, task)),
+    sources: ({ serviceId, specVersion, networks }) => [
+      revisionId(serviceId, specVersion),
+      ...networks.map(({ networkId }) => networkId),
+    ],
+    // No network has the id of a revision.
+    read: (source) =>
+      view.get('revision', source as RevisionId) ?? view.get('network', source as NetworkId),
+  };
 }
 
 /** Global tasks have no slot; those of replicated jobs count from 0. */
