@@ -21,7 +21,7 @@ export interface AssignerOptions {
   readonly clock: Clock;
   readonly sessions: ReadonlyMap<NodeId, Session>;
   readonly isAlive: (nodeId: NodeId) => boolean;
-  /** How long changes are collected before agents are told, milliseconds. */
+  /** Time between two rounds of telling agents, milliseconds: what changes meanwhile is told together. */
   readonly delayMs: number;
   /** Longest time that a task's stop is held back, milliseconds. */
   readonly drainMaxMs: number;
@@ -41,6 +41,8 @@ export class Assigner {
   #dirty = new Set<NodeId>();
   #allDirty = false;
   #flushTimer: Timer | undefined;
+  /** When any agent was told something last. */
+  #toldAt = Number.NEGATIVE_INFINITY;
   #nodesTimer: Timer | undefined;
   #barrierTimer: Timer | undefined;
 
@@ -111,10 +113,11 @@ export class Assigner {
     if (attachment) this.#dirty.add(attachment.nodeId);
   }
 
-  /** Tell agents soon what was noted. */
+  /** Tell agents soon what was noted: at once if they were told nothing for a while. */
   flushSoon(): void {
     const { clock, delayMs } = this.#options;
-    this.#flushTimer ??= clock.after(delayMs, () => this.#flush(false));
+    const due = this.#toldAt + delayMs - clock.monotonicMs();
+    this.#flushTimer ??= clock.after(Math.max(0, due), () => this.#flush(false));
     if (!this.#tables.nodesDirty) return;
     this.#nodesTimer ??= clock.after(NODES_DELAY_MS, () => this.#flush(true));
   }
@@ -142,7 +145,7 @@ export class Assigner {
   }
 
   #flush(nodesToo: boolean): void {
-    const { view, sessions } = this.#options;
+    const { view, clock } = this.#options;
     this.#flushTimer?.cancel();
     this.#flushTimer = undefined;
     const changed = [...this.#tables.refresh(nodesToo)];
@@ -150,18 +153,34 @@ export class Assigner {
       this.#nodesTimer?.cancel();
       this.#nodesTimer = undefined;
     }
-    const [dirty, all] = [this.#dirty, this.#allDirty];
-    const everywhere = ingressNetworks(view);
-    this.#dirty = new Set();
-    this.#allDirty = false;
-    for (const session of sessions.values()) {
-      const { nodeId } = session;
-      const touched = all || dirty.has(nodeId) || changed.some((id) => session.holdsNetwork(id));
-      if (touched) this.#assign(session, everywhere);
+    const { noted, holders } = this.#touched(changed);
+    if (noted.length > 0) {
+      const everywhere = ingressNetworks(view);
+      for (const session of noted) this.#assign(session, everywhere);
     }
+    for (const session of holders) session.assignTables((id) => this.#tables.of(id));
+    if (noted.length + holders.length > 0) this.#toldAt = clock.monotonicMs();
     this.#barrier.sent();
     this.#entry.sent();
     this.#release();
+  }
+
+  /** Sessions whose set may have changed, and others that hold one of these tables. */
+  #touched(changed: readonly NetworkId[]): {
+    readonly noted: readonly Session[];
+    readonly holders: readonly Session[];
+  } {
+    const { sessions } = this.#options;
+    const [dirty, all] = [this.#dirty, this.#allDirty];
+    this.#dirty = new Set();
+    this.#allDirty = false;
+    if (all) return { noted: [...sessions.values()], holders: [] };
+    const noted = [...dirty].flatMap((id) => sessions.get(id) ?? []);
+    if (changed.length === 0) return { noted, holders: [] };
+    const holders = [...sessions.values()].filter(
+      (session) => !dirty.has(session.nodeId) && changed.some((id) => session.holdsNetwork(id)),
+    );
+    return { noted, holders };
   }
 
   #assign(session: Session, everywhere: readonly NetworkId[]): void {

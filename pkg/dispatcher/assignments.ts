@@ -84,6 +84,19 @@ export function assignmentSet(query: AssignmentQuery): AssignmentSet {
   return { tasks, ...needs, networks };
 }
 
+/** The same with its tables as they are now, for a node of which nothing else is new: costs its networks, not its tasks. */
+export function withTables(
+  set: AssignmentSet,
+  tableOf: (id: NetworkId) => KnownTable | undefined,
+): AssignmentSet {
+  const networks = new Map<NetworkId, KnownTable>();
+  for (const id of set.networks.keys()) {
+    const known = tableOf(id);
+    if (known) networks.set(id, known);
+  }
+  return { ...set, networks };
+}
+
 /** Of standalone containers on the node. */
 function* attachedNetworks(view: View, node: NodeId): Iterable<NetworkId> {
   for (const { nodeId, networkId, address } of view.list('attachment')) {
@@ -203,6 +216,7 @@ function changed<K, V>(
   same: (left: V, right: V) => boolean,
 ): readonly V[] {
   const found: V[] = [];
+  if (before === after) return found;
   for (const [id, value] of after) {
     const old = before.get(id);
     if (old === undefined || !same(old, value)) found.push(value);
@@ -211,5 +225,6 @@ function changed<K, V>(
 }
 
 function removed<K>(before: ReadonlyMap<K, unknown>, after: ReadonlyMap<K, unknown>): readonly K[] {
+  if (before === after) return [];
   return [...before.keys()].filter((id) => !after.has(id));
 }

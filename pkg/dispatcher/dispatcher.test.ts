@@ -194,6 +194,25 @@ describe('assignments', () => {
   });
 });
 
+describe('a changed assignment', () => {
+  it('is told at once after a rest, what comes close behind together', async () => {
+    await using one = await bench();
+    const agent = await one.agent('1');
+    await one.clock.advance(50);
+    one.task('t1', '1', 'assigned');
+    await one.clock.advance(0);
+    expect(agent.assignments()).toHaveLength(2);
+    one.task('t2', '1', 'assigned');
+    await one.clock.advance(1);
+    one.task('t3', '1', 'assigned');
+    await one.clock.advance(0);
+    expect(agent.assignments()).toHaveLength(2);
+    await one.clock.advance(1);
+    expect(agent.assignments()).toHaveLength(3);
+    expect(agent.assignments()[2]?.changes.tasks.map(({ task }) => task.id)).toEqual(['t2', 't3']);
+  });
+});
+
 describe('network tables', () => {
   it('tell every node of the network when a task comes into service', async () => {
     await using one = await bench();
@@ -299,6 +318,29 @@ describe('status reports', () => {
     expect(after?.state).toBe('running');
     expect(after?.at).toBeGreaterThan(one.clock.now() - 100);
     expect(agent.received).toContainEqual({ kind: 'reported', number: 2 });
+  });
+
+  it('are written at once after a rest, and what comes close behind together', async () => {
+    await using one = await bench();
+    for (const id of ['t1', 't2', 't3']) one.task(id, '1', 'assigned');
+    const agent = await one.agent('1');
+    await one.clock.advance(50);
+    const stateOf = (id: string): TaskState | undefined =>
+      one.store.view.get('task', id as TaskId)?.status.state;
+    const say = async (number: number, id: string): Promise<void> => {
+      const statuses = [{ taskId: id as TaskId, status: status('running') }];
+      agent.say({ kind: 'report', number, statuses });
+      await one.clock.advance(0);
+    };
+    await say(1, 't1');
+    expect(stateOf('t1')).toBe('running');
+    const written = one.store.view.index;
+    await say(2, 't2');
+    await say(3, 't3');
+    expect(one.store.view.index).toBe(written);
+    await one.clock.advance(2);
+    expect([stateOf('t2'), stateOf('t3')]).toEqual(['running', 'running']);
+    expect(one.store.view.index).toBe(written + 1);
   });
 
   it('count for tasks of that node only', async () => {

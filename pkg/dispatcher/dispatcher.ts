@@ -62,9 +62,9 @@ export interface DispatcherTiming {
   readonly graceMs: number;
   /** Longest time that a task's stop is held back. */
   readonly drainMaxMs: number;
-  /** How long changes are collected before agents are told. */
+  /** Time between two rounds of telling agents what changed; the first change after a rest is told at once. */
   readonly assignDelayMs: number;
-  /** How long reports are collected before they are written. */
+  /** Time between two writes of reports; the first report after a rest is written at once. */
   readonly statusDelayMs: number;
 }
 

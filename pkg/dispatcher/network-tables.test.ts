@@ -40,12 +40,13 @@ const WEB = {
   endpoint: { ports: [], virtualIps: [{ networkId: NET, address: '10.0.0.2/24' }] },
 } as unknown as Service;
 
-function node(id: string): Node {
+function node(id: string, address = `192.0.2.${id}`): Node {
   return {
     id: id as NodeId,
     ...BASE,
     spec: { Role: 'worker', Availability: 'active' },
-    status: { state: 'ready', since: AT, address: `192.0.2.${id}` },
+    status: { state: 'ready', since: AT, address },
+    ingressAddress: `10.0.0.10${id}/24`,
   } as Node;
 }
 
@@ -69,12 +70,15 @@ class Pair {
   readonly tables = new Tables();
   readonly derived = new NetworkTables(this.tables);
   readonly agent = new Map<TaskId, NetworkEndpoint>();
+  readonly peers = new Map<NodeId, string>();
+  readonly gateways = new Map<NodeId, string>();
   #index = 0;
   #content = 0;
   patches = 0;
 
-  constructor() {
-    this.apply([createObject('network', NETWORK), createObject('service', WEB)]);
+  constructor(ingress = false) {
+    const spec = { ...NETWORK.spec, Ingress: ingress };
+    this.apply([createObject('network', { ...NETWORK, spec }), createObject('service', WEB)]);
     for (let id = 1; id <= NODES; id++) this.apply([createObject('node', node(String(id)))]);
     this.derived.refresh(true);
     this.#hear();
@@ -95,6 +99,18 @@ class Pair {
     else this.apply([updateObject('task', { ...known, status })]);
   }
 
+  /** A node comes or moves there, or goes. */
+  changeNode(number: number, address: string, goes: boolean): void {
+    const known = this.tables.get('node', String(number) as NodeId);
+    if (!known) this.apply([createObject('node', node(String(number), address))]);
+    else if (goes) this.apply([removeObject('node', known)]);
+    else {
+      const ingressAddress = `${address.replace('192.0.2', '10.0.1')}/24`;
+      const status = { ...known.status, address };
+      this.apply([updateObject('node', { ...known, status, ingressAddress })]);
+    }
+  }
+
   refresh(): void {
     this.derived.refresh(true);
     this.#hear();
@@ -109,17 +125,37 @@ class Pair {
     if (known === undefined || known.content === this.#content) return;
     if (known.from?.content === this.#content) this.#patch(known.from.patch);
     else {
-      this.agent.clear();
-      for (const endpoint of known.table.endpoints) this.agent.set(endpoint.taskId, endpoint);
+      for (const held of [this.agent, this.peers, this.gateways]) held.clear();
+      this.#take(known.table);
     }
     this.#content = known.content;
   }
 
-  #patch({ endpoints, removedEndpoints }: NetworkPatch): void {
+  #patch(patch: NetworkPatch): void {
     this.patches++;
-    for (const endpoint of endpoints) this.agent.set(endpoint.taskId, endpoint);
-    for (const id of removedEndpoints) this.agent.delete(id);
+    this.#take(patch);
+    for (const id of patch.removedEndpoints) this.agent.delete(id);
+    for (const id of patch.removedPeers) this.peers.delete(id);
+    for (const id of patch.removedGateways) this.gateways.delete(id);
   }
+
+  #take({
+    endpoints,
+    peers,
+    gateways,
+  }: Pick<NetworkTable, 'endpoints' | 'peers' | 'gateways'>): void {
+    for (const endpoint of endpoints) this.agent.set(endpoint.taskId, endpoint);
+    for (const { nodeId, address } of peers) this.peers.set(nodeId, address);
+    for (const { nodeId, address } of gateways) this.gateways.set(nodeId, address);
+  }
+}
+
+function byId([left]: readonly [string, unknown], [right]: readonly [string, unknown]): number {
+  return left < right ? -1 : 1;
+}
+
+function addresses(nodes: NetworkTable['peers'] = []): readonly (readonly [NodeId, string])[] {
+  return nodes.map(({ nodeId, address }) => [nodeId, address] as const);
 }
 
 /** Without the revision, which says when. */
@@ -127,24 +163,32 @@ function said(table: NetworkTable | undefined): object {
   return { ...table, revision: 0 };
 }
 
-describe('tables of which only endpoints changed', () => {
-  it('say what a table derived anew says, and their patches lead there', () => {
-    const pair = new Pair();
-    const states: readonly TaskState[] = ['pending', 'starting', 'running', 'failed'];
-    for (let round = 0; round < 400; round++) {
-      // Every number below 16 comes by, in every state, alone and several at once.
-      for (let more = 0; more <= round % 3; more++) {
-        const state = states[(round + more) % states.length] as TaskState;
-        pair.change((round * 7 + more * 5) % 16, state, round % 11 === 0);
+describe('tables of which only endpoints or nodes changed', () => {
+  it.each([false, true])(
+    'say what a table derived anew says, and their patches lead there (ingress: %s)',
+    (ingress) => {
+      const pair = new Pair(ingress);
+      const states: readonly TaskState[] = ['pending', 'starting', 'running', 'failed'];
+      for (let round = 0; round < 400; round++) {
+        // Every number below 16 comes by, in every state, alone and several at once.
+        for (let more = 0; more <= round % 3; more++) {
+          const state = states[(round + more) % states.length] as TaskState;
+          pair.change((round * 7 + more * 5) % 16, state, round % 11 === 0);
+        }
+        if (round % 5 === 0) {
+          pair.changeNode(1 + ((round / 5) % 9), `192.0.2.${round % 50}`, round % 15 === 0);
+        }
+        pair.refresh();
+        const anew = deriveNetworkTable(pair.tables, NET);
+        expect(said(pair.table())).toEqual(said(anew));
+        const heard = [...pair.agent.values()].toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
+        expect(heard).toEqual(anew?.endpoints);
+        expect([...pair.peers].toSorted(byId)).toEqual(addresses(anew?.peers));
+        expect([...pair.gateways].toSorted(byId)).toEqual(addresses(anew?.gateways));
       }
-      pair.refresh();
-      const anew = deriveNetworkTable(pair.tables, NET);
-      expect(said(pair.table())).toEqual(said(anew));
-      const heard = [...pair.agent.values()].toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
-      expect(heard).toEqual(anew?.endpoints);
-    }
-    expect(pair.patches).toBeGreaterThan(200);
-  });
+      expect(pair.patches).toBeGreaterThan(200);
+    },
+  );
 
   it('cost what changed: no other task is looked at', () => {
     const pair = new Pair();
@@ -161,10 +205,13 @@ describe('tables of which only endpoints changed', () => {
     pair.apply([updateObject('task', { ...known, status })]);
     pair.refresh();
     expect(pair.agent.get(known.id)?.state).toBe('in-service');
+    pair.changeNode(9, '192.0.2.9', false);
+    pair.refresh();
+    expect(pair.peers.get('9' as NodeId)).toBe('192.0.2.9');
     expect(walked).toBe(0);
   });
 
-  it('is derived whole when a node came with the tasks', () => {
+  it('know a node whose tasks they know, also where other nodes wait to be told together', () => {
     const pair = new Pair();
     pair.apply([createObject('node', node('9')), createObject('task', task(1, 'running'))]);
     pair.derived.refresh(false);

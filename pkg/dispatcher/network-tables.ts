@@ -2,11 +2,13 @@ import {
   type AppliedChange,
   compareText,
   deriveNetworkTable,
+  gatewayAddress,
   type NetworkEndpoint,
   type NetworkId,
   type NetworkTable,
   type NodeId,
   networkTargets,
+  peerAddress,
   type Service,
   type Task,
   type TaskId,
@@ -27,15 +29,15 @@ interface Parts {
   /** Everything but the lists and the revision. */
   readonly head: string;
   readonly endpoints: Map<TaskId, Entry>;
-  readonly peers: ReadonlyMap<NodeId, string>;
-  readonly gateways: ReadonlyMap<NodeId, string>;
+  readonly peers: Map<NodeId, string>;
+  readonly gateways: Map<NodeId, string>;
   /** When all of it was derived last. */
   readonly whole: NetworkTable;
 }
 
 /**
- * The network tables of the cluster. Where only tasks changed, what is said of those is derived again: a table may have
- * tens of thousands of endpoints, and tasks come and go all the time. Where something else did, the whole table is.
+ * The network tables of the cluster. Where only tasks or nodes changed, what is said of those is derived again: a table may
+ * have tens of thousands of endpoints, and tasks come and go all the time. Where something else did, the whole table is.
  */
 export class NetworkTables {
   readonly #view: View;
@@ -44,7 +46,8 @@ export class NetworkTables {
   /** Tables whose network or services changed, and the tasks that did in the others. */
   #dirty = new Set<NetworkId>();
   #dirtyTasks = new Map<NetworkId, Set<TaskId>>();
-  #nodesDirty = false;
+  /** Nodes that came, moved or left, for each table that does not say so yet. */
+  readonly #dirtyNodes = new Map<NetworkId, Set<NodeId>>();
   #allDirty = false;
   #contents = 0;
 
@@ -58,21 +61,31 @@ export class NetworkTables {
     this.#parts.clear();
     this.#dirty.clear();
     this.#dirtyTasks.clear();
-    this.#nodesDirty = false;
+    this.#dirtyNodes.clear();
     this.#allDirty = false;
   }
 
   /** Nodes came, moved or left: no table may wait for it for long, but many of them may be told together. */
   get nodesDirty(): boolean {
-    return this.#nodesDirty;
+    return this.#dirtyNodes.size > 0;
   }
 
   /** Take note of which tables a change touches. */
   note(change: AppliedChange): void {
     if (change.kind === 'cluster') this.#allDirty = true;
-    if (change.kind === 'node' && movedInNetwork(change)) this.#nodesDirty = true;
+    if (change.kind === 'node' && movedInNetwork(change)) this.#noteNode(change);
     if (change.kind === 'task') this.#noteTask(change);
     else for (const id of networksTouched(change)) this.#dirty.add(id);
+  }
+
+  /** A table that is derived later knows it anyway. */
+  #noteNode({ before, after }: Extract<AppliedChange, { kind: 'node' }>): void {
+    const node = after ?? before;
+    if (node === undefined) return;
+    for (const id of this.#known.keys()) {
+      const nodes = this.#dirtyNodes.get(id) ?? new Set();
+      this.#dirtyNodes.set(id, nodes.add(node.id));
+    }
   }
 
   #noteTask({ before, after }: Extract<AppliedChange, { kind: 'task' }>): void {
@@ -87,21 +100,19 @@ export class NetworkTables {
 
   /** Which tables really say something else since the last call. Where only nodes are new: with `nodesToo`. */
   refresh(nodesToo: boolean): ReadonlySet<NetworkId> {
-    const all = this.#allDirty || (nodesToo && this.#nodesDirty);
     const tasks = this.#dirtyTasks;
-    const whole = new Set(all ? this.#known.keys() : this.#dirty);
-    // What runs on a new node must not be reached through a table that does not know the node.
-    if (this.#nodesDirty) for (const id of tasks.keys()) whole.add(id);
+    const nodes = this.#dirtyNodes;
+    const whole = this.#allDirty ? new Set(this.#known.keys()) : this.#dirty;
     this.#dirty = new Set();
     this.#dirtyTasks = new Map();
-    if (all) this.#nodesDirty = false;
     this.#allDirty = false;
     const changed = new Set<NetworkId>();
-    for (const id of new Set([...whole, ...tasks.keys()])) {
+    for (const id of new Set([...whole, ...tasks.keys(), ...(nodesToo ? nodes.keys() : [])])) {
       const before = this.#known.get(id);
-      const after = whole.has(id)
-        ? this.#derive(id, before)
-        : this.#update(id, before, tasks.get(id) ?? new Set());
+      // Also for tasks alone: what runs on a new node must not be reached through a table that does not know the node.
+      const news = { tasks: tasks.get(id) ?? [], nodes: nodes.get(id) ?? [] };
+      nodes.delete(id);
+      const after = whole.has(id) ? this.#derive(id, before) : this.#update(id, before, news);
       this.#known.set(id, after);
       if (after?.content !== before?.content) changed.add(id);
     }
@@ -125,19 +136,34 @@ export class NetworkTables {
     this.#parts.set(id, parts);
     if (!before || !old || old.head !== parts.head) return { table, content: this.#newContent() };
     const patch = difference(table, old, parts);
-    const { networkId: _, revision: __, ...lists } = patch;
-    if (Object.values(lists).every((list) => list.length === 0)) return before;
+    if (saysNothing(patch)) return before;
     return { table, content: this.#newContent(), from: { content: before.content, patch } };
   }
 
-  /** Only what is said of these tasks. */
+  /** Only what is said of these tasks and nodes. */
   #update(
     id: NetworkId,
     before: KnownTable | undefined,
-    tasks: ReadonlySet<TaskId>,
+    { tasks, nodes }: { readonly tasks: Iterable<TaskId>; readonly nodes: Iterable<NodeId> },
   ): KnownTable | undefined {
     const parts = this.#parts.get(id);
     if (!before || !parts) return this.#derive(id, before);
+    const patch = {
+      networkId: id,
+      revision: this.#view.index,
+      ...this.#endpointNews(id, parts, tasks),
+      ...this.#nodeNews(parts, nodes),
+    };
+    if (saysNothing(patch)) return before;
+    const from = { content: before.content, patch };
+    return new PatchedTable({ from, content: this.#newContent(), parts });
+  }
+
+  #endpointNews(
+    id: NetworkId,
+    parts: Parts,
+    tasks: Iterable<TaskId>,
+  ): Pick<NetworkPatch, 'endpoints' | 'removedEndpoints'> {
     const endpoints: NetworkEndpoint[] = [];
     const removedEndpoints: TaskId[] = [];
     for (const taskId of [...tasks].sort()) {
@@ -152,12 +178,22 @@ export class NetworkTables {
       parts.endpoints.set(taskId, { endpoint, text });
       endpoints.push(endpoint);
     }
-    if (endpoints.length === 0 && removedEndpoints.length === 0) return before;
-    const nodes = { peers: [], removedPeers: [], gateways: [], removedGateways: [] };
-    const revision = this.#view.index;
-    const patch = { networkId: id, revision, endpoints, removedEndpoints, ...nodes };
-    const from = { content: before.content, patch };
-    return new PatchedTable({ from, content: this.#newContent(), parts });
+    return { endpoints, removedEndpoints };
+  }
+
+  #nodeNews(
+    parts: Parts,
+    nodes: Iterable<NodeId>,
+  ): Pick<NetworkPatch, 'peers' | 'removedPeers' | 'gateways' | 'removedGateways'> {
+    const { ingress } = parts.whole;
+    const ids = [...nodes].sort();
+    const [peers, removedPeers] = replaceAddresses(parts.peers, ids, (nodeId) =>
+      peerAddress(this.#view.get('node', nodeId)),
+    );
+    const [gateways, removedGateways] = replaceAddresses(parts.gateways, ids, (nodeId) =>
+      ingress ? gatewayAddress(this.#view.get('node', nodeId)) : undefined,
+    );
+    return { peers, removedPeers, gateways, removedGateways };
   }
 
   #newContent(): number {
@@ -166,7 +202,7 @@ export class NetworkTables {
   }
 }
 
-/** A table of which only endpoints changed: put together for those who have to be told all of it, which are few. */
+/** A table of which only endpoints and nodes changed: put together for those who have to be told all of it, which are few. */
 class PatchedTable implements KnownTable {
   readonly content: number;
   readonly from: NonNullable<KnownTable['from']>;
@@ -180,12 +216,14 @@ class PatchedTable implements KnownTable {
   }
 
   get table(): NetworkTable {
-    const { whole, endpoints } = this.#parts;
+    const { whole, endpoints, peers, gateways } = this.#parts;
     this.#table ??= {
       ...whole,
       endpoints: [...endpoints.values()]
         .map(({ endpoint }) => endpoint)
         .toSorted((left, right) => compareText(left.taskId, right.taskId)),
+      peers: listed(peers),
+      gateways: listed(gateways),
       revision: this.from.patch.revision,
     };
     return this.#table;
@@ -198,7 +236,7 @@ function entryOf(endpoint: NetworkEndpoint): Entry {
 
 function partsOf(table: NetworkTable): Parts {
   const lists = { endpoints: [], peers: [], gateways: [] };
-  const addresses = (nodes: NetworkTable['peers']): ReadonlyMap<NodeId, string> =>
+  const addresses = (nodes: NetworkTable['peers']): Map<NodeId, string> =>
     new Map(nodes.map(({ nodeId, address }) => [nodeId, address]));
   return {
     head: JSON.stringify({ ...table, ...lists, revision: 0 }),
@@ -222,6 +260,36 @@ function difference(table: NetworkTable, before: Parts, after: Parts): NetworkPa
     gateways: moved(table.gateways, before.gateways),
     removedGateways: gone(before.gateways, after.gateways),
   };
+}
+
+function saysNothing({ networkId: _, revision: __, ...lists }: NetworkPatch): boolean {
+  return Object.values(lists).every((list) => list.length === 0);
+}
+
+/** What is new of these nodes; `known` says it from then on. */
+function replaceAddresses(
+  known: Map<NodeId, string>,
+  ids: readonly NodeId[],
+  addressOf: (id: NodeId) => string | undefined,
+): readonly [NetworkTable['peers'], readonly NodeId[]] {
+  const found: NetworkTable['peers'][number][] = [];
+  const removed: NodeId[] = [];
+  for (const nodeId of ids) {
+    const address = addressOf(nodeId);
+    if (address === undefined) {
+      if (known.delete(nodeId)) removed.push(nodeId);
+    } else if (known.get(nodeId) !== address) {
+      known.set(nodeId, address);
+      found.push({ nodeId, address });
+    }
+  }
+  return [found, removed];
+}
+
+function listed(nodes: ReadonlyMap<NodeId, string>): NetworkTable['peers'] {
+  return [...nodes]
+    .map(([nodeId, address]) => ({ nodeId, address }))
+    .toSorted((left, right) => compareText(left.nodeId, right.nodeId));
 }
 
 function moved(

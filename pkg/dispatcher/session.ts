@@ -1,6 +1,12 @@
 import type { NetworkId, NodeId, NodeRole } from '../model/index.ts';
 import type { AssignmentChanges, ManagerMessage, ManagerSession } from '../rpc/index.ts';
-import { type AssignmentSet, diffAssignments, EMPTY_SET } from './assignments.ts';
+import {
+  type AssignmentSet,
+  diffAssignments,
+  EMPTY_SET,
+  type KnownTable,
+  withTables,
+} from './assignments.ts';
 import type { Reporter } from './status.ts';
 
 const NOTHING_REMOVED = {
@@ -88,6 +94,11 @@ export class Session implements Reporter {
     }
     for (const networkId of changes.removedNetworks) this.#tableSequences.delete(networkId);
     this.send({ kind: 'assignments', sequence: this.#sequence, complete, changes });
+  }
+
+  /** As `assign`, where nothing but network tables can be new. */
+  assignTables(tableOf: (id: NetworkId) => KnownTable | undefined): void {
+    this.assign(withTables(this.#known, tableOf));
   }
 
   holdsNetwork(id: NetworkId): boolean {

@@ -24,7 +24,7 @@ export interface StatusWriterOptions {
   readonly store: Pick<Store, 'update' | 'isLeader' | 'now'>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** How long the first report waits for others. */
+  /** Time between two writes, in which reports gather; after a longer rest a report is written at once. */
   readonly delayMs: number;
 }
 
@@ -46,6 +46,8 @@ export class StatusWriter {
   #pending = new Map<Reporter, Pending>();
   #scheduled = false;
   #writing = false;
+  /** When the last write ended. */
+  #wroteAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
@@ -61,7 +63,8 @@ export class StatusWriter {
       }
     }
     this.#pending.set(reporter, entry);
-    this.#schedule(this.#options.delayMs);
+    const { clock, delayMs } = this.#options;
+    this.#schedule(Math.max(0, this.#wroteAt + delayMs - clock.monotonicMs()));
   }
 
   #schedule(delayMs: number): void {
@@ -96,6 +99,7 @@ export class StatusWriter {
       retry = true;
     } finally {
       this.#writing = false;
+      this.#wroteAt = this.#options.clock.monotonicMs();
     }
     this.#schedule(retry ? RETRY_MS : delayMs);
   }

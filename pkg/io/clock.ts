@@ -6,7 +6,10 @@ export interface Clock {
   now(): InstantMs;
   /** Milliseconds that never run backwards, from an arbitrary start. */
   monotonicMs(): number;
-  /** Call `action` once after `delayMs`; disposing the timer cancels it. */
+  /**
+   * Call `action` once after `delayMs`, or after all that waits in this turn of the event loop where that is not more
+   * than zero; disposing the timer cancels it.
+   */
   after(delayMs: number, action: () => void): Timer;
 }
 
@@ -18,7 +21,13 @@ export const systemClock: Clock = {
   now: () => Date.now() as InstantMs,
   monotonicMs: () => performance.now(),
   after: (delayMs, action) => {
-    const handle = setTimeout(action, Math.max(0, delayMs));
+    // A timer of nothing takes a millisecond.
+    if (delayMs <= 0) {
+      const turn = setImmediate(action);
+      const cancel = (): void => clearImmediate(turn);
+      return { cancel, [Symbol.dispose]: cancel };
+    }
+    const handle = setTimeout(action, delayMs);
     const cancel = (): void => clearTimeout(handle);
     return { cancel, [Symbol.dispose]: cancel };
   },

@@ -3,6 +3,7 @@ import type { NetworkEndpoint, NetworkService, NetworkTable } from './endpoint.t
 import { compareText, type NetworkId } from './id.ts';
 import { isEncrypted, type Network } from './network.ts';
 import { networkWishes, taskWeight } from './network-labels.ts';
+import type { Node } from './node.ts';
 import { endpointMode, networkTargets, type Service } from './service.ts';
 import { compareTaskState, slotName, type Task, taskName } from './task.ts';
 import type { View } from './view.ts';
@@ -113,19 +114,34 @@ function networkService(service: Service, network: Network): NetworkService {
 }
 
 function peersOf(view: View): NetworkTable['peers'] {
-  return [...view.list('node')]
-    .filter((node) => node.status.address !== '')
-    .map((node) => ({ nodeId: node.id, address: node.status.address }))
-    .toSorted((left, right) => compareText(left.nodeId, right.nodeId));
+  return addressesOf(view, peerAddress);
 }
 
 function gatewaysOf(view: View, network: Network): NetworkTable['gateways'] {
   if (!network.spec.Ingress) return [];
-  return [...view.list('node')]
-    .flatMap((node) =>
-      node.ingressAddress ? [{ nodeId: node.id, address: withoutPrefix(node.ingressAddress) }] : [],
-    )
-    .toSorted((left, right) => compareText(left.nodeId, right.nodeId));
+  return addressesOf(view, gatewayAddress);
+}
+
+function addressesOf(
+  view: View,
+  addressOf: (node: Node) => string | undefined,
+): NetworkTable['peers'] {
+  const found: NetworkTable['peers'][number][] = [];
+  for (const node of view.list('node')) {
+    const address = addressOf(node);
+    if (address !== undefined) found.push({ nodeId: node.id, address });
+  }
+  return found.toSorted((left, right) => compareText(left.nodeId, right.nodeId));
+}
+
+/** Where the hosts of a network send what is for a node; undefined when it has not said where it is. */
+export function peerAddress(node: Node | undefined): string | undefined {
+  return node?.status.address || undefined;
+}
+
+/** What a node calls itself in the ingress network; undefined without one. */
+export function gatewayAddress(node: Node | undefined): string | undefined {
+  return node?.ingressAddress ? withoutPrefix(node.ingressAddress) : undefined;
 }
 
 function mtuOf(network: Network): number | undefined {

@@ -23,7 +23,12 @@ export {
   type Dirty,
   inSteps,
 } from './decider.ts';
-export { deriveNetworkTable, taskEndpoint } from './derive-network-table.ts';
+export {
+  deriveNetworkTable,
+  gatewayAddress,
+  peerAddress,
+  taskEndpoint,
+} from './derive-network-table.ts';
 export type {
   EndpointState,
   MeshWishes,

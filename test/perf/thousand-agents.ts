@@ -1,7 +1,7 @@
 /**
  * Three managers and a thousand simulated agents over gRPC with mutual TLS on the loopback, logs synced:
  * `npm run build && npx tsx --conditions=source test/perf/thousand-agents.ts [--agents=1000] [--tasks=30000] [--services=30] [--profile=1]`.
- * `--profile` says what kept the managers busy while agents joined and while tasks were placed.
+ * `--profile` says what kept the managers busy while agents joined, tasks were placed, one more node joined and one was lost.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -164,6 +164,7 @@ async function measureNodes(
   };
   await pause(WINDOW_MS);
   const idle = await cpu();
+  await takeProfiles(group.all, 'idling');
   const cost = (used: number): number => round((used - idle) * 1000);
   let { messages } = many.counts;
   const joining = cpu();
@@ -176,6 +177,7 @@ async function measureNodes(
     messages: (many.counts.messages - messages) / JOINS,
     idleCpuPer6s: round(idle),
   });
+  await takeProfiles(group.all, 'one joining');
   const { assigned } = many.counts;
   messages = many.counts.messages;
   const begun = performance.now();
@@ -190,6 +192,7 @@ async function measureNodes(
     replacedS: round(replacedS),
     messages: many.counts.messages - messages,
   });
+  await takeProfiles(group.all, 'one lost');
 }
 
 /** The leader is killed; every agent finds the next one by itself. */
