@@ -97,12 +97,12 @@ function checkDemotion({ cluster }: ClusterContext, draft: DraftTables, node: No
     throw controlError('FailedPrecondition', 'attempting to demote the last manager of the swarm');
   }
   const members = cluster.store.members();
-  const rest = members.filter((member) => member.nodeId !== node.id);
+  const rest = members.filter(({ nodeId, role }) => role === 'voter' && nodeId !== node.id);
   const reachable = rest.filter(({ nodeId }) => {
     const other = draft.get('node', nodeId);
     return other !== undefined && isReachable(other, members, cluster.nodeId);
   }).length;
-  if (rest.length > 0 && reachable < Math.floor(rest.length / 2) + 1) {
+  if (members.length > 0 && reachable < Math.floor(rest.length / 2) + 1) {
     const text = "can't remove member from the raft: this would result in a loss of quorum";
     throw controlError('FailedPrecondition', text);
   }

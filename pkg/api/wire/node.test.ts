@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { InstantMs, Node, NodeId, NodeState, Version } from '../../model/index.ts';
 import type { MemberStatus } from '../../store/index.ts';
-import { isReachable } from './node.ts';
+import { isReachable, renderNode } from './node.ts';
 
 function manager(id: string, state: NodeState): Node {
   return {
@@ -38,6 +38,19 @@ test.each<[self: string, heard: string[], state: NodeState, reachable: boolean]>
     expect(isReachable(manager('m3', state), members(heard), self)).toBe(reachable);
   },
 );
+
+test('a member without a vote is not shown as reachable', () => {
+  const three = members(['m1', 'm2', 'm3']);
+  const joining = three.map(
+    (member): MemberStatus => (member.nodeId === 'm3' ? { ...member, role: 'learner' } : member),
+  );
+  const shown = (all: readonly MemberStatus[]): unknown => {
+    const node: Node = { ...manager('m3', 'ready'), manager: { raftId: 3 } };
+    return renderNode(node, { members: all, self: 'm1', tlsInfo: undefined })['ManagerStatus'];
+  };
+  expect(shown(joining)).toMatchObject({ Reachability: 'unknown' });
+  expect(shown(three)).toMatchObject({ Reachability: 'reachable' });
+});
 
 test('a node that is no member is not reachable', () => {
   expect(isReachable(manager('m4', 'ready'), members(['m1', 'm2', 'm3']), 'm1')).toBe(false);

@@ -31,10 +31,9 @@ export function renderNode(node: Node, rendering: NodeRendering): DockerJson {
 
 function renderManager(node: Node, { members, self }: NodeRendering): DockerJson {
   const known = members.find((member) => member.nodeId === node.id);
-  const reachable = isReachable(node, members, self) ? 'reachable' : 'unreachable';
   return {
     ...(known?.leader && { Leader: true }),
-    Reachability: known ? reachable : 'unknown',
+    Reachability: known ? reachability(node, members, self) : 'unknown',
     Addr: known?.address ?? '',
   };
 }
@@ -61,6 +60,13 @@ function renderDescription(node: Node, tlsInfo: DockerJson | undefined): DockerJ
     },
     ...(tlsInfo && { TLSInfo: tlsInfo }),
   };
+}
+
+/** Docker's words. A manager that is still being brought up to date has no vote: nobody may count on it as `reachable`. */
+function reachability(node: Node, members: readonly MemberStatus[], self: string): string {
+  if (!isReachable(node, members, self)) return 'unreachable';
+  const votes = members.some(({ nodeId, role }) => nodeId === node.id && role === 'voter');
+  return votes ? 'reachable' : 'unknown';
 }
 
 /**
