@@ -31,17 +31,18 @@ import { Peers } from './peers.ts';
 import { Proposals } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { type Recovered, recover } from './recovery.ts';
+import { Removal } from './removal.ts';
 import { Replica } from './replica.ts';
 import type { Outcome } from './request-table.ts';
 import { Snapshotter } from './snapshotter.ts';
-import { type Applied, StateMachine } from './state-machine.ts';
+import { type Applied, type RemovedRecord, StateMachine } from './state-machine.ts';
+import { StoreClock } from './store-clock.ts';
 import { Suspicion } from './suspicion.ts';
 import { TUNING } from './tuning.ts';
 import { type NewRequest, Writes } from './writes.ts';
 
 const BARRIER_MS = 2500;
 const HELLO_TICKS = 10;
-const FORGET_MS = 10_000;
 
 /** A store on this machine's disk, member of a group of managers. Nothing happens before `start`. */
 export function createStore(options: StoreOptions): Store {
@@ -52,6 +53,7 @@ class LocalStore implements Store {
   readonly #options: StoreOptions;
   readonly #tuning: Tuning;
   readonly #machine: StateMachine;
+  readonly #clock: StoreClock;
   readonly #leadership: Leadership;
   readonly #peers: Peers;
   readonly #proposals: Proposals;
@@ -61,16 +63,16 @@ class LocalStore implements Store {
   readonly #suspicion: Suspicion;
   readonly #fullDisk: FullDisk;
   readonly #feed: Feed;
-  readonly #forgotten = new Set<number>();
+  readonly #removal: Removal;
   #running: Running | undefined;
   #ticks = 0;
-  #removedTold = false;
 
   constructor(options: StoreOptions) {
     const { clock, random, logger, self, begin } = options;
     this.#options = options;
     this.#tuning = { ...TUNING, ...options.tuning };
     this.#machine = new StateMachine(this.#tuning.requestsMax);
+    this.#clock = new StoreClock(clock);
     this.#feed = new Feed(this.#tuning.historyChanges, this.#machine.view.index);
     this.#leadership = new Leadership(logger);
     this.#peers = new Peers({
@@ -115,6 +117,15 @@ class LocalStore implements Store {
       tuning: this.#tuning,
       clock,
     };
+    this.#removal = new Removal({
+      selfId: self.raftId,
+      removed: (): ReadonlyMap<number, RemovedRecord> => this.#machine.removedMembers,
+      clock,
+      logger,
+      released: (): void => this.#membership.released(),
+      forget: (raftId): void => options.transport.forget?.(raftId),
+      onRemoved: options.onRemoved,
+    });
     this.#suspicion = new Suspicion({ ...shared, selfId: self.raftId, random });
     this.#fullDisk = new FullDisk({
       leadership: this.#leadership,
@@ -146,7 +157,7 @@ class LocalStore implements Store {
   }
 
   now(): InstantMs {
-    return Math.max(this.#options.clock.now(), this.#machine.now) as InstantMs;
+    return this.#clock.now(this.#machine.now);
   }
 
   async start(): Promise<void> {
@@ -341,12 +352,11 @@ class LocalStore implements Store {
         this.#suspicion.lost(raftId);
         replica.reportUnreachable(raftId);
       },
-      isRemoved: (raftId): boolean => this.#machine.removedMembers.has(raftId),
+      isRemoved: (raftId): boolean => this.#removal.has(raftId),
       tellRemoved: (raftId): void => {
-        const settled = this.#machine.removedMembers.get(raftId)?.settled === true;
-        if (settled) outbox.send(raftId, { kind: 'removed' });
+        if (this.#removal.isSettled(raftId)) outbox.send(raftId, { kind: 'removed' });
       },
-      removed: (): void => this.#tellRemoved(),
+      removed: (): void => this.#removal.tell(),
     });
     const parts = { recovered, replica, outbox, inbox, snapshotter, lock };
     return { ...parts, timer: undefined, listening: undefined };
@@ -358,7 +368,7 @@ class LocalStore implements Store {
     this.#leadership.entryApplied(entry.term);
     this.#reads.advance();
     this.#running?.snapshotter.applied(entrySize(entry));
-    if (entry.type !== 'EntryNormal') this.#checkRemoved();
+    if (entry.type !== 'EntryNormal') this.#removal.check();
   }
 
   #reset(index: Version): void {
@@ -366,7 +376,7 @@ class LocalStore implements Store {
     this.#feed.publish({ index, now: this.#machine.now, changes: [], reset: true });
     this.#proposals.checkAll();
     this.#reads.advance();
-    this.#checkRemoved();
+    this.#removal.check();
   }
 
   #tick(): void {
@@ -379,32 +389,10 @@ class LocalStore implements Store {
     this.#proposals.tick();
     this.#reads.tick();
     this.#membership.tick();
-    // One that was removed waits for the word of the others that it may go.
-    const leaving = this.#machine.removedMembers.has(this.#options.self.raftId);
-    if (this.#ticks++ % HELLO_TICKS !== 0 && !leaving) return;
+    if (this.#ticks++ % HELLO_TICKS !== 0 && !this.#removal.leaving) return;
     running.replica.writer.settle();
     const hello = this.#peers.hello();
     for (const { raftId } of this.#peers.others()) running.outbox.send(raftId, hello);
-  }
-
-  #checkRemoved(): void {
-    const { self, transport, clock } = this.#options;
-    const removed = this.#machine.removedMembers;
-    if (removed.get(self.raftId)?.settled === true) this.#tellRemoved();
-    for (const raftId of removed.keys()) {
-      if (this.#forgotten.has(raftId)) continue;
-      this.#forgotten.add(raftId);
-      // It is still to hear that it was removed.
-      clock.after(FORGET_MS, () => transport.forget?.(raftId));
-    }
-  }
-
-  #tellRemoved(): void {
-    if (this.#removedTold) return;
-    this.#removedTold = true;
-    this.#options.logger.warn('this manager was removed from the group');
-    this.#membership.released();
-    this.#options.onRemoved?.();
   }
 
   #fatal(error: Error): void {

@@ -1,5 +1,5 @@
 import type { DispatcherOptions } from '../../../pkg/dispatcher/dispatcher.ts';
-import type { InstantMs } from '../../../pkg/model/index.ts';
+import type { Clock } from '../../../pkg/io/index.ts';
 import type { ControlLoopOptions } from '../../../pkg/store/control-loop.ts';
 
 /** What the programs of a manager need of its store. */
@@ -10,7 +10,7 @@ export interface Group {
   /** Resolves when there are as many members as there shall be, and one leads. */
   form(): Promise<void>;
   /** The process of this member begins. */
-  start(raftId: number, now: () => InstantMs): ManagerStore;
+  start(raftId: number, clock: Clock): ManagerStore;
   /** It ends at this moment: nothing that was asked of it is ever answered. */
   kill(raftId: number): void;
   /** One direction. */

@@ -42,7 +42,7 @@ export class Manager extends Machine implements Server {
   start(): void {
     const { group, onStarted } = this.#options;
     this.begin();
-    const store = group.start(this.raftId, () => this.now());
+    const store = group.start(this.raftId, this.clock());
     this.#store = store;
     onStarted(this, store);
     const parts = { store, clock: this.clock(), random: this.random() };

@@ -1,5 +1,4 @@
-import type { Timer } from '../../../pkg/io/index.ts';
-import type { InstantMs } from '../../../pkg/model/index.ts';
+import type { Clock, Timer } from '../../../pkg/io/index.ts';
 import type { Member } from '../../../pkg/store/index.ts';
 import type { World } from '../store/world.ts';
 import type { Group, ManagerStore } from './group.ts';
@@ -49,9 +48,9 @@ export class ModelGroup implements Group, ModelLog {
     this.#elect();
   }
 
-  start(raftId: number, now: () => InstantMs): ManagerStore {
+  start(raftId: number, clock: Clock): ManagerStore {
     const member = this.#member(raftId);
-    member.begin(now);
+    member.begin(clock);
     this.catchUp();
     this.settleLeadership();
     return ofProcess(member);

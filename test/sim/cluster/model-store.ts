@@ -1,3 +1,4 @@
+import type { Clock } from '../../../pkg/io/index.ts';
 import {
   type Change,
   ClusterError,
@@ -15,6 +16,7 @@ import type {
 } from '../../../pkg/store/contract.ts';
 import { refusalError, StrictDraft, supersededError } from '../../../pkg/store/refusal.ts';
 import type { OutcomeRefusal } from '../../../pkg/store/request-table.ts';
+import { StoreClock } from '../../../pkg/store/store-clock.ts';
 import type { World } from '../store/world.ts';
 import type { ManagerStore } from './group.ts';
 
@@ -65,7 +67,7 @@ export class ModelStore implements ManagerStore {
   readonly #group: ModelLog;
   readonly #watchers = new Set<(batch: Batch) => void>();
   readonly #leadership = new Set<(leading: boolean) => void>();
-  #clock: () => InstantMs = () => 0 as InstantMs;
+  #clock: StoreClock | undefined;
   #stamp = 0 as InstantMs;
   #leads = false;
   /** The term in which it leads. */
@@ -85,9 +87,9 @@ export class ModelStore implements ManagerStore {
     return this.#group.term;
   }
 
-  begin(now: () => InstantMs): void {
+  begin(clock: Clock): void {
     this.run++;
-    this.#clock = now;
+    this.#clock = new StoreClock(clock);
     this.isUp = true;
   }
 
@@ -101,7 +103,7 @@ export class ModelStore implements ManagerStore {
   }
 
   now(): InstantMs {
-    return Math.max(this.#clock(), this.#stamp) as InstantMs;
+    return this.#clock?.now(this.#stamp) ?? this.#stamp;
   }
 
   async update<T>(

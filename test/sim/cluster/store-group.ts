@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { InstantMs } from '../../../pkg/model/index.ts';
+import type { Clock } from '../../../pkg/io/index.ts';
 import type { Member, Store } from '../../../pkg/store/index.ts';
 import { SimMember } from '../store/member.ts';
 import { Places } from '../store/places.ts';
@@ -60,7 +60,7 @@ export class StoreGroup implements Group, Disposable {
     this.#formed = true;
   }
 
-  start(raftId: number, _now: () => InstantMs): ManagerStore {
+  start(raftId: number, _clock: Clock): ManagerStore {
     const member = this.#member(raftId);
     const [first] = this.#members;
     if (this.#formed || !first) member.start([]);
