@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import type { Dirty, Tables, TaskId, View } from '../../pkg/model/index.ts';
+import type { Dirty, ServiceId, Slot, Tables, TaskId, View } from '../../pkg/model/index.ts';
 import { DecideCluster, webSpec } from '../../test/sim/decide-cluster.ts';
 import { LEADER_LOOPS } from './leader.ts';
 
 const NOTHING: Dirty = {
   services: new Set(),
+  slots: new Map(),
   tasks: new Set(),
   nodes: new Set(),
   networks: new Set(),
@@ -19,6 +20,7 @@ function watched(tables: Tables, walked: Set<string>): View {
       if (typeof value !== 'function') return value;
       return (...args: readonly unknown[]): unknown => {
         if (key === 'list') walked.add(String(args[0]));
+        if (key === 'tasksOfService') walked.add('tasks of a service');
         return Reflect.apply(value, target, args);
       };
     },
@@ -45,6 +47,27 @@ test('a pass that has nothing to place does not walk all tasks, whatever changed
   expect(walkedBy(cluster, NOTHING)).not.toContain('task');
   const one = { tasks: new Set([task.id]), nodes: new Set([task.nodeId]), services: new Set([id]) };
   expect(walkedBy(cluster, { ...NOTHING, ...one })).not.toContain('task');
+});
+
+test('a change of some tasks or of a node looks at no other slots of their services', () => {
+  const cluster = new DecideCluster({ nodes: 4 });
+  const id = cluster.createService(webSpec({ replicas: 8 }));
+  const everywhere = cluster.createService(webSpec({ Name: 'everywhere', Mode: { Global: {} } }));
+  cluster.converge();
+  const [task] = cluster.running(id);
+  if (!task?.nodeId) throw new Error('nothing runs');
+  const one = {
+    tasks: new Set([task.id]),
+    nodes: new Set([task.nodeId]),
+    services: new Set([id, everywhere]),
+    slots: new Map<ServiceId, ReadonlySet<Slot>>([
+      [id, new Set([task.slot])],
+      [everywhere, new Set([task.nodeId])],
+    ]),
+  };
+  expect(walkedBy(cluster, { ...NOTHING, ...one })).not.toContain('tasks of a service');
+  const whole = { ...one, slots: new Map() };
+  expect(walkedBy(cluster, { ...NOTHING, ...whole })).toContain('tasks of a service');
 });
 
 test('a task that fits nowhere costs nothing until something makes room', () => {

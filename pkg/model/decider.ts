@@ -1,11 +1,14 @@
 import type { Change } from './change.ts';
 import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId } from './id.ts';
+import type { Slot } from './slot-tasks.ts';
 import type { View } from './view.ts';
 
 /** What changed since the decider last looked; everything, after an election. */
 export interface Dirty {
   /** They changed, or a task of theirs did and was not merely making progress (`isProgress`). */
   readonly services: ReadonlySet<ServiceId>;
+  /** Where only tasks of a service changed, their slots; absent for all others: every slot may be concerned. */
+  readonly slots: ReadonlyMap<ServiceId, ReadonlySet<Slot>>;
   readonly tasks: ReadonlySet<TaskId>;
   readonly nodes: ReadonlySet<NodeId>;
   readonly networks: ReadonlySet<NetworkId>;

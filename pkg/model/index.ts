@@ -29,6 +29,7 @@ export {
   peerAddress,
   taskEndpoint,
 } from './derive-network-table.ts';
+export { DraftTables, type Refusal } from './draft-tables.ts';
 export type {
   EndpointState,
   MeshWishes,
@@ -179,7 +180,8 @@ export type {
   UpdateConfigSpec,
 } from './service-spec.ts';
 export { haveSharedSlot } from './shared-slots.ts';
-export { type AppliedChange, DraftTables, type Refusal, Tables } from './tables.ts';
+export { type Slot, slotOf } from './slot-tasks.ts';
+export { type AppliedChange, Tables } from './tables.ts';
 export {
   compareTaskState,
   type DesiredState,

@@ -1,7 +1,6 @@
-import type { NodeId, ServiceId } from './id.ts';
+import type { ServiceId } from './id.ts';
+import { type Slot, slotOf } from './slot-tasks.ts';
 import { isRunnable, type Task } from './task.ts';
-
-type Slot = NodeId | number;
 
 /** Whether two of the tasks are wanted alive in one slot. */
 export function haveSharedSlot(tasks: Iterable<Task>): boolean {
@@ -46,9 +45,4 @@ export class SharedSlots {
     if (count > 1) this.#shared.set(serviceId, (shared ?? new Set<Slot>()).add(slot));
     else if (shared?.delete(slot) && shared.size === 0) this.#shared.delete(serviceId);
   }
-}
-
-/** Tasks of global services are told apart by their nodes. */
-function slotOf({ slot, nodeId }: Task): Slot {
-  return slot === 0 ? (nodeId ?? 0) : slot;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Change, createObject, removeObject, updateObject } from './change.ts';
+import { DraftTables } from './draft-tables.ts';
 import {
   type InstantMs,
   type NetworkId,
@@ -11,7 +12,8 @@ import {
   type Version,
 } from './id.ts';
 import type { Node } from './node.ts';
-import { DraftTables, Tables } from './tables.ts';
+import type { Slot } from './slot-tasks.ts';
+import { Tables } from './tables.ts';
 import type { Task, TaskState } from './task.ts';
 import type { View } from './view.ts';
 
@@ -45,7 +47,7 @@ function taskOf({ id, node, network }: Edit, version: Version): Task {
     specVersion: 1,
     slot: network === 1 ? 0 : 1,
     nodeId: node === 0 ? undefined : (`n${node}` as NodeId),
-    desiredState: network === 2 ? 'ready' : 'running',
+    desiredState: network === 2 ? (node === 1 ? 'remove' : 'ready') : 'running',
     status: { state: stateOf(node, network), at: NOW, message: '' },
     networks:
       network === 0 ? [] : [{ networkId: `x${network}` as NetworkId, addresses: [], aliases: [] }],
@@ -76,6 +78,10 @@ function seen(view: View): unknown {
     nodes: [1, 2].map((n) => ids(view.tasksOfNode(`n${n}` as NodeId))),
     waiting: ids(view.waitingTasks()),
     shared: [0, 1, 2].map((n) => view.hasSharedSlot(`s${n}` as ServiceId)),
+    slots: [0, 1, 2].map((n) => view.countSlots(`s${n}` as ServiceId)),
+    ofSlots: [0, 1, 2].map((n) =>
+      [1, 2, 'n1', 'n2'].map((slot) => ids(view.tasksOfSlot(`s${n}` as ServiceId, slot as Slot))),
+    ),
     networks: [1, 2].map((n) => ids(view.tasksOfNetwork(`x${n}` as NetworkId))),
   };
 }

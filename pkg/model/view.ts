@@ -2,6 +2,7 @@ import type { Cluster } from './cluster.ts';
 import type { NetworkId, NodeId, ServiceId, Version } from './id.ts';
 import type { NamedKind, ObjectIds, ObjectKind, ObjectTypes } from './object.ts';
 import type { Revision } from './service.ts';
+import type { Slot } from './slot-tasks.ts';
 import type { Task } from './task.ts';
 
 /**
@@ -25,5 +26,9 @@ export interface View {
   waitingTasks(): Iterable<Task>;
   /** Whether a slot of the service has two tasks that are wanted alive. */
   hasSharedSlot(id: ServiceId): boolean;
+  /** All tasks of one slot. */
+  tasksOfSlot(id: ServiceId, slot: Slot): Iterable<Task>;
+  /** Slots of the service with a task that is not on its way out. */
+  countSlots(id: ServiceId): number;
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined;
 }

@@ -10,15 +10,17 @@ import { runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 /**
- * One slot on every node that is ready, active and satisfies the constraints. A node that pauses or is not heard keeps
+ * One slot on every one of the nodes that is ready, active and satisfies the constraints. A node that pauses or is not heard keeps
  * what it has; one that is drained, down or no longer wanted stops it. Returns the slots that are alive.
  */
-export function spreadGlobal(work: Workload, newTaskId: () => TaskId): readonly SlotKey[] {
+export function spreadGlobal(
+  work: Workload,
+  among: Iterable<Node>,
+  newTaskId: () => TaskId,
+): readonly SlotKey[] {
   const constraints = work.spec.TaskTemplate?.Placement?.Constraints ?? [];
   for (const slot of work.slots) stopUnwanted(work, slot, constraints);
-  const nodes = [...work.view.list('node')].toSorted((left, right) =>
-    compareText(left.id, right.id),
-  );
+  const nodes = [...among].toSorted((left, right) => compareText(left.id, right.id));
   const wanted = nodes.filter((node) => isSchedulable(node) && nodeSatisfies(node, constraints));
   for (const { id } of wanted) {
     if (work.tasks(id).length === 0) addTask(work, { id: newTaskId(), slot: id, hold: false });

@@ -4,8 +4,10 @@ import {
   type InstantMs,
   inSteps,
   isRunnable,
+  type NodeId,
   type Service,
   type ServiceId,
+  type Slot,
   serviceMode,
   type Task,
   updateObject,
@@ -16,6 +18,8 @@ import { spreadGlobal } from './global.ts';
 import { advanceJob } from './job.ts';
 import { scaleReplicated } from './replicated.ts';
 import { releaseTasks, restartTasks } from './restart.ts';
+import { isDirtySlot } from './slot.ts';
+import { Stirred, tasksOfSlots } from './stirred.ts';
 import { advanceUpdate } from './update.ts';
 import { type SlotKey, Workload } from './workload.ts';
 
@@ -33,8 +37,9 @@ export const decideServices = inSteps(function* decideServices(input) {
   let wakeAt = survey.wakeAt;
   for (const service of view.list('service')) {
     if (!survey.stirred.has(service.id) && !isUpdating(service)) continue;
-    const work = yield* Workload.inSteps(view, now, service);
-    yield* reconcile(work, input);
+    const part = yield* partialWork(input, service, survey.stirred);
+    const work = part?.work ?? (yield* Workload.inSteps(view, now, service));
+    yield* reconcile(work, input, part?.slots);
     for (const change of work.changes()) {
       changes.push(change);
       if (changes.length % CHANGES_PER_STEP === 0) yield;
@@ -45,17 +50,37 @@ export const decideServices = inSteps(function* decideServices(input) {
   return { changes, wakeAt };
 });
 
+/**
+ * Only these slots of the service, where nothing can be missing elsewhere: their number is right, no update is under
+ * way, and none begins, for that counts all slots. Undefined: all of it has to be looked at.
+ */
+function* partialWork(
+  { view, now }: DeciderInput,
+  service: Service,
+  stirred: Stirred,
+): Generator<void, { readonly work: Workload; readonly slots: ReadonlySet<Slot> } | undefined> {
+  const slots = stirred.partOf(service);
+  if (!slots || !hasNoUpdate(service)) return undefined;
+  const mode = serviceMode(service.spec);
+  const isRight = mode.kind !== 'replicated' || mode.replicas === view.countSlots(service.id);
+  if (!isRight) return undefined;
+  const tasks = tasksOfSlots(view, service.id, slots);
+  const work = yield* Workload.inSteps(view, now, service, tasks);
+  return work.slots.some((slot) => isDirtySlot(work, slot)) ? undefined : { work, slots };
+}
+
 /** Pauses between its parts: a single service may have tens of thousands of tasks. */
-function* reconcile(work: Workload, input: DeciderInput): Generator<void, void> {
+function* reconcile(
+  work: Workload,
+  input: DeciderInput,
+  part: ReadonlySet<Slot> | undefined,
+): Generator<void, void> {
   const { kind } = serviceMode(work.spec);
   if (kind === 'replicated-job' || kind === 'global-job') {
     advanceJob(work, input.newTaskId);
     return;
   }
-  const slots: readonly SlotKey[] =
-    kind === 'global'
-      ? spreadGlobal(work, input.newTaskId)
-      : yield* scaleReplicated(work, input.newTaskId);
+  const slots = yield* slotsOf(work, input, part);
   yield;
   advanceUpdate(work, slots, input.newTaskId);
   yield;
@@ -66,8 +91,23 @@ function* reconcile(work: Workload, input: DeciderInput): Generator<void, void> 
   releaseTasks(work, slots);
 }
 
+/** The slots that there are to be; what is missing is made, what is too much is told to go. */
+function* slotsOf(
+  work: Workload,
+  { view, newTaskId }: DeciderInput,
+  part: ReadonlySet<Slot> | undefined,
+): Generator<void, readonly SlotKey[]> {
+  if (serviceMode(work.spec).kind !== 'global') {
+    return part ? work.slots : yield* scaleReplicated(work, newTaskId);
+  }
+  const nodes = part
+    ? [...part].flatMap((id) => view.get('node', id as NodeId) ?? [])
+    : view.list('node');
+  return spreadGlobal(work, nodes, newTaskId);
+}
+
 interface Survey {
-  readonly stirred: ReadonlySet<ServiceId>;
+  readonly stirred: Stirred;
   readonly orphans: readonly Change[];
   readonly wakeAt: InstantMs | undefined;
 }
@@ -82,27 +122,29 @@ function* surveyTasks(input: DeciderInput): Generator<void, Survey> {
     if (++seen % TASKS_PER_STEP === 0) yield;
     const due = dueAt(task, now);
     if (due === undefined) continue;
-    if (due <= now) stirred.add(task.serviceId);
-    else if (!stirred.has(task.serviceId)) wakeAt = earlier(wakeAt, due);
+    if (due <= now) stirred.addSlotOf(task);
+    else if (!stirred.isWhole(task.serviceId)) wakeAt = earlier(wakeAt, due);
   }
   return { stirred, orphans: orphans(view, stirred), wakeAt };
 }
 
-function* stirredServices({ view, dirty }: DeciderInput): Generator<void, Set<ServiceId>> {
-  const stirred = new Set<ServiceId>(dirty.services);
+function* stirredServices({ view, dirty }: DeciderInput): Generator<void, Stirred> {
+  const stirred = new Stirred(dirty);
   for (const id of dirty.nodes) {
     yield;
-    for (const { serviceId } of view.tasksOfNode(id)) stirred.add(serviceId);
+    for (const task of view.tasksOfNode(id)) stirred.addSlotOf(task);
   }
-  if (dirty.nodes.size > 0) for (const id of perNodeServices(view)) stirred.add(id);
+  for (const id of dirty.nodes.size > 0 ? perNodeServices(view) : []) {
+    for (const node of dirty.nodes) stirred.addSlotOn(id, node);
+  }
   let seen = 0;
   for (const id of dirty.tasks) {
     if (++seen % TASKS_PER_STEP === 0) yield;
     const task = view.get('task', id);
-    if (task && !stirred.has(task.serviceId) && cameUp(view, task)) stirred.add(task.serviceId);
+    if (task && cameUp(view, task)) stirred.addSlotOf(task);
   }
   // Replacements of what runs on a drained node may have become reachable.
-  for (const task of drainedTasks(view)) stirred.add(task.serviceId);
+  for (const task of drainedTasks(view)) stirred.addSlotOf(task);
   return stirred;
 }
 
@@ -119,9 +161,9 @@ function* drainedTasks(view: View): Iterable<Task> {
 }
 
 /** Tasks whose service is gone; its removal, or a change of the task, made it known. */
-function orphans(view: View, stirred: ReadonlySet<ServiceId>): readonly Change[] {
+function orphans(view: View, stirred: Stirred): readonly Change[] {
   const changes: Change[] = [];
-  for (const id of stirred) {
+  for (const id of stirred.ids) {
     if (view.get('service', id)) continue;
     for (const task of view.tasksOfService(id)) {
       if (task.desiredState !== 'remove') changes.push(removal(task));
@@ -144,6 +186,11 @@ function perNodeServices(view: View): readonly ServiceId[] {
   const perNode = ({ spec }: Service): boolean =>
     ['global', 'global-job'].includes(serviceMode(spec).kind);
   return [...view.list('service')].filter(perNode).map(({ id }) => id);
+}
+
+function hasNoUpdate({ updateStatus }: Service): boolean {
+  const state = updateStatus?.state;
+  return state === undefined || state === 'completed' || state === 'rollback_completed';
 }
 
 function isUpdating({ updateStatus }: Service): boolean {

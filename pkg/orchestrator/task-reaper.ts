@@ -11,6 +11,7 @@ import {
   REVISIONS_MAX,
   type Revision,
   removeObject,
+  type Service,
   type ServiceId,
   serviceMode,
   servicePolicy,
@@ -19,6 +20,7 @@ import {
   taskHistoryLimit,
   type View,
 } from '../model/index.ts';
+import { Stirred, tasksOfSlots } from './stirred.ts';
 
 const TASKS_PER_STEP = 500;
 
@@ -27,10 +29,14 @@ const TASKS_PER_STEP = 500;
  * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
 export const decideReaping = inSteps(function* decideReaping({ view, dirty, now }) {
-  const services = yield* stirredServices(view, dirty);
+  const stirred = yield* stirredServices(view, dirty);
+  const services = new Set(stirred.ids);
   const ids = new Set<TaskId>();
   for (const id of services) {
-    collectDead(view, id, now, ids);
+    const service = view.get('service', id);
+    const slots = service && stirred.partOf(service);
+    const tasks = slots ? tasksOfSlots(view, id, slots) : view.tasksOfService(id);
+    collectDead(view, service, tasks, { now, dead: ids });
     yield;
   }
   const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
@@ -45,30 +51,34 @@ export const decideReaping = inSteps(function* decideReaping({ view, dirty, now 
 });
 
 /** Services whose tasks may have come to their end: they, their tasks or the nodes of those changed. */
-function* stirredServices(view: View, dirty: Dirty): Generator<void, ReadonlySet<ServiceId>> {
-  const services = new Set(dirty.services);
+function* stirredServices(view: View, dirty: Dirty): Generator<void, Stirred> {
+  const stirred = new Stirred(dirty);
   if (dirty.cluster) {
     let seen = 0;
     for (const { serviceId } of view.list('task')) {
-      services.add(serviceId);
+      stirred.addWhole(serviceId);
       if (++seen % TASKS_PER_STEP === 0) yield;
     }
-    return services;
+    return stirred;
   }
   for (const id of dirty.nodes) {
     yield;
-    for (const { serviceId } of view.tasksOfNode(id)) services.add(serviceId);
+    for (const task of view.tasksOfNode(id)) stirred.addSlotOf(task);
   }
-  for (const [{ serviceId }] of lostRemovals(view)) services.add(serviceId);
-  return services;
+  for (const [task] of lostRemovals(view)) stirred.addSlotOf(task);
+  return stirred;
 }
 
-function collectDead(view: View, id: ServiceId, now: InstantMs, dead: Set<TaskId>): void {
-  const service = view.get('service', id);
+function collectDead(
+  view: View,
+  service: Service | undefined,
+  candidates: Iterable<Task>,
+  { now, dead }: { readonly now: InstantMs; readonly dead: Set<TaskId> },
+): void {
   const kind = service && serviceMode(service.spec).kind;
   const perNode = kind === 'global' || kind === 'global-job';
   const slots = new Map<string | number, Task[]>();
-  for (const task of view.tasksOfService(id)) {
+  for (const task of candidates) {
     if (isFinished(view, task, now)) dead.add(task.id);
     else if (task.desiredState !== 'remove') {
       group(slots, perNode ? (task.nodeId ?? '') : task.slot, task);

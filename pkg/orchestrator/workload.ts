@@ -60,10 +60,15 @@ export class Workload {
   }
 
   /** The same with pauses. */
-  static *inSteps(view: View, now: InstantMs, service: Service): Generator<void, Workload> {
+  static *inSteps(
+    view: View,
+    now: InstantMs,
+    service: Service,
+    tasks: Iterable<Task> = view.tasksOfService(service.id),
+  ): Generator<void, Workload> {
     const work = new Workload(view, now, service, []);
     let seen = 0;
-    for (const task of view.tasksOfService(service.id)) {
+    for (const task of tasks) {
       if (++seen % TASKS_PER_STEP === 0) yield;
       work.#take(task);
     }

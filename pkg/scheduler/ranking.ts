@@ -31,7 +31,9 @@ export class Ranking {
   readonly #bad: ReadonlySet<NodeId>;
   readonly #prefer: readonly Wish[];
   readonly #avoid: readonly Wish[];
-  readonly #tasksOfZone = new Map<string, number>();
+  readonly #loads: Iterable<NodeLoad>;
+  /** Counted when nodes of different zones are compared first: mostly there is only one. */
+  #tasksOfZone: Map<string, number> | undefined;
 
   constructor(
     view: View,
@@ -45,7 +47,7 @@ export class Ranking {
     this.#bad = surroundings.bad;
     this.#prefer = want.policy.prefer.map((wish) => resolve(view, wish));
     this.#avoid = want.policy.avoid.map((wish) => resolve(view, wish));
-    for (const load of surroundings.loads) this.#countZone(load, this.tasksOf(load));
+    this.#loads = surroundings.loads;
   }
 
   tasksOf(load: NodeLoad): number {
@@ -99,18 +101,25 @@ export class Ranking {
   /** The same with the tasks of the zone as they are now: compares nodes of different zones. */
   withZone({ load, numbers }: Rank): Rank {
     if (this.#want.policy.strategy === 'binpack') return { load, numbers };
+    this.#tasksOfZone ??= this.#countZones();
     return { load, numbers: numbers.with(ZONE_AT, this.#tasksOfZone.get(zoneOf(load)) ?? 0) };
   }
 
   /** A task was given to the node. */
   placed(load: NodeLoad): void {
-    this.#countZone(load, 1);
+    if (this.#tasksOfZone) addTo(this.#tasksOfZone, load, 1);
   }
 
-  #countZone(load: NodeLoad, tasks: number): void {
-    const zone = zoneOf(load);
-    if (tasks > 0) this.#tasksOfZone.set(zone, (this.#tasksOfZone.get(zone) ?? 0) + tasks);
+  #countZones(): Map<string, number> {
+    const tasks = new Map<string, number>();
+    for (const load of this.#loads) addTo(tasks, load, this.tasksOf(load));
+    return tasks;
   }
+}
+
+function addTo(tasksOfZone: Map<string, number>, load: NodeLoad, tasks: number): void {
+  const zone = zoneOf(load);
+  if (tasks > 0) tasksOfZone.set(zone, (tasksOfZone.get(zone) ?? 0) + tasks);
 }
 
 export function compareRanks(left: Rank, right: Rank): number {

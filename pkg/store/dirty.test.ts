@@ -3,6 +3,7 @@ import type {
   AppliedChange,
   InstantMs,
   NodeId,
+  Service,
   ServiceId,
   Task,
   TaskId,
@@ -64,5 +65,45 @@ test.each([
   ['is reachable', task('running'), task('running', { reachable: true })],
   ['is gone', task('shutdown'), undefined],
 ])('a task that %s does', (_, before, after) => {
-  expect([...dirtyAfter(before, after).services]).toEqual(['s1']);
+  const dirty = dirtyAfter(before, after);
+  expect([...dirty.services]).toEqual(['s1']);
+  expect(dirty.slots.get('s1' as ServiceId)).toEqual(new Set([1]));
+});
+
+test('of a service that changed itself every slot counts, whatever comes before, behind or by a merge', () => {
+  const id = 's1' as ServiceId;
+  const one: AppliedChange = {
+    action: 'create',
+    kind: 'task',
+    before: undefined,
+    after: task('new'),
+  };
+  const other: AppliedChange = { ...one, after: task('new', { slot: 2 }) };
+  const service = { id } as Service;
+  const itself: AppliedChange = {
+    action: 'update',
+    kind: 'service',
+    before: service,
+    after: service,
+  };
+  const dirtyOf = (...changes: AppliedChange[]): DirtySet => {
+    const dirty = new DirtySet();
+    dirty.add(changes);
+    return dirty;
+  };
+  const merged = (left: DirtySet, right: DirtySet): DirtySet => {
+    left.merge(right);
+    return left;
+  };
+  expect(dirtyOf(one, other).slots.get(id)).toEqual(new Set([1, 2]));
+  expect(merged(dirtyOf(one), dirtyOf(other)).slots.get(id)).toEqual(new Set([1, 2]));
+  for (const whole of [
+    dirtyOf(one, itself),
+    dirtyOf(itself, one),
+    merged(dirtyOf(one), dirtyOf(itself)),
+    merged(dirtyOf(itself), dirtyOf(one)),
+  ]) {
+    expect([...whole.services]).toEqual([id]);
+    expect(whole.slots.has(id)).toBe(false);
+  }
 });

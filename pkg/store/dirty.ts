@@ -5,6 +5,8 @@ import {
   type NetworkId,
   type NodeId,
   type ServiceId,
+  type Slot,
+  slotOf,
   type TaskId,
   type View,
 } from '../model/index.ts';
@@ -14,6 +16,7 @@ const IDS_PER_STEP = 500;
 /** Collects what changed between two passes of the deciders. */
 export class DirtySet implements Dirty {
   readonly services = new Set<ServiceId>();
+  readonly slots = new Map<ServiceId, Set<Slot>>();
   readonly tasks = new Set<TaskId>();
   readonly nodes = new Set<NodeId>();
   readonly networks = new Set<NetworkId>();
@@ -44,7 +47,7 @@ export class DirtySet implements Dirty {
     for (const change of changes) {
       const object = change.after ?? change.before;
       if (object === undefined) continue;
-      if (change.kind === 'service') this.services.add(object.id as ServiceId);
+      if (change.kind === 'service') this.#addService(object.id as ServiceId);
       else if (change.kind === 'node') this.nodes.add(object.id as NodeId);
       else if (change.kind === 'network') this.networks.add(object.id as NetworkId);
       else if (change.kind === 'cluster') this.cluster = true;
@@ -57,11 +60,31 @@ export class DirtySet implements Dirty {
     const task = after ?? before;
     if (task === undefined) return;
     this.tasks.add(task.id);
-    if (!before || !after || !isProgress(before, after)) this.services.add(task.serviceId);
+    if (before && after && isProgress(before, after)) return;
+    for (const one of [before, after]) if (one) this.#addSlots(one.serviceId, [slotOf(one)]);
+  }
+
+  #addService(id: ServiceId): void {
+    this.services.add(id);
+    this.slots.delete(id);
+  }
+
+  /** Nothing more where the whole service counts already. */
+  #addSlots(id: ServiceId, more: Iterable<Slot>): void {
+    const known = this.slots.get(id);
+    if (!known && this.services.has(id)) return;
+    this.services.add(id);
+    const slots = known ?? new Set<Slot>();
+    for (const slot of more) slots.add(slot);
+    this.slots.set(id, slots);
   }
 
   merge(other: Dirty): void {
-    for (const id of other.services) this.services.add(id);
+    for (const id of other.services) {
+      const slots = other.slots.get(id);
+      if (slots) this.#addSlots(id, slots);
+      else this.#addService(id);
+    }
     for (const id of other.tasks) this.tasks.add(id);
     for (const id of other.nodes) this.nodes.add(id);
     for (const id of other.networks) this.networks.add(id);

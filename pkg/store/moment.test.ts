@@ -11,6 +11,7 @@ import {
   OBJECT_KINDS,
   removeObject,
   type ServiceId,
+  type Slot,
   Tables,
   type Task,
   type TaskId,
@@ -51,9 +52,9 @@ function task({ id, node, network }: Edit, version: Version): Task {
     serviceId: `s${id % 3}` as ServiceId,
     serviceName: 'web',
     specVersion: 1,
-    slot: 1,
+    slot: network === 1 ? 0 : 1,
     nodeId: node === 0 ? undefined : (`n${node}` as NodeId),
-    desiredState: network === 2 ? 'ready' : 'running',
+    desiredState: network === 2 ? (node === 1 ? 'remove' : 'ready') : 'running',
     status: { state: node === 0 ? 'new' : 'running', at: 1 as InstantMs, message: '' },
     networks:
       network === 0 ? [] : [{ networkId: `x${network}` as NetworkId, addresses: [], aliases: [] }],
@@ -91,6 +92,10 @@ function seen(view: View): unknown {
     networks: numbers.map((n) => tasks(view.tasksOfNetwork(`x${n}` as NetworkId))),
     waiting: tasks(view.waitingTasks()),
     shared: numbers.map((n) => view.hasSharedSlot(`s${n}` as ServiceId)),
+    slots: numbers.map((n) => view.countSlots(`s${n}` as ServiceId)),
+    ofSlots: numbers.map((n) =>
+      [1, 2, 'n1', 'n2'].map((slot) => tasks(view.tasksOfSlot(`s${n}` as ServiceId, slot as Slot))),
+    ),
     configs: [...view.list('config')].map(({ id }) => id).toSorted(),
     named: Array.from({ length: 30 }, (_, n) =>
       view.byName('config', `name${Math.floor(n / 3)}-${n % 3}`),

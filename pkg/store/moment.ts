@@ -13,6 +13,8 @@ import {
   type Revision,
   revisionId,
   type ServiceId,
+  type Slot,
+  slotOf,
   type Task,
   uniqueName,
   type Version,
@@ -100,6 +102,19 @@ export class Moment implements View, Disposable {
   hasSharedSlot(id: ServiceId): boolean {
     if (!this.#wasOfService.has(id)) return this.#base.hasSharedSlot(id);
     return haveSharedSlot(this.tasksOfService(id));
+  }
+
+  tasksOfSlot(id: ServiceId, slot: Slot): Iterable<Task> {
+    if (!this.#wasOfService.has(id)) return this.#base.tasksOfSlot(id, slot);
+    return [...this.tasksOfService(id)].filter((task) => slotOf(task) === slot);
+  }
+
+  countSlots(id: ServiceId): number {
+    if (!this.#wasOfService.has(id)) return this.#base.countSlots(id);
+    const staying = [...this.tasksOfService(id)].filter(
+      ({ desiredState }) => desiredState !== 'remove',
+    );
+    return new Set(staying.map(slotOf)).size;
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {

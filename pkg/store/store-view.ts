@@ -8,6 +8,7 @@ import type {
   ObjectTypes,
   Revision,
   ServiceId,
+  Slot,
   Tables,
   Task,
   Version,
@@ -64,6 +65,14 @@ export class StoreView implements View {
 
   hasSharedSlot(id: ServiceId): boolean {
     return this.#current().hasSharedSlot(id);
+  }
+
+  tasksOfSlot(id: ServiceId, slot: Slot): Iterable<Task> {
+    return this.#current().tasksOfSlot(id, slot);
+  }
+
+  countSlots(id: ServiceId): number {
+    return this.#current().countSlots(id);
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {
