@@ -208,8 +208,10 @@ int main(int argc, char **argv)
 			close(polls[LISTENER].fd);
 			polls[LISTENER].fd = -1;
 		}
-		if (polls[LISTENER].fd < 0 && count == FIRST_CONNECTION)
+		if (polls[LISTENER].fd < 0 && count == FIRST_CONNECTION) {
+			answer_datagrams(); /* who has asked already would wait in vain */
 			break;
+		}
 		if (poll(polls, (nfds_t)count, stop_at ? 50 : -1) < 0 && errno != EINTR)
 			return 1;
 		for (int at = count - 1; at >= FIRST_CONNECTION; at--) {

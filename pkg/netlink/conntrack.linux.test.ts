@@ -57,6 +57,8 @@ test('connections that match are forgotten, others stay', () => {
       originalDestination: '127.0.0.2',
       replySource: '127.0.0.2',
       packets: undefined,
+      expiresInSeconds: expect.any(Number),
+      assured: false,
     },
   ]);
   const [found] = to('127.0.0.2');
@@ -77,9 +79,12 @@ test('packets are counted where the namespace is told to, and a connection can b
   if (found === undefined) throw new Error('a connection was tracked');
   expect(found.connection.packets).toEqual({ sent: 1n, answered: 0n });
   inside('echo x > /dev/udp/127.0.0.3/9');
+  const timeout = Number(inside('sysctl -n net.netfilter.nf_conntrack_udp_timeout'));
+  expect(found.connection.expiresInSeconds).toBeGreaterThan(timeout - 10);
+  expect(found.connection.expiresInSeconds).toBeLessThanOrEqual(timeout);
   const seen: Connection[] = [];
   const keep = (connection: Connection): boolean => seen.push(connection) > 0;
   expect(deleteConnection(socket, found, keep)).toBe(false);
-  expect(seen).toEqual([found.connection]);
+  expect(seen).toEqual([{ ...found.connection, expiresInSeconds: expect.any(Number) }]);
   expect(findConnections(socket, () => true)).toHaveLength(2);
 });

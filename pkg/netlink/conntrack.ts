@@ -11,11 +11,15 @@ const NF_FAMILY_IPV6 = 10;
 const FAMILY_HEADER_LENGTH = 4;
 const TUPLE_ORIGINAL = 1;
 const TUPLE_REPLY = 2;
+const STATUS = 3;
+const TIMEOUT = 7;
 const COUNTERS_ORIGINAL = 9;
 const COUNTERS_REPLY = 10;
 const COUNTER_PACKETS = 1;
 const ID = 12;
 const NESTED = 0x8000;
+/** Bit of the status: packets went both ways for a while. */
+const ASSURED = 4;
 /** Attributes of a tuple's addresses; a tuple has those of one family. */
 const TupleAddress = { source: [1, 3], destination: [2, 4] } as const;
 
@@ -28,6 +32,10 @@ export interface Connection {
   readonly replySource: string;
   /** Counted only where the namespace's `net.netfilter.nf_conntrack_acct` was 1 when the connection began. */
   readonly packets?: { readonly sent: bigint; readonly answered: bigint } | undefined;
+  /** When the kernel forgets it if nothing more comes, rounded down; counted from its last packet. */
+  readonly expiresInSeconds: number;
+  /** Packets went both ways for a while: longer time-outs hold for it. */
+  readonly assured: boolean;
 }
 
 /** One that was found, to be forgotten by `deleteConnection`. */
@@ -73,13 +81,23 @@ function parseEntry(body: Buffer): TrackedConnection | undefined {
   const sent = packetsOf(attributes.get(COUNTERS_ORIGINAL));
   const answered = packetsOf(attributes.get(COUNTERS_REPLY));
   const packets = sent === undefined || answered === undefined ? undefined : { sent, answered };
-  const connection = { ...parseTuple(original), replySource: parseTuple(reply).source, packets };
+  const connection = {
+    ...parseTuple(original),
+    replySource: parseTuple(reply).source,
+    packets,
+    expiresInSeconds: numberOf(attributes.get(TIMEOUT)),
+    assured: (numberOf(attributes.get(STATUS)) & ASSURED) !== 0,
+  };
   return { connection, original, id: attributes.get(ID) };
 }
 
 function packetsOf(counters: Buffer | undefined): bigint | undefined {
   const packets = counters && readAttributes(counters).get(COUNTER_PACKETS);
   return packets?.length === 8 ? packets.readBigUInt64BE() : undefined;
+}
+
+function numberOf(attribute: Buffer | undefined): number {
+  return attribute?.length === 4 ? attribute.readUInt32BE() : 0;
 }
 
 /** Undefined when the kernel forgot it by itself. */
@@ -122,7 +140,9 @@ function familyOfTuple(tuple: Buffer): number {
   return addresses.has(TupleAddress.source[1]) ? NF_FAMILY_IPV6 : NF_FAMILY_IPV4;
 }
 
-function parseTuple(tuple: Buffer): Omit<Connection, 'replySource' | 'packets'> {
+function parseTuple(
+  tuple: Buffer,
+): Pick<Connection, 'protocol' | 'source' | 'originalDestination'> {
   const none = Buffer.alloc(0);
   const attributes = readAttributes(tuple);
   const addresses = readAttributes(attributes.get(1) ?? none);

@@ -14,6 +14,7 @@ function flowsOf(flows: Connection[], look: () => void = (): void => undefined):
     id: undefined,
   });
   const namespace = Object.assign(new FakeKernel().open(), {
+    readSysctl: (key: string): string => (key.endsWith('_stream') ? '120' : '30'),
     connections: (matches: (connection: Connection) => boolean): readonly TrackedConnection[] => {
       look();
       return flows.filter(matches).map(track);
@@ -34,12 +35,20 @@ function flowsOf(flows: Connection[], look: () => void = (): void => undefined):
   return { namespace, isLive: true };
 }
 
-const flow = (source: string, sent: bigint, answered: bigint): Connection => ({
+const flow = (
+  source: string,
+  sent: bigint,
+  answered: bigint,
+  state: Partial<Connection> = {},
+): Connection => ({
   protocol: UDP,
   source,
   originalDestination: '10.0.0.2',
   replySource: OLD,
   packets: { sent, answered },
+  expiresInSeconds: 29,
+  assured: false,
+  ...state,
 });
 const removed = { removed: new Set([OLD]), gone: new Set<string>() };
 const fail = (error: unknown): void => {
@@ -59,6 +68,33 @@ test('a flow whose answer is on the way goes once it was answered', async () => 
   await forgetting.done;
   expect(flows).toEqual([]);
   expect(looks).toBe(7);
+});
+
+test('a first question is waited for, not one of long ago, nor who never expects an answer', async () => {
+  const flows = [
+    flow('asks', 1n, 0n),
+    flow('asks again', 9n, 8n, { assured: true, expiresInSeconds: 119 }),
+    flow('asked', 1n, 0n, { expiresInSeconds: 28 }),
+    flow('asked again', 9n, 8n, { assured: true, expiresInSeconds: 118 }),
+    flow('tells', 4n, 0n),
+  ];
+  let left: readonly string[] | undefined;
+  let looks = 0;
+  const target = flowsOf(flows, () => {
+    looks += 1;
+    const names = flows.map(({ source }) => source);
+    if (names.length === 2 && left === undefined) left = names;
+    // Seconds went by.
+    if (left !== undefined)
+      flows.splice(0, 1, flow(names[0] ?? '', 9n, 8n, { expiresInSeconds: 28 }));
+  });
+  const forgetting = new Forgetting(fail);
+  forgetting.begin([target], removed);
+  await forgetting.done;
+  expect(left).toEqual(['asks', 'asks again']);
+  expect(flows).toEqual([]);
+  // Asking on to the end would take hundreds.
+  expect(looks).toBeLessThan(20);
 });
 
 test('one that is never all answered goes in the end, and so does what the dead held', async () => {

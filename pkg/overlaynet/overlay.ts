@@ -1,4 +1,4 @@
-import { ClusterError, type NetworkTable } from '../model/index.ts';
+import { ClusterError, compareText, type NetworkTable } from '../model/index.ts';
 import { inService } from './backends.ts';
 import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
@@ -40,6 +40,8 @@ const VXLAN_OVERHEAD = 50;
 /** ESP header, nonce, padding, trailer and tag in transport mode (RFC 4303, RFC 4106): 37 at most. */
 const ESP_OVERHEAD = 40;
 
+const NO_POLICY: readonly Ruleset[] = [];
+
 export interface TableChange {
   /** Addresses that took connections before and do not any more. */
   readonly removed: ReadonlySet<string>;
@@ -66,6 +68,8 @@ export class Overlay {
   readonly #families: readonly Family[];
   readonly #virtualIps: readonly VirtualIps[];
   readonly #policies = new Map<string, readonly Ruleset[]>();
+  /** Some service says whom it takes connections from. */
+  #isRestricted: boolean;
   #return: Ruleset | undefined;
   /** The kernel may not hold what the table says. */
   #doubtful = false;
@@ -79,6 +83,7 @@ export class Overlay {
     this.#prepare();
     this.#table = table;
     this.#head = headOf(table);
+    this.#isRestricted = isRestricted(table);
     this.#memory.update(table.endpoints);
     this.#virtualIps = this.#families.map(
       (family) => new VirtualIps(table, this.#memory.backends, family),
@@ -103,6 +108,7 @@ export class Overlay {
 
   /** Who may open connections to a container, none when everybody may; the same objects until the table changes. */
   policiesOf({ address, link }: Attachment): readonly Ruleset[] {
+    if (!this.#isRestricted) return NO_POLICY;
     const key = `${address} ${link}`;
     const known = this.#policies.get(key);
     if (known) return known;
@@ -144,6 +150,7 @@ export class Overlay {
     this.#doubtful = false;
     this.#directory = undefined;
     this.#policies.clear();
+    if (!sameServices) this.#isRestricted = isRestricted(table);
     for (const virtualIps of this.#virtualIps) {
       virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
     }
@@ -159,11 +166,10 @@ export class Overlay {
     const gone = new Set(before.flatMap(({ addresses }) => addresses));
     const removed = new Set(before.filter(inService).flatMap(({ addresses }) => addresses));
     if (gone.size === 0) return { removed, gone };
-    for (const endpoint of this.#table.endpoints) {
-      for (const address of endpoint.addresses) {
-        gone.delete(address);
-        if (inService(endpoint)) removed.delete(address);
-      }
+    for (const address of [...gone]) {
+      const holders = this.#memory.holdersOf(address);
+      if (holders.length > 0) gone.delete(address);
+      if (holders.some(inService)) removed.delete(address);
     }
     return { removed, gone };
   }
@@ -210,8 +216,9 @@ export class Overlay {
       this.reconcile(context, onPortFailure);
       return;
     }
-    const after = this.#table.endpoints.filter((endpoint) =>
-      endpoint.addresses.some((address) => addresses.has(address)),
+    const holders = [...addresses].flatMap((address) => this.#memory.holdersOf(address));
+    const after = [...new Set(holders)].toSorted((left, right) =>
+      compareText(left.taskId, right.taskId),
     );
     const { nodeId } = context;
     const operations = planWays(
@@ -273,6 +280,10 @@ export function overlayMtu({ mtu, encryption }: NetworkTable, underlayMtu: numbe
 function isMove({ before, after }: EndpointChange): boolean {
   if (!before || !after) return true;
   return before.nodeId !== after.nodeId || !isSameList(before.addresses, after.addresses);
+}
+
+function isRestricted({ services }: NetworkTable): boolean {
+  return services.some(({ allowFrom }) => allowFrom !== undefined);
 }
 
 function servicesOf(changes: readonly EndpointChange[]): ReadonlySet<string> {

@@ -40,16 +40,30 @@ const brief = (commands: readonly Command[]): readonly string[] =>
     return 'set' in command ? `${command.do} ${command.set}` : command.do;
   });
 
-test('a change of one service touches its slots alone, and its chain when their number is new', () => {
+test('a change of one service touches its members alone, and a verdict only when the number of slots is new', () => {
   const out = ENDPOINTS.map((endpoint, index) => ({ ...endpoint, out: index === 0 }));
   expect(brief(diffRulesets(vips(ENDPOINTS), vips(out)))).toEqual([
     'add-chain turn-1-2',
     'add-rule turn-1-2',
     'delete-elements vips 10.0.1.2',
     'add-elements vips 10.0.1.2',
+    'delete-elements choices 130.0.0.0',
+    'add-elements choices 66.0.0.0',
     'delete-elements slots 10.0.1.2.1.0.0.0',
     'delete-chain turn-2-2',
   ]);
+  // Another service has as many slots, and takes the same turns.
+  const shared = [...SERVICES, { name: 'third', vip: '10.9.1.2' }];
+  const third = [14, 15].map((number) => ({
+    address: `10.0.1.${number}`,
+    node: 1,
+    service: 'third',
+  }));
+  expect(
+    brief(
+      diffRulesets(vips([...ENDPOINTS, ...third], shared), vips([...out, ...third], shared)),
+    ).filter((line) => line.includes('2-2') || line.includes('130')),
+  ).toEqual([]);
   const moved = ENDPOINTS.map((endpoint, index) =>
     index === 0 ? { ...endpoint, address: '10.0.1.14' } : endpoint,
   );
@@ -65,6 +79,7 @@ test('the last backend going leads the VIP to a refusal before its chain goes', 
   expect(brief(diffRulesets(vips(ENDPOINTS), vips(none)))).toEqual([
     'delete-elements vips 10.0.1.3',
     'add-elements vips 10.0.1.3',
+    'delete-elements choices 67.0.0.0',
     'delete-elements slots 10.0.1.3.0.0.0.0',
     'delete-chain turn-1-3',
   ]);
@@ -73,6 +88,7 @@ test('the last backend going leads the VIP to a refusal before its chain goes', 
     'add-rule turn-1-3',
     'delete-elements vips 10.0.1.3',
     'add-elements vips 10.0.1.3',
+    'add-elements choices 67.0.0.0',
     'add-elements slots 10.0.1.3.0.0.0.0',
   ]);
 });

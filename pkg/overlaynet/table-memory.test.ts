@@ -99,3 +99,30 @@ test('equal endpoints are no change, the same object or not', () => {
   expect(memory.update(table.endpoints.slice(1))).toEqual([{ before: first }]);
   expect(memory.update(table.endpoints)).toEqual([{ before: undefined, after: first }]);
 });
+
+test('who holds an address is known, whoever had it before', () => {
+  const addresses = ['10.0.1.10', '10.0.1.11', '10.0.1.12'];
+  const holding = fc.array(fc.option(fc.constantFrom(...addresses), { nil: undefined }), {
+    minLength: 5,
+    maxLength: 5,
+  });
+  fc.assert(
+    fc.property(fc.array(holding, { minLength: 1, maxLength: 6 }), (steps) => {
+      const memory = new EndpointMemory();
+      for (const held of steps) {
+        const all = held.map((address) => ({ address: address ?? '', node: 1 }));
+        const endpoints = networkTable({ endpoints: all, services: [] })
+          .endpoints.map((endpoint, at) => ({
+            ...endpoint,
+            taskId: `t${at}` as typeof endpoint.taskId,
+          }))
+          .filter(({ addresses: [address] }) => address !== '');
+        memory.update(endpoints);
+        for (const address of addresses) {
+          const expected = endpoints.filter((one) => one.addresses.includes(address));
+          expect(memory.holdersOf(address)).toEqual(expected);
+        }
+      }
+    }),
+  );
+});

@@ -1,4 +1,4 @@
-import type { NetworkEndpoint, NetworkTable } from '../model/index.ts';
+import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
 import { type Backends, slotsOf } from './backends.ts';
 import { isSameList } from './vip.ts';
 
@@ -16,11 +16,18 @@ export class EndpointMemory {
   #last: readonly NetworkEndpoint[] = [];
   readonly #known = new Map<string, NetworkEndpoint>();
   readonly #ofService = new Map<string, Set<string>>();
+  /** By address: one, or for a moment the one that leaves it and the one that gets it. */
+  readonly #holders = new Map<string, readonly NetworkEndpoint[]>();
   readonly #backends = new Map<string, readonly string[]>();
 
   /** The same array until an endpoint of the service changes. */
   get backends(): Backends {
     return this.#backends;
+  }
+
+  /** The endpoints that have the address, in the order of a table. */
+  holdersOf(address: string): readonly NetworkEndpoint[] {
+    return this.#holders.get(address) ?? [];
   }
 
   /** Takes the endpoints over. Equal ones are no change, whether they are the same object or not. */
@@ -48,11 +55,29 @@ export class EndpointMemory {
   }
 
   #group({ before, after }: EndpointChange): void {
+    if (before) this.#unhold(before);
+    if (after) this.#hold(after);
     if (before) this.#ofService.get(before.serviceId)?.delete(before.taskId);
     if (!after) return;
     const tasks = this.#ofService.get(after.serviceId);
     if (tasks) tasks.add(after.taskId);
     else this.#ofService.set(after.serviceId, new Set([after.taskId]));
+  }
+
+  #hold(endpoint: NetworkEndpoint): void {
+    for (const address of endpoint.addresses) {
+      const all = [...this.holdersOf(address), endpoint];
+      all.sort((left, right) => compareText(left.taskId, right.taskId));
+      this.#holders.set(address, all);
+    }
+  }
+
+  #unhold({ taskId, addresses }: NetworkEndpoint): void {
+    for (const address of addresses) {
+      const others = this.holdersOf(address).filter((one) => one.taskId !== taskId);
+      if (others.length > 0) this.#holders.set(address, others);
+      else this.#holders.delete(address);
+    }
   }
 
   #sum(serviceId: string): void {

@@ -18,12 +18,15 @@ const PRIORITY_DNAT = -100;
  * would otherwise always get the same slots.
  */
 const COUNTERS = 64;
+/** Choices by the client's address have numbers from here on, those in turn below. */
+const STICKY = 2 ** 31;
 
 /**
- * What every container on a network holds to reach the network's services: a map from VIP and slot to backend, and a
- * verdict map from VIP to a chain that picks the slot. Chains are shared by services with as many slots: one chain and
- * one unnamed map for each service make the kernel's work quadratic. Established connections are not looked at again,
- * so they drain. A VIP without a backend refuses at once.
+ * What every container on a network holds to reach the network's services: a map from VIP to a number, a verdict map from
+ * that number to a chain that picks a slot, and a map from VIP and slot to backend. Chains are shared by services with as
+ * many slots: one chain and one unnamed map for each service make the kernel's work quadratic. Whenever a member of a
+ * verdict map changes the kernel follows all of them, hence the number between the many VIPs and the few chains.
+ * Established connections are not looked at again, so they drain. A VIP without a backend refuses at once.
  *
  * The work of an update grows with the services that changed. A ruleset's content is that of the newest update,
  * whichever update it came from; `token` and `step` tell them apart.
@@ -32,7 +35,7 @@ export class VirtualIps {
   readonly #table: string;
   readonly #family: Family;
   readonly #parts = new Map<string, ServicePart>();
-  readonly #chains = new Map<string, { readonly chain: Chain; users: number }>();
+  readonly #choices = new Map<number, { readonly choice: Choice; users: number }>();
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
@@ -74,8 +77,8 @@ export class VirtualIps {
     const added = this.#use(fresh);
     const removed = this.#release(old);
     const commands = diffRulesets(
-      { table: this.#table, sets: setsOf(old, this.#family), chains: removed },
-      { table: this.#table, sets: setsOf(fresh, this.#family), chains: added },
+      { table: this.#table, sets: setsOf(old, removed, this.#family), chains: chainsOf(removed) },
+      { table: this.#table, sets: setsOf(fresh, added, this.#family), chains: chainsOf(added) },
     );
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, commands });
   }
@@ -87,38 +90,41 @@ export class VirtualIps {
     return gone.map(([, part]) => part);
   }
 
-  /** Returns the chains that nobody used before. */
-  #use(parts: readonly ServicePart[]): readonly Chain[] {
-    const added: Chain[] = [];
-    for (const chain of parts.flatMap((part) => part.chain ?? [])) {
-      const known = this.#chains.get(chain.name);
+  /** Returns the choices that nobody used before. */
+  #use(parts: readonly ServicePart[]): readonly Choice[] {
+    const added: Choice[] = [];
+    for (const choice of parts.flatMap((part) => part.choice ?? [])) {
+      const known = this.#choices.get(choice.number);
       if (known) known.users++;
       else {
-        this.#chains.set(chain.name, { chain, users: 1 });
-        added.push(chain);
+        this.#choices.set(choice.number, { choice, users: 1 });
+        added.push(choice);
       }
     }
     return added;
   }
 
-  /** Returns the chains that nobody uses any more. */
-  #release(parts: readonly ServicePart[]): readonly Chain[] {
-    const removed: Chain[] = [];
-    for (const { name } of parts.flatMap((part) => part.chain ?? [])) {
-      const known = this.#chains.get(name);
+  /** Returns the choices that nobody uses any more. */
+  #release(parts: readonly ServicePart[]): readonly Choice[] {
+    const removed: Choice[] = [];
+    for (const { number } of parts.flatMap((part) => part.choice ?? [])) {
+      const known = this.#choices.get(number);
       if (!known) continue;
       known.users--;
       if (known.users > 0) continue;
-      this.#chains.delete(name);
-      removed.push(known.chain);
+      this.#choices.delete(number);
+      removed.push(known.choice);
     }
     return removed;
   }
 
   #newRuleset(step: Ruleset['step']): Ruleset {
-    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], this.#family);
-    const base = [outputChain(this.#family), NOBODY_SERVES];
-    const chains = (): Ruleset['chains'] => [...this.#chains.values()].map(({ chain }) => chain);
+    const choices = (): readonly Choice[] => [
+      NOBODY_SERVES,
+      ...[...this.#choices.values()].map(({ choice }) => choice),
+    ];
+    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], choices(), this.#family);
+    const output = outputChain(this.#family);
     return {
       table: this.#table,
       token: {},
@@ -127,10 +133,17 @@ export class VirtualIps {
         return sets();
       },
       get chains(): Ruleset['chains'] {
-        return [...base, ...chains()];
+        return [output, ...chainsOf(choices())];
       },
     };
   }
+}
+
+/** A way to choose among a number of slots, shared by services. */
+interface Choice {
+  /** What VIPs are mapped to. */
+  readonly number: number;
+  readonly chain: Chain;
 }
 
 /** The rules of one service. */
@@ -139,7 +152,8 @@ interface ServicePart {
   readonly backends: readonly string[];
   readonly vips: readonly SetElement[];
   readonly slots: readonly SetElement[];
-  readonly chain: Chain | undefined;
+  /** Nothing when it has no backends. */
+  readonly choice: Choice | undefined;
 }
 
 const NOBODY: readonly string[] = [];
@@ -163,20 +177,20 @@ function servicePart(
   const keys = keysOf(family, service.vips);
   const [first] = keys;
   const own = backends.filter(family.has);
-  const base = { service, backends, vips: [], slots: [], chain: undefined };
+  const base = { service, backends, vips: [], slots: [], choice: undefined };
   if (first === undefined) return base;
-  const leadTo = (chain: Chain): readonly SetElement[] =>
-    keys.map((key) => ({ key, verdict: { verdict: 'goto', chain: chain.name } }));
+  const leadTo = ({ number }: Choice): readonly SetElement[] =>
+    keys.map((key) => ({ key, value: hostOrder(number) }));
   if (own.length === 0) return { ...base, vips: leadTo(NOBODY_SERVES) };
   const addresses = service.affinity === 'client' ? stickySlots(own) : own;
-  const chain =
+  const choice =
     service.affinity === 'client'
-      ? stickyChain(addresses.length, family)
-      : turnChain(addresses.length, first, family);
+      ? stickyChoice(addresses.length, family)
+      : turnChoice(addresses.length, first, family);
   return {
     ...base,
-    chain,
-    vips: leadTo(chain),
+    choice,
+    vips: leadTo(choice),
     slots: keys.flatMap((key) =>
       addresses.map((address, slot) => ({
         key: Buffer.concat([key, hostOrder(slot)]),
@@ -187,34 +201,35 @@ function servicePart(
 }
 
 /** Each new connection gets the next slot. */
-function turnChain(slots: number, vip: Buffer, family: Family): Chain {
+function turnChoice(slots: number, vip: Buffer, family: Family): Choice {
   const counter = vip.readUInt32BE(vip.length - 4) % COUNTERS;
-  const target = slotRegister(family);
+  const target = secondRegister(family);
+  const next = { kind: 'numgen', mode: 'increment', modulus: slots, target } as const;
   return {
-    name: `turn-${slots}-${counter}`,
-    rules: [
-      [
-        loadDestination(family),
-        { kind: 'numgen', mode: 'increment', modulus: slots, target },
-        ...TRANSLATE_SLOT,
-      ],
-    ],
+    number: slots * COUNTERS + counter,
+    chain: {
+      name: `turn-${slots}-${counter}`,
+      rules: [[loadDestination(family), next, ...TRANSLATE_SLOT]],
+    },
   };
 }
 
 /** All connections from one address get the same slot. */
-function stickyChain(slots: number, family: Family): Chain {
+function stickyChoice(slots: number, family: Family): Choice {
   const { length } = family;
-  const target = slotRegister(family);
+  const target = secondRegister(family);
   const hash = { kind: 'jhash', source: 3, length, modulus: slots, seed: 0, target } as const;
   return {
-    name: `client-${slots}`,
-    rules: [[loadSource(3, family), hash, loadDestination(family), ...TRANSLATE_SLOT]],
+    number: STICKY + slots,
+    chain: {
+      name: `client-${slots}`,
+      rules: [[loadSource(3, family), hash, loadDestination(family), ...TRANSLATE_SLOT]],
+    },
   };
 }
 
 /** Directly behind the VIP, which is in register 1: number 8 is the first quarter of that. */
-function slotRegister({ length }: Family): number {
+function secondRegister({ length }: Family): number {
   return 8 + length / 4;
 }
 
@@ -223,12 +238,24 @@ const TRANSLATE_SLOT: readonly RuleExpression[] = [
   { kind: 'dnat', address: 1 },
 ];
 
-function setsOf(parts: readonly ServicePart[], { keyType }: Family): Ruleset['sets'] {
+function setsOf(
+  parts: readonly ServicePart[],
+  choices: readonly Choice[],
+  { keyType }: Family,
+): Ruleset['sets'] {
   return [
     {
       name: 'vips',
-      shape: { key: [keyType], value: 'verdict' },
+      shape: { key: [keyType], value: ['mark'] },
       elements: parts.flatMap((part) => part.vips),
+    },
+    {
+      name: 'choices',
+      shape: { key: ['mark'], value: 'verdict' },
+      elements: choices.map(({ number, chain: { name: chain } }) => ({
+        key: hostOrder(number),
+        verdict: { verdict: 'goto', chain },
+      })),
     },
     {
       name: 'slots',
@@ -238,11 +265,31 @@ function setsOf(parts: readonly ServicePart[], { keyType }: Family): Ruleset['se
   ];
 }
 
+function chainsOf(choices: readonly Choice[]): readonly Chain[] {
+  return choices.map(({ chain }) => chain);
+}
+
+/**
+ * The number goes by the packet's mark, which is put back: a map that is asked with what another gave ends the `nft` of
+ * Debian 12 when it lists the rules.
+ */
 function outputChain(family: Family): Chain {
+  const number = secondRegister(family);
+  const mark = number + 1;
   return {
     name: 'output',
     hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
-    rules: [[loadDestination(family), { kind: 'lookup', set: 'vips', source: 1, target: 0 }]],
+    rules: [
+      [
+        loadDestination(family),
+        { kind: 'lookup', set: 'vips', source: 1, target: number },
+        { kind: 'meta', key: 'mark', target: mark },
+        { kind: 'meta-set', key: 'mark', source: number },
+        { kind: 'meta', key: 'mark', target: number },
+        { kind: 'meta-set', key: 'mark', source: mark },
+        { kind: 'lookup', set: 'choices', source: number, target: 0 },
+      ],
+    ],
   };
 }
 
@@ -251,10 +298,13 @@ function outputChain(family: Family): Chain {
  * connection: a filter would look at every packet of all. That the connection is new goes without saying, but a rule that
  * asks is what makes the kernel track connections of the family at all, without which the hook sees none.
  */
-const NOBODY_SERVES: Chain = {
-  name: 'nobody',
-  rules: [
-    [...matchNewConnection, ...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
-    [{ kind: 'reject', reply: 'port-unreachable' }],
-  ],
+const NOBODY_SERVES: Choice = {
+  number: 0,
+  chain: {
+    name: 'nobody',
+    rules: [
+      [...matchNewConnection, ...matchProtocol('tcp'), { kind: 'reject', reply: 'tcp-reset' }],
+      [{ kind: 'reject', reply: 'port-unreachable' }],
+    ],
+  },
 };

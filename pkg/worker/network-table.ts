@@ -36,6 +36,7 @@ function patched(table: NetworkTable, patch: NetworkPatch): NetworkTable {
   };
 }
 
+/** By the changes alone, whatever the length of the list: most messages change one endpoint of thousands. */
 function merged<Id extends string, Item>(
   before: readonly Item[],
   removed: readonly Id[],
@@ -43,8 +44,32 @@ function merged<Id extends string, Item>(
   idOf: (item: Item) => Id,
 ): readonly Item[] {
   if (removed.length + news.length === 0) return before;
-  const items = new Map(before.map((one) => [idOf(one), one]));
-  for (const id of removed) items.delete(id);
-  for (const one of news) items.set(idOf(one), one);
-  return [...items].toSorted(([left], [right]) => compareText(left, right)).map(([, one]) => one);
+  const changes = new Map<Id, readonly Item[]>(removed.map((id) => [id, []]));
+  for (const one of news) changes.set(idOf(one), [one]);
+  const parts: (readonly Item[])[] = [];
+  let from = 0;
+  for (const [id, now] of [...changes].toSorted(([left], [right]) => compareText(left, right))) {
+    const at = placeOf(id, before, { from, idOf });
+    parts.push(before.slice(from, at), now);
+    const old = before[at];
+    from = old !== undefined && idOf(old) === id ? at + 1 : at;
+  }
+  const none: readonly Item[] = [];
+  return none.concat(...parts, before.slice(from));
+}
+
+/** Where it is in the list, or would be. */
+function placeOf<Id extends string, Item>(
+  id: Id,
+  list: readonly Item[],
+  { from, idOf }: { readonly from: number; readonly idOf: (item: Item) => Id },
+): number {
+  let [low, high] = [from, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const item = list[middle];
+    if (item !== undefined && compareText(idOf(item), id) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,5 +1,6 @@
 /** Everything that an operator does to a service on an ordinary day, while clients ask it without pause. */
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { eventually, type TestCluster } from './cluster.ts';
 
 const LOAD = resolve(import.meta.dirname, 'load.mjs');
@@ -69,6 +70,13 @@ export async function changeUnderLoad(
   } finally {
     await remove(cluster, options.drained);
   }
+}
+
+/** How often a leader has given up a node so far. */
+export function lostNodes({ lab }: TestCluster): number {
+  const managers = lab.hosts.filter(({ role }) => role === 'manager');
+  const logs = managers.map(({ dataDir }) => readFileSync(join(dataDir, 'manager.log'), 'utf8'));
+  return logs.join('').split('node is down').length - 1;
 }
 
 async function create(cluster: TestCluster): Promise<void> {

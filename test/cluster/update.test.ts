@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { changeUnderLoad } from './change-under-load.ts';
+import { changeUnderLoad, lostNodes } from './change-under-load.ts';
 import { eventually, TestCluster } from './cluster.ts';
 import { runRollout } from './rollout.ts';
 import { nameOf, ROLLOUTS, type Rollout } from './rollouts.ts';
@@ -14,18 +14,16 @@ afterAll(async () => {
   expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
-// Not mended yet: a datagram or two of new flows are lost when a new task has just come up, in one of three runs on a busy
-// machine; TCP sends again. And a host that gets no processor for three seconds counts as down. Hence the second try.
-test('updates, scaling, a drain and a pause lose no request and no datagram', {
-  retry: 1,
-}, async () => {
-  // `test/soak/zero-loss.ts` does it for half an hour, and says when a request was lost.
-  const { changes, clients } = await changeUnderLoad(cluster, {
-    forMs: 0,
-    workers: 4,
-    pauseMs: 10,
-    drained: 'h6',
-  });
+// `test/soak/zero-loss.ts` does it for half an hour, and says when a request was lost.
+test('updates, scaling, a drain and a pause lose no request and no datagram', async () => {
+  const options = { forMs: 0, workers: 4, pauseMs: 10, drained: 'h6' };
+  const before = lostNodes(cluster);
+  let { changes, clients } = await changeUnderLoad(cluster, options);
+  // A host that gets no processor for three seconds counts as down, and nothing is promised then.
+  const lost = Object.values(clients).some(({ failed }) => failed > 0);
+  if (lost && lostNodes(cluster) > before) {
+    ({ changes, clients } = await changeUnderLoad(cluster, options));
+  }
   expect(changes['update to 1']).toBe(1);
   for (const [name, { errors, failed, requests, versions }] of Object.entries(clients)) {
     expect({ name, errors, failed }).toEqual({ name, errors: [], failed: 0 });
