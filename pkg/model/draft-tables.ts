@@ -139,6 +139,10 @@ export class DraftTables implements View {
     return edits ? merged(base, edits) : base;
   }
 
+  stampOfNode(id: NodeId): object | undefined {
+    return this.#editsOfNode.has(id) ? undefined : this.#base.stampOfNode(id);
+  }
+
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     const attached = (task: Task): boolean => task.networks.some((net) => net.networkId === id);
     return this.#tasks(this.#base.tasksOfNetwork(id), attached);

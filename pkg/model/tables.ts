@@ -41,6 +41,8 @@ export class Tables implements View {
   readonly #waiting = new Map<string, Task>();
   readonly #sharedSlots = new SharedSlots();
   readonly #slots = new SlotTasks();
+  /** Of nodes whose tasks have not changed since they were asked for. */
+  readonly #stamps = new Map<NodeId, object>();
 
   get index(): Version {
     return this.#index;
@@ -79,6 +81,12 @@ export class Tables implements View {
 
   tasksOfNode(id: NodeId): Iterable<Task> {
     return this.#byNode.get(id)?.values() ?? [];
+  }
+
+  stampOfNode(id: NodeId): object {
+    const stamp = this.#stamps.get(id) ?? {};
+    this.#stamps.set(id, stamp);
+    return stamp;
   }
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
@@ -167,6 +175,7 @@ export class Tables implements View {
     this.#objects.get(kind)?.delete(before.id);
     this.#rename(kind, before, undefined);
     if (kind === 'task') this.#reindex(before as Task, undefined);
+    if (kind === 'node') this.#stamps.delete(before.id as NodeId);
   }
 
   #rename(kind: ObjectKind, before: AnyObject | undefined, after: AnyObject | undefined): void {
@@ -183,6 +192,7 @@ export class Tables implements View {
     moveKey(this.#byNetwork, before, after, (task) => task.networks.map((net) => net.networkId));
     this.#sharedSlots.note(before, after);
     this.#slots.note(before, after);
+    for (const task of [before, after]) if (task?.nodeId) this.#stamps.delete(task.nodeId);
     if (after && isWaiting(after)) this.#waiting.set(after.id, after);
     else if (before) this.#waiting.delete(before.id);
   }

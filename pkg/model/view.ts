@@ -20,6 +20,11 @@ export interface View {
   byName<K extends NamedKind>(kind: K, name: string): ObjectTypes[K] | undefined;
   tasksOfService(id: ServiceId): Iterable<Task>;
   tasksOfNode(id: NodeId): Iterable<Task>;
+  /**
+   * The same object for as long as no task of the node changes, so that what was added up over them can be kept;
+   * undefined where that is not known.
+   */
+  stampOfNode(id: NodeId): object | undefined;
   /** Tasks with an attachment to the network, whatever their state. */
   tasksOfNetwork(id: NetworkId): Iterable<Task>;
   /** Tasks that wait for the leader (`isWaiting`): the few that every pass looks at. */

@@ -21,25 +21,40 @@ const FAILURES_MAX = 5;
 const FAILURE_WINDOW_MS = 5 * 60_000;
 const TASKS_PER_STEP = 500;
 
-/** What runs or will run on one node, as far as this pass knows. */
-export interface NodeLoad {
-  readonly node: Node;
+/** What the tasks of a node take of it. */
+interface Taken {
   /** Wanted tasks, all services. */
   tasks: number;
-  readonly byService: Map<ServiceId, number>;
+  byService: Map<ServiceId, number>;
   nanoCpus: number;
   memoryBytes: number;
   /** Named and counted resources that tasks hold. */
-  readonly generic: GenericResource[];
+  generic: GenericResource[];
   /** Host-mode ports taken, `tcp/8080`. */
-  readonly hostPorts: Set<string>;
+  hostPorts: Set<string>;
   /** Images that tasks of this node were made from: they are most likely there. */
-  readonly images: Set<string>;
-  /** Recent failures by service version. */
-  readonly failures: Map<RevisionId, number>;
-  /** Recent failures by service. */
-  readonly failuresOfService: Map<ServiceId, number>;
+  images: Set<string>;
 }
+
+/** What runs or will run on one node, as far as this pass knows. */
+export interface NodeLoad extends Taken {
+  readonly node: Node;
+  /** Recent failures by service version. */
+  readonly failures: ReadonlyMap<RevisionId, number>;
+  /** Recent failures by service. */
+  readonly failuresOfService: ReadonlyMap<ServiceId, number>;
+  /** Lists and maps are those of `SUMS`: copied before the first change. */
+  shared: boolean;
+}
+
+/** A node's tasks added up. */
+interface Sums {
+  readonly taken: Taken;
+  readonly failed: readonly Task[];
+}
+
+/** Kept for as long as no task of the node changes: most nodes' have not since the pass before. */
+const SUMS = new WeakMap<object, Sums>();
 
 /** What one task of a spec takes from its node. */
 export interface Demand {
@@ -83,32 +98,74 @@ export function* measureLoadInSteps(
   except?: TaskId | undefined,
 ): Generator<void, ReadonlyMap<NodeId, NodeLoad>> {
   const loads = new Map<NodeId, NodeLoad>();
-  for (const node of view.list('node')) loads.set(node.id, emptyLoad(node));
+  const without = except === undefined ? undefined : view.get('task', except)?.nodeId;
   let seen = 0;
-  for (const task of view.list('task')) {
-    if (++seen % TASKS_PER_STEP === 0) yield;
-    const load = task.nodeId === undefined ? undefined : loads.get(task.nodeId);
-    if (!load || task.id === except) continue;
-    if (isTerminal(task.status.state)) noteFailure(load, task, now);
-    else if (compareTaskState(task.status.state, 'assigned') >= 0) {
-      addTask(load, task, demandOfTask(task));
-    }
+  for (const node of view.list('node')) {
+    const stamp = node.id === without ? undefined : view.stampOfNode(node.id);
+    const known = stamp && SUMS.get(stamp);
+    const sums = known ?? addUp(view.tasksOfNode(node.id), demandOfTask, except);
+    if (stamp && !known) SUMS.set(stamp, sums);
+    loads.set(node.id, loadOf(node, sums, now));
+    seen += known ? 1 : sums.taken.tasks + 1;
+    if (seen < TASKS_PER_STEP) continue;
+    seen = 0;
+    yield;
   }
   return loads;
 }
 
+function addUp(
+  tasks: Iterable<Task>,
+  demandOfTask: (task: Task) => Demand | undefined,
+  except: TaskId | undefined,
+): Sums {
+  const taken = nothingTaken();
+  const failed: Task[] = [];
+  for (const task of tasks) {
+    const { state } = task.status;
+    if (task.id === except) continue;
+    if (state === 'failed' || state === 'rejected') failed.push(task);
+    else if (!isTerminal(state) && compareTaskState(state, 'assigned') >= 0) {
+      take(taken, task, demandOfTask(task));
+    }
+  }
+  return { taken, failed };
+}
+
+function loadOf(node: Node, { taken, failed }: Sums, now: InstantMs): NodeLoad {
+  const failures = new Map<RevisionId, number>();
+  const failuresOfService = new Map<ServiceId, number>();
+  for (const { serviceId, specVersion, status } of failed) {
+    if (status.at < now - FAILURE_WINDOW_MS) continue;
+    count(failures, revisionId(serviceId, specVersion));
+    count(failuresOfService, serviceId);
+  }
+  return { ...taken, node, failures, failuresOfService, shared: true };
+}
+
 /** Count a task that is, or was just, placed on the node. */
 export function addTask(load: NodeLoad, task: Task, demand: Demand | undefined): void {
-  if (demand) {
-    load.nanoCpus += demand.nanoCpus;
-    load.memoryBytes += demand.memoryBytes;
-    for (const port of demand.hostPorts) load.hostPorts.add(port);
-    load.images.add(demand.image);
+  if (load.shared) {
+    load.byService = new Map(load.byService);
+    load.generic = [...load.generic];
+    load.hostPorts = new Set(load.hostPorts);
+    load.images = new Set(load.images);
+    load.shared = false;
   }
-  if (task.genericResources) load.generic.push(...task.genericResources);
+  take(load, task, demand);
+}
+
+function take(taken: Taken, task: Task, demand: Demand | undefined): void {
+  if (demand) {
+    taken.nanoCpus += demand.nanoCpus;
+    taken.memoryBytes += demand.memoryBytes;
+    for (const port of demand.hostPorts) taken.hostPorts.add(port);
+    taken.images.add(demand.image);
+  }
+  if (task.genericResources) taken.generic.push(...task.genericResources);
   if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
-  load.tasks += 1;
-  load.byService.set(task.serviceId, (load.byService.get(task.serviceId) ?? 0) + 1);
+  taken.tasks += 1;
+  count(taken.byService, task.serviceId);
 }
 
 export function hostPortsOf(spec: ServiceSpec): readonly string[] {
@@ -124,8 +181,13 @@ export function isFaulty(load: NodeLoad, version: RevisionId): boolean {
 
 /** A node without tasks. */
 export function emptyLoad(node: Node): NodeLoad {
+  const failures = new Map<RevisionId, number>();
+  const failuresOfService = new Map<ServiceId, number>();
+  return { ...nothingTaken(), node, failures, failuresOfService, shared: false };
+}
+
+function nothingTaken(): Taken {
   return {
-    node,
     tasks: 0,
     byService: new Map(),
     nanoCpus: 0,
@@ -133,16 +195,7 @@ export function emptyLoad(node: Node): NodeLoad {
     generic: [],
     hostPorts: new Set(),
     images: new Set(),
-    failures: new Map(),
-    failuresOfService: new Map(),
   };
-}
-
-function noteFailure(load: NodeLoad, task: Task, now: InstantMs): void {
-  const failed = task.status.state === 'failed' || task.status.state === 'rejected';
-  if (!failed || task.status.at < now - FAILURE_WINDOW_MS) return;
-  count(load.failures, revisionId(task.serviceId, task.specVersion));
-  count(load.failuresOfService, task.serviceId);
 }
 
 function count<K>(counts: Map<K, number>, key: K): void {

@@ -90,6 +90,10 @@ export class Moment implements View, Disposable {
     return this.#tasks(this.#base.tasksOfNode(id), (task) => task.nodeId === id);
   }
 
+  stampOfNode(id: NodeId): object | undefined {
+    return this.#was.has('task') ? undefined : this.#base.stampOfNode(id);
+  }
+
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     const attached = (task: Task): boolean => task.networks.some((net) => net.networkId === id);
     return this.#tasks(this.#base.tasksOfNetwork(id), attached);

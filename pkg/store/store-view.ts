@@ -55,6 +55,10 @@ export class StoreView implements View {
     return this.#current().tasksOfNode(id);
   }
 
+  stampOfNode(id: NodeId): object | undefined {
+    return this.#current().stampOfNode(id);
+  }
+
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     return this.#current().tasksOfNetwork(id);
   }
