@@ -58,3 +58,13 @@ test('tasks that were given a node come last, those of one node together; all el
     ...[made('b', 'n2'), made('d', 'n2')],
   ]);
 });
+
+test.each(['shutdown', 'remove'] as const)(
+  'a task that is told to stop (%s) before it began comes before its replacement',
+  (desiredState) => {
+    const old = task('old', 'assigned', 'n2');
+    const stopped = updateObject('task', { ...old, desiredState });
+    const changes = [made('other', 'n1'), stopped, made('next', 'n2')];
+    expect(placedByNode(changes)).toEqual([stopped, made('other', 'n1'), made('next', 'n2')]);
+  },
+);

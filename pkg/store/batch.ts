@@ -1,6 +1,7 @@
 import {
   type Change,
   ClusterError,
+  isRunnable,
   type NodeId,
   type ObjectIds,
   type ObjectKind,
@@ -41,7 +42,8 @@ export class MergedChanges {
 
 /**
  * Tasks that were given a node come last, those of one node together: it hears of them in one message instead of one for
- * each entry, and reports them so. Nothing else depends on them, and all else keeps its order.
+ * each entry, and reports them so. Nothing else depends on them, and all else keeps its order: what stops comes before
+ * what takes its place, for the entries at the end may be refused.
  */
 export function placedByNode(changes: readonly Change[]): readonly Change[] {
   const rest: Change[] = [];
@@ -59,7 +61,7 @@ export function placedByNode(changes: readonly Change[]): readonly Change[] {
 function nodeGiven(change: Change): NodeId | undefined {
   if (change.kind !== 'task' || change.action === 'remove') return undefined;
   const { status, nodeId } = change.object;
-  return status.state === 'assigned' ? nodeId : undefined;
+  return status.state === 'assigned' && isRunnable(change.object) ? nodeId : undefined;
 }
 
 /** Undefined when nothing remains: made and removed again. */
