@@ -31,8 +31,9 @@ function walkedBy(cluster: DecideCluster, dirty: Dirty): ReadonlySet<string> {
   const walked = new Set<string>();
   const view = watched(cluster.tables, walked);
   const newTaskId = (): TaskId => cluster.id('t') as TaskId;
+  const { now } = cluster;
   for (const decide of LEADER_LOOPS) {
-    expect(decide({ view, dirty, now: cluster.now, newTaskId }).changes).toEqual([]);
+    expect(decide({ view, dirty, now, monotonicMs: now, newTaskId }).changes).toEqual([]);
   }
   return walked;
 }

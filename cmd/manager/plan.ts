@@ -6,6 +6,7 @@ import {
   type InstantMs,
   isRunnable,
   isTerminal,
+  type Node,
   OBJECT_KINDS,
   type Service,
   type ServiceId,
@@ -63,20 +64,28 @@ export async function planChange(
   changes: readonly Change[],
   target: { readonly serviceId: ServiceId; readonly now: InstantMs },
 ): Promise<Plan> {
-  const planner = new Planner(copyOf(view), target.serviceId, target.now);
+  const planner = new Planner(copyOf(view, target.now), target.serviceId, target.now);
   planner.begin(changes);
   while (planner.step()) await new Promise<void>((resolve) => setImmediate(resolve));
   return planner.plan();
 }
 
-/** Objects are frozen and shared; only the tables are new. */
-function copyOf(view: View): Tables {
+/** Objects are frozen and shared; only the tables are new, and how silence is counted. */
+function copyOf(view: View, now: InstantMs): Tables {
   const tables = new Tables();
   for (const kind of OBJECT_KINDS) {
     for (const object of view.list(kind)) tables.restore(kind, object);
   }
+  for (const node of view.list('node')) tables.restore('node', silentFrom(node, now));
   tables.advance(view.index);
   return tables;
+}
+
+/** The plan's clock is none that a leader counted by. */
+function silentFrom(node: Node, now: InstantMs): Node {
+  const { status } = node;
+  if (!status.silence) return node;
+  return { ...node, status: { ...status, silence: { ...status.silence, fromMs: now } } };
 }
 
 class Planner {

@@ -38,7 +38,8 @@ export class PlannedLeader {
     this.#dirty = new DirtySet();
     this.#wakeAt = undefined;
     for (const decide of LEADER_LOOPS) {
-      const decision = decide({ view: draft, dirty, now, newTaskId: () => this.#newId() });
+      const newTaskId = (): TaskId => this.#newId();
+      const decision = decide({ view: draft, dirty, now, monotonicMs: now, newTaskId });
       for (const change of decision.changes) {
         if (draft.add(change)) throw new ClusterError('system', `${decide.name} does not fit`);
       }

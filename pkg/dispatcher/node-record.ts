@@ -67,7 +67,7 @@ export function recordLost(draft: DraftTables, nodes: readonly NodeId[], now: In
       state: 'down' as const,
       message: 'heartbeat failure',
       since: now,
-      fencedFrom: undefined,
+      silence: undefined,
     };
     draft.add(updateObject('node', { ...node, status }));
   }

@@ -22,6 +22,8 @@ export interface DeciderInput {
   readonly dirty: Dirty;
   /** Leader's wall clock, stamped once per pass; never runs backwards across leaders. */
   readonly now: InstantMs;
+  /** Leader's monotonic clock. Says how much time passed since the same leader noted it; `now` may jump. */
+  readonly monotonicMs: number;
   readonly newTaskId: () => TaskId;
 }
 

@@ -96,13 +96,14 @@ export { firstNetworkKeys, nextNetworkKeys } from './network-keys.ts';
 export { isAddressOrPrefix, networkWishes } from './network-labels.ts';
 export {
   type Availability,
-  fenceEnd,
   isDraining,
+  isFenceOver,
   isSchedulable,
   type ManagerMember,
   type Node,
   type NodeDescription,
   type NodeRole,
+  type NodeSilence,
   type NodeSpec,
   type NodeState,
   type NodeStatus,

@@ -39,14 +39,21 @@ export interface NodeStatus {
   /** Underlay address the node is reached at: VXLAN endpoint and mesh entry. */
   readonly address: string;
   readonly since: InstantMs;
-  /** As `since` by the clock of the present leader, or later; written where another one wrote that. For fences only. */
-  readonly fencedFrom?: InstantMs | undefined;
+  /** While it is down and fenced tasks of it may live. */
+  readonly silence?: NodeSilence | undefined;
 }
 
-/** When a node that is down has killed what it ran under such a fence. Undefined: it may run for ever. */
-export function fenceEnd({ status }: Node, fenceMs: number): InstantMs | undefined {
-  if (status.state !== 'down' || fenceMs === 0) return undefined;
-  return ((status.fencedFrom ?? status.since) + fenceMs) as InstantMs;
+/** For fences, by monotonic clocks: instants of the store move with whichever manager's wall clock is ahead. */
+export interface NodeSilence {
+  /** The present leader's monotonic clock when it began to count. */
+  readonly fromMs: number;
+  /** So long it was not heard, whoever led; written when a fence is over. */
+  readonly ms: number;
+}
+
+/** Has the node, which is down, killed what it ran under such a fence? Without one it may run for ever. */
+export function isFenceOver({ status }: Node, fenceMs: number): boolean {
+  return status.state === 'down' && fenceMs > 0 && (status.silence?.ms ?? 0) >= fenceMs;
 }
 
 /** Present on managers: their raft identity. */

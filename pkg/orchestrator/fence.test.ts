@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
-import { type InstantMs, type NodeId, type ServiceId, updateObject } from '../model/index.ts';
+import { type NodeId, type ServiceId, updateObject } from '../model/index.ts';
 
 const LABELS = { 'muster.fence': '10s' };
 
@@ -32,8 +32,7 @@ test('a new leader, whose clock may be ahead, counts the fence from its own begi
   const { cluster, db, node } = running();
   cluster.setNodeState(node, 'down');
   cluster.converge();
-  // Time as the managers know it jumps with the leader: it did not pass.
-  cluster.now = (cluster.now + 9_000) as InstantMs;
+  cluster.setClock(9_000);
   cluster.elect();
   cluster.converge();
   cluster.advance(9_999);
@@ -41,6 +40,51 @@ test('a new leader, whose clock may be ahead, counts the fence from its own begi
   cluster.advance(1);
   cluster.converge();
   expect(cluster.running(db).length).toBe(1);
+});
+
+test.each([
+  ['set forward', 3_600_000],
+  ['set back', -3_600_000],
+])('the fence ends when its time has passed, also when the clock is %s meanwhile', (_, ms) => {
+  const { cluster, db, node } = running();
+  cluster.setNodeState(node, 'down');
+  cluster.converge();
+  cluster.advance(4_000);
+  // As when somebody writes through a manager whose clock is ahead.
+  cluster.setClock(ms);
+  cluster.converge();
+  cluster.advance(5_999);
+  expect(cluster.runnable(db)[0]?.desiredState).toBe('ready');
+  cluster.advance(1);
+  cluster.converge();
+  expect(cluster.running(db).length).toBe(1);
+});
+
+test('fences of several lengths end one after the other, and what is over stays so for a new leader', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const [short, long] = ['3s', '8s'].map((fence) =>
+    cluster.createService(webSpec({ Name: fence, replicas: 2, Labels: { 'muster.fence': fence } })),
+  ) as [ServiceId, ServiceId];
+  cluster.converge();
+  cluster.setNodeState(cluster.running(short)[0]?.nodeId as NodeId, 'down');
+  cluster.converge();
+  const held = (): readonly number[] =>
+    [short, long].map(
+      (id) => cluster.runnable(id).filter(({ desiredState }) => desiredState === 'ready').length,
+    );
+  expect(held()).toEqual([1, 1]);
+  cluster.advance(3_000);
+  expect(held()).toEqual([0, 1]);
+  cluster.elect();
+  cluster.settle();
+  cluster.updateService(short, (spec) => withReplicas(spec, 0));
+  cluster.updateService(short, (spec) => withReplicas(spec, 2));
+  cluster.settle();
+  expect(held()).toEqual([0, 1]);
+  cluster.advance(7_999);
+  expect(held()).toEqual([0, 1]);
+  cluster.advance(1);
+  expect(held()).toEqual([0, 0]);
 });
 
 test('a node that comes back before that says when its copy stopped, however long it takes', () => {

@@ -6,7 +6,7 @@ import {
   type TaskId,
   VERSION_NONE,
 } from '../model/index.ts';
-import { fencedOffUntil } from './fence.ts';
+import { isFencedOff } from './fence.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 /** How a task begins: at once, or prepared and held until `releaseTasks` lets it run. */
@@ -27,7 +27,7 @@ export function addTask(work: Workload, wish: NewTask): Task {
   const mode = serviceMode(service.spec).kind;
   const perNode = mode === 'global' || mode === 'global-job';
   const job = mode === 'replicated-job' || mode === 'global-job';
-  const hold = wish.hold || fencedOffUntil(work, wish.slot) !== undefined;
+  const hold = wish.hold || isFencedOff(work, wish.slot);
   const task: Task = {
     id: wish.id,
     version: VERSION_NONE,

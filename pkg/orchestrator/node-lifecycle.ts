@@ -1,5 +1,7 @@
 import {
   type Change,
+  type DeciderInput,
+  type Decision,
   type Dirty,
   type InstantMs,
   inSteps,
@@ -7,12 +9,12 @@ import {
   isTerminal,
   type Node,
   type NodeId,
-  servicePolicy,
   type Task,
   updateObject,
   type View,
 } from '../model/index.ts';
 import { staysUntil } from './drain.ts';
+import { countSilence } from './silence.ts';
 
 /** A node that stays down this long has lost its tasks for good (SwarmKit: 24 h). */
 const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
@@ -23,16 +25,18 @@ const TASKS_PER_STEP = 500;
  * it is heard again), except that some stay on a drained one until their replacement runs; on one that is gone, or down
  * for a day, they are over.
  */
-export const decideNodes = inSteps(function* decideNodes({ view, dirty, now }) {
+export const decideNodes = inSteps(function* decideNodes(input) {
+  const { view, dirty, now } = input;
   const lost = lostNodes(view);
-  const changes: Change[] = [...marks(view, dirty, now)];
-  let wakeAt = nextOrphaning(view, lost, now);
+  const marked = marks(input);
+  const changes: Change[] = [...marked.changes];
+  let wakeAt = earlier(nextOrphaning(view, lost, now), marked.wakeAt);
   let seen = 0;
   for (const task of stirredTasks(view, dirty, lost)) {
     if (++seen % TASKS_PER_STEP === 0) yield;
     const { change, until } = fateOf(view, task, lost, now);
     if (change) changes.push(change);
-    if (until !== undefined) wakeAt = Math.min(until, wakeAt ?? until) as InstantMs;
+    wakeAt = earlier(wakeAt, until);
   }
   return { changes, wakeAt };
 });
@@ -54,31 +58,21 @@ function fateOf(
   return next === task ? {} : { change: updateObject('task', next) };
 }
 
-/**
- * When each drain began, for its deadline; the mark goes with the drain. And that a new leader, whose clock may be ahead
- * of the last one's, counts the fences of nodes that are down from its own beginning.
- */
-function marks(view: View, dirty: Dirty, now: InstantMs): readonly Change[] {
+/** When each drain began, for its deadline; the mark goes with the drain. And how long nodes that are down are silent. */
+function marks(input: DeciderInput): Decision {
   const changes: Change[] = [];
-  for (const node of view.list('node')) {
+  let wakeAt: InstantMs | undefined;
+  for (const node of input.view.list('node')) {
     const drained = node.spec.Availability === 'drain';
     const marked = drained === (node.drainingSince !== undefined);
-    const fenced = dirty.cluster && holdsFence(view, node);
-    if (marked && !fenced) continue;
-    const drainingSince = marked ? node.drainingSince : drained ? now : undefined;
-    const status = fenced ? { ...node.status, fencedFrom: now } : node.status;
+    const { silence, due } = countSilence(input, node);
+    wakeAt = earlier(wakeAt, due);
+    if (marked && silence === node.status.silence) continue;
+    const drainingSince = marked ? node.drainingSince : drained ? input.now : undefined;
+    const status = { ...node.status, silence };
     changes.push(updateObject('node', { ...node, drainingSince, status }));
   }
-  return changes;
-}
-
-/** It is down, and a fenced task of it may live. */
-function holdsFence(view: View, node: Node): boolean {
-  if (node.status.state !== 'down') return false;
-  return [...view.tasksOfNode(node.id)].some((task) => {
-    const spec = view.revision(task.serviceId, task.specVersion)?.spec;
-    return spec && servicePolicy(spec).fenceMs > 0 && !isTerminal(task.status.state);
-  });
+  return { changes, wakeAt };
 }
 
 /** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */
@@ -125,4 +119,9 @@ function nextOrphaning(
     .flatMap((node) => orphaningAt(node) ?? [])
     .filter((at) => at > now);
   return due.length === 0 ? undefined : (Math.min(...due) as InstantMs);
+}
+
+function earlier(left: InstantMs | undefined, right: InstantMs | undefined): InstantMs | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
+  return left < right ? left : right;
 }

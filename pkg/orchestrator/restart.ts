@@ -9,7 +9,7 @@ import {
   type TaskId,
   updatePolicy,
 } from '../model/index.ts';
-import { fencedOffUntil } from './fence.ts';
+import { isFencedOff } from './fence.ts';
 import { addTask, startedState } from './new-task.ts';
 import { isNodeLost, isStopping, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
@@ -160,10 +160,9 @@ export function releaseTasks(work: Workload, slots: readonly SlotKey[]): void {
 }
 
 function dueAt(work: Workload, slot: SlotKey, task: Task): InstantMs {
-  const delayed = Math.max(
-    task.startAfter ?? work.now,
-    fencedOffUntil(work, slot, task.id) ?? 0,
-  ) as InstantMs;
+  // Somebody else calls then: the node says that the other copy ended, or its silence is noted.
+  if (isFencedOff(work, slot, task.id)) return Number.POSITIVE_INFINITY as InstantMs;
+  const delayed = task.startAfter ?? work.now;
   const blocked = work
     .tasks(slot)
     .some(

@@ -1,7 +1,7 @@
 import {
   compareTaskState,
-  fenceEnd,
   isDraining,
+  isFenceOver,
   isRunnable,
   isTerminal,
   servicePolicy,
@@ -41,8 +41,8 @@ export function isStopping(work: Workload, task: Task): boolean {
   const node = work.nodeOf(task);
   if (!node) return false;
   if (node.status.state !== 'down') return true;
-  const end = fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);
-  return end !== undefined && work.now < end;
+  const { fenceMs } = servicePolicy(work.specOf(task));
+  return fenceMs > 0 && !isFenceOver(node, fenceMs);
 }
 
 /** Nothing of the present spec runs or is about to run in the slot. */

@@ -2,9 +2,8 @@ import {
   type Change,
   compareTaskState,
   type Dirty,
-  fenceEnd,
-  type InstantMs,
   inSteps,
+  isFenceOver,
   isTerminal,
   type Node,
   networkTargets,
@@ -28,7 +27,7 @@ const TASKS_PER_STEP = 500;
  * Delete what nobody needs any more: tasks that were removed and have stopped, tasks that never reached a node, old
  * tries of a slot beyond the history limit, old revisions without tasks, and networks being removed that are empty.
  */
-export const decideReaping = inSteps(function* decideReaping({ view, dirty, now }) {
+export const decideReaping = inSteps(function* decideReaping({ view, dirty }) {
   const stirred = yield* stirredServices(view, dirty);
   const services = new Set(stirred.ids);
   const ids = new Set<TaskId>();
@@ -36,12 +35,11 @@ export const decideReaping = inSteps(function* decideReaping({ view, dirty, now 
     const service = view.get('service', id);
     const slots = service && stirred.partOf(service);
     const tasks = slots ? tasksOfSlots(view, id, slots) : view.tasksOfService(id);
-    collectDead(view, service, tasks, { now, dead: ids });
+    collectDead(view, service, tasks, ids);
     yield;
   }
   const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
   return {
-    wakeAt: nextLoss(view, now),
     changes: [
       ...dead.map((task) => removeObject('task', task)),
       ...idleRevisions(view, { all: dirty.cluster, services, dead }),
@@ -65,7 +63,6 @@ function* stirredServices(view: View, dirty: Dirty): Generator<void, Stirred> {
     yield;
     for (const task of view.tasksOfNode(id)) stirred.addSlotOf(task);
   }
-  for (const [task] of lostRemovals(view)) stirred.addSlotOf(task);
   return stirred;
 }
 
@@ -73,13 +70,13 @@ function collectDead(
   view: View,
   service: Service | undefined,
   candidates: Iterable<Task>,
-  { now, dead }: { readonly now: InstantMs; readonly dead: Set<TaskId> },
+  dead: Set<TaskId>,
 ): void {
   const kind = service && serviceMode(service.spec).kind;
   const perNode = kind === 'global' || kind === 'global-job';
   const slots = new Map<string | number, Task[]>();
   for (const task of candidates) {
-    if (isFinished(view, task, now)) dead.add(task.id);
+    if (isFinished(view, task)) dead.add(task.id);
     else if (task.desiredState !== 'remove') {
       group(slots, perNode ? (task.nodeId ?? '') : task.slot, task);
     }
@@ -91,41 +88,23 @@ function collectDead(
 }
 
 /** Not wanted, and nothing of it can live: its addresses and ports may be given again. */
-function isFinished(view: View, task: Task, now: InstantMs): boolean {
+function isFinished(view: View, task: Task): boolean {
   const { state } = task.status;
   const unplaced = compareTaskState(state, 'assigned') < 0;
   if (task.desiredState === 'shutdown') return unplaced;
   if (task.desiredState !== 'remove') return false;
   const node = task.nodeId === undefined ? undefined : view.get('node', task.nodeId);
   if (unplaced || isTerminal(state) || !node) return true;
-  return (fencedUntil(view, task, node) ?? Number.POSITIVE_INFINITY) <= now;
+  return isKilled(view, task, node);
 }
 
 /**
- * When a node that is down has killed its copy of a fenced task. Any other task may run on behind a partition: it
- * stays until its node is heard, is removed, or counts as lost for good.
+ * Has a node that is down killed its copy of a fenced task? Any other task may run on behind a partition: it stays until
+ * its node is heard, is removed, or counts as lost for good.
  */
-function fencedUntil(view: View, task: Task, node: Node): InstantMs | undefined {
+function isKilled(view: View, task: Task, node: Node): boolean {
   const spec = view.revision(task.serviceId, task.specVersion)?.spec;
-  return spec && fenceEnd(node, servicePolicy(spec).fenceMs);
-}
-
-/** Tasks to be removed whose node is down. */
-function* lostRemovals(view: View): Iterable<readonly [Task, Node]> {
-  for (const node of view.list('node')) {
-    if (node.status.state !== 'down') continue;
-    for (const task of view.tasksOfNode(node.id)) {
-      if (task.desiredState === 'remove') yield [task, node];
-    }
-  }
-}
-
-function nextLoss(view: View, now: InstantMs): InstantMs | undefined {
-  const due = [...lostRemovals(view)].flatMap(
-    ([task, node]) => fencedUntil(view, task, node) ?? [],
-  );
-  const later = due.filter((at) => at > now);
-  return later.length === 0 ? undefined : (Math.min(...later) as InstantMs);
+  return spec !== undefined && isFenceOver(node, servicePolicy(spec).fenceMs);
 }
 
 /** The oldest finished tries of one slot; its last task always stays, it may say that the slot gave up. */

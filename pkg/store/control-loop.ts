@@ -156,15 +156,17 @@ class ControlLoop {
 
   /** Nothing when the reign ended meanwhile: what was decided in it must not be written in the next. */
   async #decide(dirty: DirtySet, reign: number): Promise<readonly Change[]> {
-    const { store, deciders, random } = this.#options;
+    const { store, deciders, random, clock } = this.#options;
     const draft = new DraftTables(store.view);
     const merged = new MergedChanges();
     const now = store.now();
+    const monotonicMs = clock.monotonicMs();
     const newTaskId = (): TaskId => newObjectId(random) as TaskId;
     let wakeAt: InstantMs | undefined;
     for (const decide of deciders) {
       const begun = store.view.index;
-      const decision = await this.#inSlices(decide, { view: draft, dirty, now, newTaskId });
+      const input = { view: draft, dirty, now, monotonicMs, newTaskId };
+      const decision = await this.#inSlices(decide, input);
       for (const change of decision.changes) {
         const refusal = draft.add(change);
         if (refusal) throw misfit(decide, refusal, begun !== store.view.index);

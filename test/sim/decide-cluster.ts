@@ -60,6 +60,8 @@ const PASSES_MAX = 200;
 export class DecideCluster {
   readonly tables = new Tables();
   now = 1_000_000 as InstantMs;
+  /** What of `now` is no time that passed, but a clock that was set, or another one that is ahead. */
+  aheadMs = 0;
   wakeAt: InstantMs | undefined;
   /** Called with every batch that was applied. */
   onApplied: ((applied: readonly AppliedChange[]) => void) | undefined;
@@ -92,6 +94,13 @@ export class DecideCluster {
     return applied;
   }
 
+  /** The clock that `now` goes by is set. */
+  setClock(ms: number): void {
+    this.now = (this.now + ms) as InstantMs;
+    this.aheadMs += ms;
+    if (this.wakeAt !== undefined) this.wakeAt = (this.wakeAt + ms) as InstantMs;
+  }
+
   /** A new leader knows nothing: everything is dirty. */
   elect(): void {
     this.#dirty = DirtySet.everything(this.tables);
@@ -100,12 +109,14 @@ export class DecideCluster {
   /** One pass of the leader's loop; the changes it made. */
   pass(deciders: readonly Decider[] = DECIDERS): readonly Change[] {
     const draft = new DraftTables(this.tables);
+    const { now } = this;
+    const monotonicMs = now - this.aheadMs;
     const dirty = this.#dirty;
     this.#dirty = new DirtySet();
     this.wakeAt = undefined;
     for (const decide of deciders) {
       const newTaskId = (): TaskId => this.id('t') as TaskId;
-      const decision = decide({ view: draft, dirty, now: this.now, newTaskId });
+      const decision = decide({ view: draft, dirty, now, monotonicMs, newTaskId });
       for (const change of decision.changes) {
         const refusal = draft.add(change);
         if (refusal) throw new Error(`${decide.name} does not fit: ${JSON.stringify(refusal)}`);
@@ -186,7 +197,11 @@ export class DecideCluster {
   }
 
   setNodeState(id: NodeId, state: Node['status']['state']): void {
-    this.setNode(id, (node) => ({ ...node, status: { ...node.status, state, since: this.now } }));
+    const since = this.now;
+    this.setNode(id, (node) => ({
+      ...node,
+      status: { ...node.status, state, since, silence: undefined },
+    }));
   }
 
   setAvailability(id: NodeId, Availability: Node['spec']['Availability']): void {

@@ -31,10 +31,24 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a new leader counts fences by the clock of the last one',
-    file: 'pkg/orchestrator/node-lifecycle.ts',
-    find: 'dirty.cluster && holdsFence(view, node)',
-    replace: 'false',
+    file: 'pkg/orchestrator/silence.ts',
+    find: 'before === undefined || dirty.cluster',
+    replace: 'before === undefined',
     foundBy: 'pkg/orchestrator/fence.test.ts',
+  },
+  {
+    name: 'a fence is over when the wall clock says so',
+    file: 'pkg/orchestrator/silence.ts',
+    find: 'const { dirty, monotonicMs, now } = input;',
+    replace: 'const { dirty, now: monotonicMs, now } = input;',
+    foundBy: 'pkg/orchestrator/fence.test.ts',
+  },
+  {
+    name: 'a stop is written after the start of what takes its place',
+    file: 'pkg/store/batch.ts',
+    find: "status.state === 'assigned' && isRunnable(change.object)",
+    replace: "status.state === 'assigned'",
+    foundBy: 'pkg/store/batch.test.ts',
   },
   {
     name: 'a task that is removed while its node is lost frees its addresses at once',
@@ -180,8 +194,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a fenced slot gets its replacement as soon as its node is lost',
-    file: 'pkg/orchestrator/fence.ts',
-    find: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs);',
-    replace: 'return node && fenceEnd(node, servicePolicy(work.specOf(task)).fenceMs) && work.now;',
+    file: 'pkg/orchestrator/slot.ts',
+    find: 'return fenceMs > 0 && !isFenceOver(node, fenceMs);',
+    replace: 'return fenceMs > 0 && isFenceOver(node, fenceMs);',
   },
 ];
