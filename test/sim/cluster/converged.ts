@@ -2,6 +2,7 @@ import {
   type InstantMs,
   isRunnable,
   isTerminal,
+  type Service,
   type ServiceId,
   serviceMode,
   type Task,
@@ -9,6 +10,7 @@ import {
   type View,
 } from '../../../pkg/model/index.ts';
 import type { Host } from './host.ts';
+import { isBad } from './objects.ts';
 
 /** What keeps the cluster from being what was asked for; nothing when it is. `hosts`: those that live. */
 export function unconverged(view: View, now: InstantMs, hosts: readonly Host[]): readonly string[] {
@@ -36,6 +38,15 @@ export function waitsForRoom(view: View, id: ServiceId): boolean {
   return [...view.tasksOfService(id)].some(
     (task) => isRunnable(task) && /no suitable node|no address left/.test(task.status.error ?? ''),
   );
+}
+
+/** A paused update, which waits for somebody, left slots in a version that never runs for long. */
+export function keepsBad(view: View, { id, updateStatus }: Service): boolean {
+  if (updateStatus?.state !== 'paused' && updateStatus?.state !== 'rollback_paused') return false;
+  return [...view.tasksOfService(id)].some((task) => {
+    const spec = view.revision(id, task.specVersion)?.spec;
+    return isRunnable(task) && spec !== undefined && isBad(spec);
+  });
 }
 
 function ofService(view: View, id: ServiceId): readonly string[] {

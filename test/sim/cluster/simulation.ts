@@ -10,7 +10,7 @@ import {
   type View,
 } from '../../../pkg/model/index.ts';
 import { World } from '../store/world.ts';
-import { unconverged, waitsForRoom } from './converged.ts';
+import { keepsBad, unconverged, waitsForRoom } from './converged.ts';
 import { Faults } from './faults.ts';
 import type { Group } from './group.ts';
 import { Host } from './host.ts';
@@ -244,7 +244,9 @@ class Simulation {
     for (const host of lost) this.#operator.removeNode(host.nodeId);
     const drained = [...this.#view.list('node')].some(({ spec }) => spec.Availability !== 'active');
     if (drained) this.#operator.everyNodeActive();
-    const bad = [...this.#view.list('service')].some(({ spec }) => isBad(spec));
+    const bad = [...this.#view.list('service')].some(
+      (one) => isBad(one.spec) || keepsBad(this.#view, one),
+    );
     if (bad) this.#operator.onlyGoodImages();
     return lost.length === 0 && !drained && !bad;
   }
