@@ -62,6 +62,8 @@ class Agents {
   }
 }
 
+/** How often profiles were taken; as loop-probe.mjs counts. */
+let phase = 0;
 const folder = mkdtempSync(join(tmpdir(), 'muster-thousand-'));
 if (profile) {
   process.env['LOOP_PROBE'] = folder;
@@ -141,9 +143,9 @@ async function measurePlacement({ all }: Managers, client: ApiClient, many: Agen
 /** Ends what the managers recorded so far, and says who was busy meanwhile. */
 async function takeProfiles(all: Managers['all'], what: string): Promise<void> {
   if (!profile) return;
+  phase += 1;
   for (const { process: child } of all) {
-    const file = join(folder, `${child.pid}.cpuprofile`);
-    rmSync(file, { force: true });
+    const file = join(folder, `${child.pid}-${phase}.cpuprofile`);
     child.kill('SIGUSR2');
     while (!existsSync(file)) await pause(50);
     await pause(500);
