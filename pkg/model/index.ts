@@ -75,6 +75,7 @@ export {
   isInIpBlock,
   parseIpAddress,
   parseIpBlock,
+  parseIpv4,
 } from './ip-address.ts';
 export { merged } from './merged.ts';
 export {

@@ -11,6 +11,7 @@ import {
   isInIpBlock,
   parseIpAddress,
   parseIpBlock,
+  parseIpv4,
 } from './ip-address.ts';
 
 const address: fc.Arbitrary<IpAddress> = fc.oneof(
@@ -42,6 +43,28 @@ test('addresses and blocks survive being written and read', () => {
       expect(parseIpBlock(formatIpBlock(value))).toEqual(value);
     }),
   );
+});
+
+test.each([
+  ['10.0.1.5', 0x0a000105],
+  ['10.0.1.5/24', 0x0a000105],
+  ['255.255.255.255', 0xffffffff],
+  ['0.0.0.0/0', 0],
+  ['10.0.1', undefined],
+  ['10.0.1.', undefined],
+  ['10..1.5', undefined],
+  ['.10.0.1', undefined],
+  ['10.0.1.5.6', undefined],
+  ['10.0.1.256', undefined],
+  ['10.0.1.0005', undefined],
+  ['10.0.1.5 ', undefined],
+  ['10.0.1.-5', undefined],
+  ['10.0.1.x', undefined],
+  ['fd00::5', undefined],
+  ['::10.0.1.5', undefined],
+  ['', undefined],
+])('%j is the IPv4 address %j', (text, value) => {
+  expect(parseIpv4(text)).toBe(value);
 });
 
 test('IPv6 addresses are written as everybody else writes them', () => {
