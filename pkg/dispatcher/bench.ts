@@ -116,7 +116,12 @@ export class Agent {
     this.#toManager.close();
   }
   register(): void {
-    this.say({ kind: 'register', description: DESCRIPTION, address: `192.0.2.${this.nodeId}` });
+    this.say({
+      kind: 'register',
+      description: DESCRIPTION,
+      address: `192.0.2.${this.nodeId}`,
+      agentRun: this.nodeId,
+    });
   }
   assignments(): Extract<ManagerMessage, { kind: 'assignments' }>[] {
     return this.received.filter((one) => one.kind === 'assignments');
@@ -154,7 +159,8 @@ export interface Bench extends AsyncDisposable {
   readonly clock: VirtualClock;
   readonly store: FakeStore;
   readonly dispatcher: Dispatcher;
-  agent(nodeId: string): Promise<Agent>;
+  /** One that has said its first word. */
+  agent(nodeId: string, first?: 'register' | 'find-leader'): Promise<Agent>;
   node(nodeId: string): Node | undefined;
   task(id: string, nodeId: string, state: TaskState, desired?: DesiredState): void;
   change(id: string, change: { state?: TaskState; desired?: DesiredState }): void;
@@ -183,9 +189,10 @@ export async function bench(nodes: readonly string[] = ['1', '2']): Promise<Benc
     clock,
     store,
     dispatcher,
-    agent: async (nodeId) => {
+    agent: async (nodeId, first = 'register') => {
       const agent = new Agent(dispatcher, nodeId);
-      agent.register();
+      if (first === 'register') agent.register();
+      else agent.say({ kind: first });
       await settle();
       return agent;
     },

@@ -32,6 +32,7 @@ import { Assigner } from './assigner.ts';
 import { AttachmentClaims } from './attachments.ts';
 import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
+import { type LeaderWaitOptions, leaderKnown, otherLeader } from './leader-wait.ts';
 import { LogBroker } from './log-broker.ts';
 import { NetworkChecks } from './network-checks.ts';
 import { notMember, recordLost, recordRegistration } from './node-record.ts';
@@ -96,6 +97,7 @@ export class Dispatcher {
   readonly #statuses: StatusWriter;
   readonly #logs: LogBroker;
   readonly #checks: NetworkChecks;
+  readonly #wait: LeaderWaitOptions;
   #leading = false;
 
   constructor(options: DispatcherOptions) {
@@ -105,7 +107,7 @@ export class Dispatcher {
     this.#heartbeats = new Heartbeats({
       clock,
       graceMs: this.#timing.graceMs,
-      isConnected: (nodeId): boolean => this.#sessions.has(nodeId),
+      agentRun: (nodeId): string | undefined => this.#sessions.get(nodeId)?.agentRun,
       onLost: (nodes): void => this.#lost(nodes),
     });
     this.#assigner = new Assigner({
@@ -133,6 +135,12 @@ export class Dispatcher {
       sessions: this.#sessions,
       tableOf: (id): NetworkTable | undefined => this.#assigner.tableOf(id),
     });
+    this.#wait = {
+      store,
+      clock,
+      nodeId: (): NodeId => options.credentials.identity.nodeId,
+      leads: (): boolean => this.#leading,
+    };
     const claims = new AttachmentClaims(store, clock);
     this.services = [
       attachmentService((nodeId, wishes) => claims.claim(nodeId, wishes)),
@@ -219,12 +227,17 @@ export class Dispatcher {
 
   /** Holds one agent's session until it ends. */
   async serve(stream: ManagerSession, caller: Caller): Promise<void> {
+    await leaderKnown(this.#wait);
     if (!this.#leading) {
       this.#redirect(stream);
       return;
     }
     const messages = stream[Symbol.asyncIterator]();
     const first = await messages.next();
+    if (!first.done && first.value.kind === 'find-leader') {
+      stream.send({ kind: 'redirect', leader: this.#options.store.leader()?.address ?? '' });
+      return;
+    }
     if (first.done || first.value.kind !== 'register') {
       throw new ClusterError('invalid', 'a session begins with register');
     }
@@ -233,7 +246,7 @@ export class Dispatcher {
       this.#redirect(stream);
       return;
     }
-    const session = this.#open(stream, caller.nodeId);
+    const session = this.#open(stream, caller.nodeId, first.value.agentRun);
     try {
       await Promise.race([session.over, this.#converse(session, messages)]);
       if (!this.#leading) this.#redirect(stream);
@@ -261,11 +274,12 @@ export class Dispatcher {
     );
   }
 
-  #open(stream: ManagerSession, nodeId: NodeId): Session {
+  #open(stream: ManagerSession, nodeId: NodeId, agentRun: string): Session {
     const { random, log } = this.#options;
     const session = new Session({
       id: newObjectId(random),
       nodeId,
+      agentRun,
       stream,
       isCurrent: (one): boolean => this.#sessions.get(nodeId) === one,
     });
@@ -323,9 +337,7 @@ export class Dispatcher {
   }
 
   #redirect(stream: ManagerSession): void {
-    const { store } = this.#options;
-    const leader = store.isLeader() ? undefined : store.leader();
-    stream.send({ kind: 'redirect', leader: leader?.address ?? '' });
+    stream.send({ kind: 'redirect', leader: otherLeader(this.#wait)?.address ?? '' });
   }
 
   /** Every node that was not down when the last leader stopped gets one whole grace period. */
@@ -333,9 +345,8 @@ export class Dispatcher {
     const { store } = this.#options;
     this.#leading = true;
     this.#assigner.reset();
-    for (const node of store.view.list('node')) {
-      if (node.status.state !== 'down') this.#heartbeats.beat(node.id);
-    }
+    const nodes = [...store.view.list('node')].filter(({ status }) => status.state !== 'down');
+    this.#heartbeats.begin(nodes.map(({ id }) => id));
   }
 
   #end(): void {
@@ -363,7 +374,10 @@ export class Dispatcher {
     if (before && !after) this.#removed(before.id);
     if (after && !before) this.#heartbeats.beat(after.id);
     const session = after && this.#sessions.get(after.id);
-    if (session) this.#tellRole(session, after);
+    if (!session) return;
+    this.#tellRole(session, after);
+    // Written before the node came back, it arrived after that: the agent says again that it lives.
+    if (after.status.state === 'down') session.close();
   }
 
   /** A manager that is demoted hears of it when the group has let it go: until then the others may need it. */

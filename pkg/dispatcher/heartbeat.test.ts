@@ -18,7 +18,7 @@ test('a heartbeat that came while this process stood still counts', async () => 
   const heartbeats = new Heartbeats({
     clock: systemClock,
     graceMs: GRACE_MS,
-    isConnected: () => false,
+    agentRun: () => undefined,
     onLost: (nodes) => lost.push(...nodes),
   });
   heartbeats.beat(NODE);
@@ -67,8 +67,8 @@ interface Cluster {
   readonly clock: SlowClock;
   readonly heartbeats: Heartbeats;
   readonly lost: NodeId[];
-  /** Whose stream is open; all at first. */
-  readonly connected: Set<NodeId>;
+  /** Which process of its agent holds a node's stream open; the first one of all at first. */
+  readonly runs: Map<NodeId, string>;
   /** Lets time pass in which only these nodes are heard. */
   onlyHear(nodes: readonly NodeId[], ms: number): Promise<void>;
 }
@@ -76,24 +76,25 @@ interface Cluster {
 const nodes = (count: number): readonly NodeId[] =>
   Array.from({ length: count }, (_, at) => `n${at}` as NodeId);
 
-function cluster(count: number): Cluster {
+function cluster(count: number, isNewLeader = false): Cluster {
   const clock = new SlowClock();
   const lost: NodeId[] = [];
-  const connected = new Set(nodes(count));
+  const runs = new Map(nodes(count).map((node) => [node, 'first']));
   const heartbeats = new Heartbeats({
     clock,
     graceMs: 3_000,
-    isConnected: (node): boolean => connected.has(node),
+    agentRun: (node): string | undefined => runs.get(node),
     onLost: (found): void => void lost.push(...found),
   });
-  for (const node of nodes(count)) heartbeats.beat(node);
+  if (isNewLeader) heartbeats.begin(nodes(count));
+  else for (const node of nodes(count)) heartbeats.beat(node);
   const onlyHear: Cluster['onlyHear'] = async (heard, ms) => {
     for (let passed = 0; passed < ms; passed += 100) {
       await clock.pass(100);
       for (const node of heard) heartbeats.beat(node);
     }
   };
-  return { clock, heartbeats, lost, connected, onlyHear };
+  return { clock, heartbeats, lost, runs, onlyHear };
 }
 
 test.each([
@@ -130,7 +131,7 @@ test('one after the other they are many too', async () => {
 });
 
 test('a node that comes back at once after it was lost with an open stream gets more time for five minutes', async () => {
-  const { lost, onlyHear, heartbeats, connected } = cluster(3);
+  const { lost, onlyHear, heartbeats, runs } = cluster(3);
   const [slow, ...others] = nodes(3) as [NodeId, ...NodeId[]];
   await onlyHear(others, 3_200);
   expect(lost).toEqual([slow]);
@@ -143,11 +144,47 @@ test('a node that comes back at once after it was lost with an open stream gets 
   await onlyHear(others, 16_000);
   heartbeats.beat(slow);
   await onlyHear(nodes(3), 300_000);
-  connected.delete(slow);
+  runs.delete(slow);
   await onlyHear(others, 3_200);
   expect(lost.length).toBe(3);
   // Its stream had ended: its agent was gone, and the next one is no slower than others.
   heartbeats.beat(slow);
   await onlyHear(others, 3_200);
   expect(lost.length).toBe(4);
+});
+
+test('a node whose agent was started anew gets no more time: it was really lost, with its stream open', async () => {
+  const { lost, onlyHear, heartbeats, runs } = cluster(3);
+  const [slow, ...others] = nodes(3) as [NodeId, ...NodeId[]];
+  await onlyHear(others, 3_200);
+  runs.set(slow, 'second');
+  heartbeats.beat(slow);
+  await onlyHear(others, 3_200);
+  expect(lost).toEqual([slow, slow]);
+});
+
+test('nodes that a new leader has not heard yet are not lost while others arrive one by one', async () => {
+  const { lost, onlyHear } = cluster(40, true);
+  for (let arrived = 1; arrived < 40; arrived++) await onlyHear(nodes(arrived), 500);
+  expect(lost).toEqual([]);
+  await onlyHear(nodes(39), 1_500);
+  expect(lost).toEqual(nodes(40).slice(39));
+});
+
+test('where all arrive at once, a new leader gives the one that does not no more than the grace period', async () => {
+  const { lost, onlyHear } = cluster(6, true);
+  await onlyHear([], 600);
+  await onlyHear(nodes(5), 2_300);
+  expect(lost).toEqual([]);
+  await onlyHear(nodes(5), 200);
+  expect(lost).toEqual(nodes(6).slice(5));
+});
+
+test('arrivals hold up a loss for a minute at most', async () => {
+  const { lost, onlyHear } = cluster(80, true);
+  for (let arrived = 1; arrived < 66; arrived++) await onlyHear(nodes(arrived), 900);
+  expect(lost).toEqual([]);
+  await onlyHear(nodes(66), 900);
+  await onlyHear(nodes(67), 900);
+  expect(lost).toEqual(nodes(80).slice(67));
 });

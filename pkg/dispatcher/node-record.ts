@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   ClusterError,
   createObject,
@@ -29,7 +30,10 @@ export function recordNewNode(
   draft.add(createObject('node', object));
 }
 
-/** The node has a session: it is ready, and this is what it says of itself. Throws `forbidden` for unknown nodes. */
+/**
+ * The node has a session: it is ready, and this is what it says of itself. Changes nothing when that is known: after a
+ * change of leader every node says it again. Throws `forbidden` for unknown nodes.
+ */
 export function recordRegistration(
   draft: DraftTables,
   registration: {
@@ -43,18 +47,17 @@ export function recordRegistration(
   const node = draft.get('node', registration.nodeId);
   if (!node) throw notMember(registration.nodeId);
   const { state, since } = node.status;
-  draft.add(
-    updateObject('node', {
-      ...node,
-      description: registration.description,
-      certificateRole: registration.role,
-      status: {
-        state: 'ready',
-        address: registration.address,
-        since: state === 'ready' ? since : registration.now,
-      },
-    }),
-  );
+  const known = {
+    ...node,
+    description: registration.description,
+    certificateRole: registration.role,
+    status: {
+      state: 'ready',
+      address: registration.address,
+      since: state === 'ready' ? since : registration.now,
+    },
+  } as const;
+  if (!isDeepStrictEqual(known, node)) draft.add(updateObject('node', known));
 }
 
 /** Nodes that were silent for too long are down; deciders replace their tasks. */

@@ -20,6 +20,8 @@ const NOTHING_REMOVED = {
 export class Session implements Reporter {
   readonly id: string;
   readonly nodeId: NodeId;
+  /** The agent's process; empty when it does not say. */
+  readonly agentRun: string;
   readonly over: Promise<void>;
   readonly #stream: ManagerSession;
   readonly #isCurrent: (session: Session) => boolean;
@@ -34,11 +36,13 @@ export class Session implements Reporter {
   constructor(options: {
     readonly id: string;
     readonly nodeId: NodeId;
+    readonly agentRun: string;
     readonly stream: ManagerSession;
     readonly isCurrent: (session: Session) => boolean;
   }) {
     this.id = options.id;
     this.nodeId = options.nodeId;
+    this.agentRun = options.agentRun;
     this.#stream = options.stream;
     this.#isCurrent = options.isCurrent;
     this.over = new Promise((resolve) => {

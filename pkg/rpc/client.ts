@@ -61,7 +61,7 @@ export class RpcClient {
     this.#client = new Client(address, credentials, OPTIONS);
   }
 
-  /** Resolves once connected; throws `unavailable` as soon as an attempt fails, after `timeoutMs` at the latest. */
+  /** Resolves once connected; throws `unavailable` as soon as an attempt fails, `deadline` when it is under way after `timeoutMs`. */
   async ready(timeoutMs: number): Promise<void> {
     const channel = this.#client.getChannel();
     const deadline = new Date(Date.now() + timeoutMs);
@@ -74,7 +74,10 @@ export class RpcClient {
       const inTime = await new Promise<boolean>((resolve) => {
         channel.watchConnectivityState(state, deadline, (error) => resolve(!error));
       });
-      if (!inTime) throw unreachableManager(this.address, `no answer within ${timeoutMs} ms`);
+      if (!inTime) {
+        const reason = `no answer within ${timeoutMs} ms`;
+        throw unreachableManager(this.address, reason, 'deadline');
+      }
     }
   }
 
@@ -121,6 +124,10 @@ export class RpcClient {
   }
 }
 
-function unreachableManager(address: string, reason: string): ClusterError {
-  return new ClusterError('unavailable', `manager ${address} cannot be reached: ${reason}`);
+function unreachableManager(
+  address: string,
+  reason: string,
+  kind: 'unavailable' | 'deadline' = 'unavailable',
+): ClusterError {
+  return new ClusterError(kind, `manager ${address} cannot be reached: ${reason}`);
 }

@@ -32,7 +32,7 @@ export function dispatcherService(
   };
 }
 
-/** Opens a session; the first message must be `register`. */
+/** Opens a session; the first message must be `register` or `find-leader`. */
 export function openSession(client: RpcClient): AgentSession {
   const stream = client.stream(Dispatcher.method.session);
   return translated(stream, packAgentMessage, unpackManagerMessage);
@@ -67,9 +67,15 @@ function agentInit(message: AgentMessage): MessageInitShape<typeof AgentMessageS
       return {
         kind: {
           case: 'register',
-          value: { descriptionJson: encodeJson(message.description), address: message.address },
+          value: {
+            descriptionJson: encodeJson(message.description),
+            address: message.address,
+            agentRun: message.agentRun,
+          },
         },
       };
+    case 'find-leader':
+      return { kind: { case: 'findLeader', value: {} } };
     case 'heartbeat':
       return { kind: { case: 'heartbeat', value: {} } };
     case 'away':
@@ -102,7 +108,10 @@ function unpackAgentMessage({ kind }: AgentEnvelope): AgentMessage | undefined {
         kind: 'register',
         description: decodeJson(kind.value.descriptionJson),
         address: kind.value.address,
+        agentRun: kind.value.agentRun,
       };
+    case 'findLeader':
+      return { kind: 'find-leader' };
     case 'heartbeat':
       return { kind: 'heartbeat' };
     case 'away':

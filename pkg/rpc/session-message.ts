@@ -102,7 +102,11 @@ export type AgentMessage =
       readonly description: NodeDescription;
       /** Underlay address; empty: as the manager sees it. */
       readonly address: string;
+      /** The same in all sessions of one process of the agent; empty from one that does not say. */
+      readonly agentRun: string;
     }
+  /** Instead of `register`: answered with a redirect to the leader, which may be who answers. */
+  | { readonly kind: 'find-leader' }
   | { readonly kind: 'heartbeat' }
   /** The agent ends and means to be back, as for an upgrade: its tasks go on running meanwhile. */
   | { readonly kind: 'away'; readonly backWithinMs: number }

@@ -10,6 +10,8 @@ export interface TlsListenerOptions {
 }
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** All agents come at once when the leader changed; whom the kernel turns away tries again after one second, then three. */
+const WAITING_MAX = 4096;
 
 /**
  * One port, several protocols, each over TLS with a client certificate that is asked for but not required (a joiner has
@@ -45,7 +47,7 @@ export class TlsListener {
   async listen(host: string, port: number): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
+      this.#server.listen({ port, host, backlog: WAITING_MAX }, () => {
         this.#server.off('error', reject);
         resolve();
       });

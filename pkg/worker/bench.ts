@@ -59,6 +59,7 @@ export class FakeManager {
   address = '';
   /** Set: this manager does not lead. */
   leader: string | undefined;
+  heartbeatMs = 300;
   readonly #identity: Identity;
   #sequence = 0;
   #server: RpcServer | undefined;
@@ -78,13 +79,14 @@ export class FakeManager {
       dispatcherService(async (session) => {
         for await (const message of session) {
           this.heard.push(message);
+          const asks = message.kind === 'find-leader' || message.kind === 'register';
+          if (asks && this.leader !== undefined) {
+            session.send({ kind: 'redirect', leader: this.leader });
+            return;
+          }
           if (message.kind === 'register') {
-            if (this.leader !== undefined) {
-              session.send({ kind: 'redirect', leader: this.leader });
-              return;
-            }
             this.sessions.push(session);
-            session.send({ kind: 'welcome', sessionId: 's', heartbeatMs: 300 });
+            session.send({ kind: 'welcome', sessionId: 's', heartbeatMs: this.heartbeatMs });
           }
           if (message.kind === 'heartbeat') session.send({ kind: 'alive' });
         }

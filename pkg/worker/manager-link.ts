@@ -11,7 +11,7 @@ import {
 
 /** A connection to one manager: what an agent asks of it. */
 export interface ManagerLink {
-  /** Rejects when the manager cannot be reached within so many milliseconds. */
+  /** Throws `unavailable` when the manager cannot be reached, `deadline` when that is not known after so many milliseconds: ask again. */
   ready(timeoutMs: number): Promise<void>;
   openSession(): AgentSession;
   claimAttachments(wishes: readonly AttachmentWish[]): Promise<readonly AttachmentAnswer[]>;

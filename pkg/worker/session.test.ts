@@ -176,6 +176,47 @@ describe('silence', () => {
     expect(manager.sessions).toHaveLength(1);
   });
 
+  it('of the leader makes the agent ask the others, and go to the one they name', async () => {
+    const one = await bench(identities);
+    const [other, next] = [
+      new FakeManager(identities.manager),
+      new FakeManager(identities.manager),
+    ];
+    await Promise.all([other.listen(), next.listen()]);
+    other.leader = next.address;
+    one.manager.say({ kind: 'managers', addresses: [one.manager.address, other.address] });
+    await eventually(() => {
+      expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain(other.address);
+    });
+    const [first] = one.manager.sessions;
+    if (first) first.send = (): boolean => true;
+    await next.session();
+    expect(other.heard).toEqual([{ kind: 'find-leader' }]);
+  });
+
+  it('of a leader that the others still name is borne for three heartbeats', async () => {
+    const one = await bench(identities, { started: false });
+    // Time for a connection on a busy machine.
+    one.manager.heartbeatMs = 800;
+    one.start();
+    await one.manager.session();
+    const other = new FakeManager(identities.manager);
+    await other.listen();
+    other.leader = one.manager.address;
+    one.manager.say({ kind: 'managers', addresses: [one.manager.address, other.address] });
+    await eventually(() => {
+      expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain(other.address);
+    });
+    const [first] = one.manager.sessions;
+    const send = first?.send;
+    if (!first || !send) throw new Error('no session');
+    first.send = (message): boolean => other.heard.length === 0 || send(message);
+    await eventually(() => expect(other.heard).toEqual([{ kind: 'find-leader' }]));
+    const heard = one.manager.heard.length;
+    await eventually(() => expect(one.manager.heard.length).toBeGreaterThan(heard + 4));
+    expect(one.manager.sessions).toHaveLength(1);
+  });
+
   it('gives a manager up that says nothing any more', async () => {
     const { manager } = await bench(identities);
     const [first] = manager.sessions;

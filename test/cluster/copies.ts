@@ -36,16 +36,21 @@ export class CopyWatch {
   }
 }
 
-/** A process that has ended and was not waited for has no command line any more. */
+/**
+ * A process that has ended and was not waited for has no command line any more. What a copy starts has the copy's for a
+ * moment, until it becomes the other program.
+ */
 function liveCopies(mark: string): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(mark);
-      } catch {
-        return false;
-      }
-    });
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc').filter((each) => /^\d+$/.test(each))) {
+    try {
+      if (!readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(mark)) continue;
+      const [, parent] =
+        readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      parents.set(Number(name), Number(parent));
+    } catch {
+      // It ended while it was looked at.
+    }
+  }
+  return [...parents].filter(([, parent]) => !parents.has(parent)).map(([pid]) => pid);
 }

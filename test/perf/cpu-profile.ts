@@ -1,5 +1,8 @@
 /** Who kept the event loop busy, from a profile of V8 (the inspector's Profiler) with the rounds that were too long. */
-import { readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 
 interface ProfileNode {
   readonly id: number;
@@ -30,8 +33,35 @@ interface Profile {
   }[];
 }
 
+/** Programs started after this record what they do; `takeProfiles` reads it. */
+export function profileInto(folder: string): void {
+  process.env['LOOP_PROBE'] = folder;
+  process.env['LOOP_PROFILE'] = '1';
+  process.env['NODE_OPTIONS'] = `--import=${join(import.meta.dirname, 'loop-probe.mjs')}`;
+}
+
+/** How often profiles were taken; as loop-probe.mjs counts in each program. */
+let phase = 0;
+
+/** Ends what these programs recorded since the last time, and prints the functions that were busy. */
+export async function takeProfiles(
+  folder: string,
+  programs: readonly ChildProcess[],
+  what: string,
+  rows: number,
+): Promise<void> {
+  if (programs.length > 0) phase += 1;
+  for (const program of programs) {
+    const file = join(folder, `${program.pid}-${phase}.cpuprofile`);
+    program.kill('SIGUSR2');
+    while (!existsSync(file)) await pause(50);
+    await pause(500);
+    for (const line of busiest(file, rows)) process.stdout.write(`${what} ${line}\n`);
+  }
+}
+
 /** Lines about the functions that used the most processor time by themselves. */
-export function busiest(file: string, rows: number): readonly string[] {
+function busiest(file: string, rows: number): readonly string[] {
   const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(file, 'utf8')) as Profile;
   const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
   const spent = new Map<string, number>();

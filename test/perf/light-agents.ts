@@ -1,16 +1,16 @@
 /** Many agents in one process: real certificates, connections and sessions; tasks run as soon as they are assigned. */
-import { setTimeout as pause } from 'node:timers/promises';
 import { createCertificateRequest, identityOf } from '../../pkg/ca/index.ts';
+import { silentLogger, systemClock, systemRandom } from '../../pkg/io/index.ts';
 import { compareTaskState, type InstantMs, type NodeDescription } from '../../pkg/model/index.ts';
 import {
   type AgentSession,
   Credentials,
-  openSession,
-  RpcClient,
+  type ManagerMessage,
   requestCertificate,
   type TaskAssignment,
   type TaskStatusReport,
 } from '../../pkg/rpc/index.ts';
+import { connectManager, keepSession } from '../../pkg/worker/index.ts';
 
 export type AgentsOrder =
   | {
@@ -31,14 +31,13 @@ export interface AgentsAnswer {
   readonly messages: number;
   /** Sessions begun, ever. */
   readonly sessions: number;
+  /** Connections to managers that were begun, ever. */
+  readonly connections: number;
 }
 
 const AT_A_TIME = 20;
-const HEARTBEAT_MS = 1000;
 const TELL_MS = 20;
-const READY_MS = 30_000;
-const RETRY_MS = 500;
-const counts = { joined: 0, assigned: 0, messages: 0, sessions: 0 };
+const counts = { joined: 0, assigned: 0, messages: 0, sessions: 0, connections: 0 };
 const agents: LightAgent[] = [];
 let made = 0;
 let managers: readonly string[] = [];
@@ -65,7 +64,7 @@ async function join(
   const agent = new LightAgent(number, new Credentials(identityOf(identity)));
   agents.push(agent);
   await new Promise<void>((resolve) => {
-    agent.run(first, resolve).catch((error: unknown) => {
+    agent.run(resolve).catch((error: unknown) => {
       process.stderr.write(`agent ${number}: ${String(error)}\n`);
       process.exit(1);
     });
@@ -73,68 +72,65 @@ async function join(
   counts.joined += 1;
 }
 
-/** Has a session with whichever manager leads until it is told to fall silent. */
+/** Has a session with whichever manager leads, as a real agent keeps it, until it is told to fall silent. */
 class LightAgent {
   readonly #number: number;
   readonly #credentials: Credentials;
   readonly #told = new Set<string>();
-  #silent = false;
-  #session: AgentSession | undefined;
+  readonly #silent = new AbortController();
+  #reports = 0;
 
   constructor(number: number, credentials: Credentials) {
     this.#number = number;
     this.#credentials = credentials;
   }
 
-  async run(first: string, onWelcome: () => void): Promise<void> {
-    let leader: string | undefined = first;
-    for (let turn = this.#number; !this.#silent; turn++) {
-      const address = leader ?? managers[turn % managers.length] ?? first;
-      const client = RpcClient.connect(address, this.#credentials);
-      try {
-        await client.ready(READY_MS);
-        leader = await this.#converse(openSession(client), onWelcome);
-      } catch {
-        leader = undefined;
-      }
-      client.close();
-      if (leader === undefined) await pause(RETRY_MS * (0.5 + Math.random()));
-    }
+  async run(onWelcome: () => void): Promise<void> {
+    const number = this.#number;
+    const began = (): void => {
+      counts.sessions += 1;
+      this.#reports = 0;
+      onWelcome();
+    };
+    const connect = (address: string): ReturnType<typeof connectManager> => {
+      counts.connections += 1;
+      return connectManager(address, this.#credentials);
+    };
+    await keepSession(
+      {
+        credentials: this.#credentials,
+        connect,
+        clock: systemClock,
+        random: systemRandom,
+        log: silentLogger,
+        managers: () => managers,
+        formerManagers: () => [],
+        description: () => describe(`node${number}`),
+        address: `10.200.${number >> 8}.${number & 255}`,
+        leaseTimeMs: () => performance.now(),
+        handlers: {
+          began,
+          ended: () => undefined,
+          known: () => undefined,
+          message: (message, session) => this.#hear(message, session),
+        },
+      },
+      this.#silent.signal,
+    );
   }
 
   fallSilent(): void {
-    this.#silent = true;
-    this.#session?.cancel();
+    this.#silent.abort();
   }
 
-  /** Until the manager ends the session. @returns the leader that it named instead */
-  async #converse(session: AgentSession, onWelcome: () => void): Promise<string | undefined> {
-    this.#session = session;
-    const number = this.#number;
-    const address = `10.200.${number >> 8}.${number & 255}`;
-    session.send({ kind: 'register', description: describe(`node${number}`), address });
-    let timer: NodeJS.Timeout | undefined;
-    let report = 0;
-    try {
-      for await (const message of session) {
-        counts.messages += 1;
-        if (message.kind === 'redirect') return message.leader || undefined;
-        if (message.kind === 'welcome') {
-          timer ??= setInterval(() => session.send({ kind: 'heartbeat' }), HEARTBEAT_MS);
-          counts.sessions += 1;
-          onWelcome();
-        }
-        if (message.kind !== 'assignments') continue;
-        session.send({ kind: 'acknowledge', sequence: message.sequence });
-        const statuses = message.changes.tasks.flatMap((one) => statusOf(one, this.#told));
-        if (statuses.length === 0) continue;
-        report += 1;
-        session.send({ kind: 'report', number: report, statuses });
-      }
-    } finally {
-      clearInterval(timer);
-    }
-    return undefined;
+  #hear(message: ManagerMessage, session: AgentSession): void {
+    counts.messages += 1;
+    if (message.kind !== 'assignments') return;
+    session.send({ kind: 'acknowledge', sequence: message.sequence });
+    const statuses = message.changes.tasks.flatMap((one) => statusOf(one, this.#told));
+    if (statuses.length === 0) return;
+    this.#reports += 1;
+    session.send({ kind: 'report', number: this.#reports, statuses });
   }
 }
 

@@ -1,6 +1,8 @@
 /** A host that loses its power, and how long until everything it ran runs elsewhere. */
+import { loadavg } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Host } from '../../deploy/lab/host.ts';
+import { TASK_STATES, type TaskState } from '../../pkg/model/index.ts';
 import { eventually, type TaskJson, type TestCluster } from '../cluster/cluster.ts';
 import { ApiClient, settledLeader } from './lab.ts';
 import { median, quantile, report, round } from './measure.ts';
@@ -11,17 +13,29 @@ const GIVE_UP_MS = 60_000;
 /** Agents send a heartbeat each second: the cut comes at any moment between two of them. */
 const HEARTBEAT_MS = 1000;
 
-/** Seconds from the power cut. */
+/** Seconds from the power cut, in the order of the steps. */
 interface Loss {
-  /** Until the last replacement runs, seen through the API of another host. */
-  readonly replaced: number;
   /** Until the first replacement was made: the loss is noticed. */
   readonly noticed: number;
+  /** Until the last one had a node. */
+  readonly placed: number;
+  /** Until the agent said of the last one that its container exists, and that it is being started. */
+  readonly starting: number;
+  /** Until the last one runs as its agent reported it, by the leader's clock. */
+  readonly ran: number;
+  /** Until the last replacement runs, seen through the API of another host. */
+  readonly replaced: number;
+  /** The longest wait for an answer of that API. */
+  readonly answer: number;
 }
 
 interface TimedTask extends TaskJson {
   readonly CreatedAt: string;
+  readonly Status: TaskJson['Status'] & { readonly Timestamp: string };
 }
+
+/** A loss that took longer is told step by step. */
+const TOLD_S = 4;
 
 /** `replicas` tasks with an image that every host has, on an overlay network. */
 export async function runService(
@@ -51,16 +65,27 @@ export async function measureLosses(
     await settled(cluster, row.replicas);
     const { lost, ask } = await choose();
     await pause(Math.random() * HEARTBEAT_MS);
-    losses.push(await lose(cluster, lost, ask, row.replicas));
+    const loss = await lose(cluster, lost, ask, row.replicas);
+    losses.push(loss);
+    if (loss.replaced > TOLD_S) tell(kill + 1, loss);
     lost.setLink('up');
     await lost.start();
   }
   const replaced = losses.map((loss) => loss.replaced);
+  const steps = Object.entries({ ...losses[0] }).map(([step]) => {
+    const values = losses.map((loss) => loss[step as keyof Loss]);
+    return [step, `${round(median(values))} (${round(Math.max(...values))} at most)`];
+  });
   report(row.name, 's', replaced, {
     p99: round(quantile(replaced, 0.99)),
     max: round(Math.max(...replaced)),
-    noticed: round(median(losses.map((loss) => loss.noticed))),
+    ...Object.fromEntries(steps),
   });
+}
+
+function tell(number: number, loss: Loss): void {
+  const steps = Object.entries(loss).map(([step, seconds]) => `${step} ${seconds.toFixed(2)}`);
+  process.stdout.write(`loss ${number}, load ${loadavg()[0]?.toFixed(1)}: ${steps.join(', ')}\n`);
 }
 
 async function lose(cluster: TestCluster, lost: Host, ask: Host, replicas: number): Promise<Loss> {
@@ -72,18 +97,19 @@ async function lose(cluster: TestCluster, lost: Host, ask: Host, replicas: numbe
   const filters = { service: [SERVICE], 'desired-state': ['running'] };
   const path = `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}`;
   const begun = Date.now();
+  const watch = new Replacements(begun, before);
   // The link first: nobody is told that its sockets close.
   lost.setLink('down');
   const dead = lost.kill('all');
   try {
     for (;;) {
+      const asked = Date.now();
       const answer = await client.call('GET', path, undefined, GIVE_UP_MS).catch(() => []);
-      const tasks = (answer as TimedTask[]).filter(({ NodeID }) => NodeID !== node?.ID);
       const now = Date.now();
+      const tasks = (answer as TimedTask[]).filter(({ NodeID }) => NodeID !== node?.ID);
+      watch.see(tasks, asked, now);
       if (tasks.length === replicas && tasks.every(({ Status }) => Status.State === 'running')) {
-        const made = tasks.filter(({ ID }) => !before.has(ID));
-        const first = Math.min(...made.map(({ CreatedAt }) => Date.parse(CreatedAt)));
-        return { replaced: (now - begun) / 1000, noticed: (first - begun) / 1000 };
+        return watch.steps(tasks, now);
       }
       if (now - begun > GIVE_UP_MS) {
         const states = tasks.map(
@@ -96,6 +122,51 @@ async function lose(cluster: TestCluster, lost: Host, ask: Host, replicas: numbe
   } finally {
     client.close();
     await dead;
+  }
+}
+
+/** When each replacement was first seen in which state. */
+class Replacements {
+  readonly #begun: number;
+  readonly #before: ReadonlySet<string>;
+  readonly #seen = new Map<string, Map<string, number>>();
+  #answerMs = 0;
+
+  constructor(begun: number, before: ReadonlySet<string>) {
+    this.#begun = begun;
+    this.#before = before;
+  }
+
+  see(tasks: readonly TimedTask[], asked: number, now: number): void {
+    this.#answerMs = Math.max(this.#answerMs, now - asked);
+    for (const { ID, Status } of tasks.filter((task) => !this.#before.has(task.ID))) {
+      const states = this.#seen.get(ID) ?? new Map<string, number>();
+      this.#seen.set(ID, states);
+      if (!states.has(Status.State)) states.set(Status.State, now);
+    }
+  }
+
+  steps(tasks: readonly TimedTask[], now: number): Loss {
+    const made = tasks.filter(({ ID }) => !this.#before.has(ID));
+    const since = (instants: readonly number[], choose = Math.max): number =>
+      (choose(...instants) - this.#begun) / 1000;
+    const reached = (from: TaskState): readonly number[] =>
+      made.map(({ ID }) => {
+        const later = TASK_STATES.slice(TASK_STATES.indexOf(from));
+        const states = this.#seen.get(ID);
+        return Math.min(...later.flatMap((state) => states?.get(state) ?? []));
+      });
+    return {
+      noticed: since(
+        made.map(({ CreatedAt }) => Date.parse(CreatedAt)),
+        Math.min,
+      ),
+      placed: since(reached('assigned')),
+      starting: since(reached('starting')),
+      ran: since(made.map(({ Status }) => Date.parse(Status.Timestamp))),
+      replaced: since([now]),
+      answer: this.#answerMs / 1000,
+    };
   }
 }
 

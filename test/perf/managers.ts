@@ -105,7 +105,7 @@ async function startOne(
 }
 
 /** Seconds of processor time used so far. */
-export function cpuSeconds({ process: { pid } }: RunningManager): number {
+export function cpuSeconds({ process: { pid } }: Pick<RunningManager, 'process'>): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

@@ -3,16 +3,15 @@
  * `npm run build && npx tsx --conditions=source test/perf/thousand-agents.ts [--agents=1000] [--tasks=30000] [--services=30] [--profile=1]`.
  * `--profile` says what kept the managers busy while agents joined, tasks were placed, one more node joined and one was lost.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { busiest } from './cpu-profile.ts';
+import { profileInto, takeProfiles } from './cpu-profile.ts';
+import { Crowd } from './crowd.ts';
 import { ApiClient } from './lab.ts';
-import type { AgentsAnswer, AgentsOrder } from './light-agents.ts';
 import { cpuSeconds, type Managers, residentMb, startManagers } from './managers.ts';
-import { bundle, option, quantile, report, round } from './measure.ts';
+import { option, quantile, report, round } from './measure.ts';
 
 const agents = option('agents', 1000);
 const tasks = option('tasks', 30_000);
@@ -24,7 +23,6 @@ const WINDOW_MS = 6000;
 const PROFILE_ROWS = 25;
 const JOINS = 10;
 const EXPLAINED = 200;
-const NONE: AgentsAnswer = { joined: 0, assigned: 0, messages: 0, sessions: 0 };
 
 /** A service's status as the API lists it. */
 interface Listed {
@@ -35,48 +33,13 @@ interface Identified {
   readonly ID: string;
 }
 
-class Agents {
-  readonly #process: ChildProcess;
-  counts = NONE;
-
-  constructor(program: string) {
-    this.#process = fork(program, { execArgv: ['--max-old-space-size=4096'] });
-    this.#process.on('message', (answer: AgentsAnswer) => {
-      this.counts = answer;
-    });
-  }
-
-  tell(order: AgentsOrder): void {
-    this.#process.send(order);
-  }
-
-  async until(what: string, holds: (counts: AgentsAnswer) => boolean): Promise<void> {
-    for (const end = Date.now() + LIMIT_MS; !holds(this.counts); await pause(5)) {
-      if (this.#process.exitCode !== null) throw new Error('the agents ended');
-      if (Date.now() > end) throw new Error(`${what}: ${JSON.stringify(this.counts)}`);
-    }
-  }
-
-  end(): void {
-    this.#process.kill('SIGKILL');
-  }
-}
-
-/** How often profiles were taken; as loop-probe.mjs counts. */
-let phase = 0;
 const folder = mkdtempSync(join(tmpdir(), 'muster-thousand-'));
-if (profile) {
-  process.env['LOOP_PROBE'] = folder;
-  process.env['LOOP_PROFILE'] = '1';
-  process.env['NODE_OPTIONS'] = `--import=${join(import.meta.dirname, 'loop-probe.mjs')}`;
-}
+if (profile) profileInto(folder);
 let managers: Managers | undefined;
-let crowd: Agents | undefined;
+let crowd: Crowd | undefined;
 try {
-  const program = join(folder, 'agents.mjs');
-  await bundle('light-agents.ts', program);
   managers = await startManagers(folder, 3);
-  crowd = new Agents(program);
+  crowd = await Crowd.start(folder);
   await measure(managers, crowd);
 } finally {
   crowd?.end();
@@ -84,13 +47,13 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function measure(group: Managers, many: Agents): Promise<void> {
+async function measure(group: Managers, many: Crowd): Promise<void> {
   const [leader] = group.all;
   if (!leader) return;
   const client = new ApiClient(leader.socket);
   const joining = performance.now();
   const before = cpuSeconds(leader);
-  joinMore(group, many, agents);
+  many.join(group, agents);
   await many.until('agents join', ({ joined }) => joined === agents);
   report(`${agents} agents join`, 's', [(performance.now() - joining) / 1000], {
     leaderCpuS: round(cpuSeconds(leader) - before),
@@ -104,16 +67,10 @@ async function measure(group: Managers, many: Agents): Promise<void> {
   await running(client, agents + JOINS - 1, 'everywhere');
   report('a global service runs on every node', 's', [(performance.now() - global) / 1000]);
   client.close();
-  await measureLeaderChange(leader, many);
 }
 
-function joinMore({ all, rootPem, workerToken }: Managers, many: Agents, count: number): void {
-  const addresses = all.map(({ address }) => address);
-  many.tell({ order: 'join', count, managers: addresses, rootPem, token: workerToken });
-}
-
-async function measurePlacement({ all }: Managers, client: ApiClient, many: Agents): Promise<void> {
-  await takeProfiles(all, 'joining');
+async function measurePlacement({ all }: Managers, client: ApiClient, many: Crowd): Promise<void> {
+  await record(all, 'joining');
   const before = all.map(cpuSeconds);
   const begun = performance.now();
   const each = tasks / services;
@@ -137,27 +94,19 @@ async function measurePlacement({ all }: Managers, client: ApiClient, many: Agen
     managersCpuS: all.map((one, at) => round(cpuSeconds(one) - (before[at] ?? 0))).join(' '),
     managersMb: all.map((one) => residentMb(one).toFixed(0)).join(' '),
   });
-  await takeProfiles(all, 'placing');
+  await record(all, 'placing');
 }
 
-/** Ends what the managers recorded so far, and says who was busy meanwhile. */
-async function takeProfiles(all: Managers['all'], what: string): Promise<void> {
-  if (!profile) return;
-  phase += 1;
-  for (const { process: child } of all) {
-    const file = join(folder, `${child.pid}-${phase}.cpuprofile`);
-    child.kill('SIGUSR2');
-    while (!existsSync(file)) await pause(50);
-    await pause(500);
-    for (const line of busiest(file, PROFILE_ROWS)) process.stdout.write(`${what} ${line}\n`);
-  }
+async function record(all: Managers['all'], what: string): Promise<void> {
+  const programs = profile ? all.map(({ process: program }) => program) : [];
+  await takeProfiles(folder, programs, what, PROFILE_ROWS);
 }
 
 /** Nodes that join and one that is lost: what they cost, beside what the heartbeats of all nodes cost. */
 async function measureNodes(
   group: Managers,
   leader: Managers['all'][number],
-  many: Agents,
+  many: Crowd,
 ): Promise<void> {
   const cpu = async (): Promise<number> => {
     const before = cpuSeconds(leader);
@@ -166,12 +115,12 @@ async function measureNodes(
   };
   await pause(WINDOW_MS);
   const idle = await cpu();
-  await takeProfiles(group.all, 'idling');
+  await record(group.all, 'idling');
   const cost = (used: number): number => round((used - idle) * 1000);
   let { messages } = many.counts;
   const joining = cpu();
   for (let count = 1; count <= JOINS; count++) {
-    joinMore(group, many, 1);
+    many.join(group, 1);
     await many.until('one more joins', ({ joined }) => joined === agents + count);
   }
   report('a node joins: processor time of the leader', 'ms', [cost(await joining) / JOINS], {
@@ -179,7 +128,7 @@ async function measureNodes(
     messages: (many.counts.messages - messages) / JOINS,
     idleCpuPer6s: round(idle),
   });
-  await takeProfiles(group.all, 'one joining');
+  await record(group.all, 'one joining');
   const { assigned } = many.counts;
   messages = many.counts.messages;
   const begun = performance.now();
@@ -194,17 +143,7 @@ async function measureNodes(
     replacedS: round(replacedS),
     messages: many.counts.messages - messages,
   });
-  await takeProfiles(group.all, 'one lost');
-}
-
-/** The leader is killed; every agent finds the next one by itself. */
-async function measureLeaderChange(leader: Managers['all'][number], many: Agents): Promise<void> {
-  const { sessions } = many.counts;
-  const begun = performance.now();
-  leader.process.kill('SIGKILL');
-  const living = agents + JOINS - 1;
-  await many.until('all find the new leader', (counts) => counts.sessions >= sessions + living);
-  report('all agents have a session with a new leader', 's', [(performance.now() - begun) / 1000]);
+  await record(group.all, 'one lost');
 }
 
 async function measureCreates(client: ApiClient): Promise<void> {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dispatcher.proto.
  */
 export const file_dispatcher: GenFile = /*@__PURE__*/
-  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLFAgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIABI8Cg9uZXR3b3JrX2NoZWNrZWQYBiABKAsyIS5tdXN0ZXIuZGlzcGF0Y2hlci5OZXR3b3JrQ2hlY2tlZEgAQgYKBGtpbmQiNQoIUmVnaXN0ZXISGAoQZGVzY3JpcHRpb25fanNvbhgBIAEoDBIPCgdhZGRyZXNzGAIgASgJIgsKCUhlYXJ0YmVhdCIfCgtBY2tub3dsZWRnZRIQCghzZXF1ZW5jZRgBIAEoBCIeCgRBd2F5EhYKDmJhY2tfd2l0aGluX21zGAEgASgNIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCI0Cg5OZXR3b3JrQ2hlY2tlZBIOCgZudW1iZXIYASABKAQSEgoKY2hlY2tfanNvbhgCIAEoDCKDBAoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAEjgKDWNoZWNrX25ldHdvcmsYCiABKAsyHy5tdXN0ZXIuZGlzcGF0Y2hlci5DaGVja05ldHdvcmtIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIyCgxDaGVja05ldHdvcmsSDgoGbnVtYmVyGAEgASgEEhIKCm5ldHdvcmtfaWQYAiABKAkyXwoKRGlzcGF0Y2hlchJRCgdTZXNzaW9uEh8ubXVzdGVyLmRpc3BhdGNoZXIuQWdlbnRNZXNzYWdlGiEubXVzdGVyLmRpc3BhdGNoZXIuTWFuYWdlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciL7AgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIABI8Cg9uZXR3b3JrX2NoZWNrZWQYBiABKAsyIS5tdXN0ZXIuZGlzcGF0Y2hlci5OZXR3b3JrQ2hlY2tlZEgAEjQKC2ZpbmRfbGVhZGVyGAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuRmluZExlYWRlckgAQgYKBGtpbmQiDAoKRmluZExlYWRlciJICghSZWdpc3RlchIYChBkZXNjcmlwdGlvbl9qc29uGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSEQoJYWdlbnRfcnVuGAMgASgJIgsKCUhlYXJ0YmVhdCIfCgtBY2tub3dsZWRnZRIQCghzZXF1ZW5jZRgBIAEoBCIeCgRBd2F5EhYKDmJhY2tfd2l0aGluX21zGAEgASgNIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCI0Cg5OZXR3b3JrQ2hlY2tlZBIOCgZudW1iZXIYASABKAQSEgoKY2hlY2tfanNvbhgCIAEoDCKDBAoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAEjgKDWNoZWNrX25ldHdvcmsYCiABKAsyHy5tdXN0ZXIuZGlzcGF0Y2hlci5DaGVja05ldHdvcmtIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIyCgxDaGVja05ldHdvcmsSDgoGbnVtYmVyGAEgASgEEhIKCm5ldHdvcmtfaWQYAiABKAkyXwoKRGlzcGF0Y2hlchJRCgdTZXNzaW9uEh8ubXVzdGVyLmRpc3BhdGNoZXIuQWdlbnRNZXNzYWdlGiEubXVzdGVyLmRpc3BhdGNoZXIuTWFuYWdlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message muster.dispatcher.AgentMessage
@@ -57,6 +57,12 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
      */
     value: NetworkChecked;
     case: "networkChecked";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.FindLeader find_leader = 7;
+     */
+    value: FindLeader;
+    case: "findLeader";
   } | { case: undefined; value?: undefined };
 };
 
@@ -67,6 +73,22 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
  */
 export const AgentMessageSchema: GenMessage<AgentMessage> = /*@__PURE__*/
   messageDesc(file_dispatcher, 0);
+
+/**
+ * Instead of `register`: answered with a redirect to the leader, which may be who answers.
+ *
+ * @generated from message muster.dispatcher.FindLeader
+ */
+export type FindLeader = Message<"muster.dispatcher.FindLeader"> & {
+};
+
+/**
+ * Describes the message muster.dispatcher.FindLeader.
+ * Use `create(FindLeaderSchema)` to create a new message.
+ * @public
+ */
+export const FindLeaderSchema: GenMessage<FindLeader> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 1);
 
 /**
  * First message of a stream.
@@ -85,6 +107,13 @@ export type Register = Message<"muster.dispatcher.Register"> & {
    * @generated from field: string address = 2;
    */
   address: string;
+
+  /**
+   * The same in all sessions of one process of the agent.
+   *
+   * @generated from field: string agent_run = 3;
+   */
+  agentRun: string;
 };
 
 /**
@@ -93,7 +122,7 @@ export type Register = Message<"muster.dispatcher.Register"> & {
  * @public
  */
 export const RegisterSchema: GenMessage<Register> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 1);
+  messageDesc(file_dispatcher, 2);
 
 /**
  * @generated from message muster.dispatcher.Heartbeat
@@ -107,7 +136,7 @@ export type Heartbeat = Message<"muster.dispatcher.Heartbeat"> & {
  * @public
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 2);
+  messageDesc(file_dispatcher, 3);
 
 /**
  * The kernel holds the network tables of all messages up to `sequence`.
@@ -127,7 +156,7 @@ export type Acknowledge = Message<"muster.dispatcher.Acknowledge"> & {
  * @public
  */
 export const AcknowledgeSchema: GenMessage<Acknowledge> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 3);
+  messageDesc(file_dispatcher, 4);
 
 /**
  * The agent ends and comes back, as for an upgrade: its tasks go on running meanwhile.
@@ -147,7 +176,7 @@ export type Away = Message<"muster.dispatcher.Away"> & {
  * @public
  */
 export const AwaySchema: GenMessage<Away> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 4);
+  messageDesc(file_dispatcher, 5);
 
 /**
  * @generated from message muster.dispatcher.Report
@@ -172,7 +201,7 @@ export type Report = Message<"muster.dispatcher.Report"> & {
  * @public
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 5);
+  messageDesc(file_dispatcher, 6);
 
 /**
  * Answer to CheckNetwork of the same number.
@@ -199,7 +228,7 @@ export type NetworkChecked = Message<"muster.dispatcher.NetworkChecked"> & {
  * @public
  */
 export const NetworkCheckedSchema: GenMessage<NetworkChecked> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 6);
+  messageDesc(file_dispatcher, 7);
 
 /**
  * @generated from message muster.dispatcher.ManagerMessage
@@ -277,7 +306,7 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
  * @public
  */
 export const ManagerMessageSchema: GenMessage<ManagerMessage> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 7);
+  messageDesc(file_dispatcher, 8);
 
 /**
  * @generated from message muster.dispatcher.Welcome
@@ -300,7 +329,7 @@ export type Welcome = Message<"muster.dispatcher.Welcome"> & {
  * @public
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 8);
+  messageDesc(file_dispatcher, 9);
 
 /**
  * This manager does not lead; the stream ends after it.
@@ -322,7 +351,7 @@ export type Redirect = Message<"muster.dispatcher.Redirect"> & {
  * @public
  */
 export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 9);
+  messageDesc(file_dispatcher, 10);
 
 /**
  * @generated from message muster.dispatcher.Assignments
@@ -352,7 +381,7 @@ export type Assignments = Message<"muster.dispatcher.Assignments"> & {
  * @public
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 10);
+  messageDesc(file_dispatcher, 11);
 
 /**
  * The statuses of the report are committed.
@@ -372,7 +401,7 @@ export type Reported = Message<"muster.dispatcher.Reported"> & {
  * @public
  */
 export const ReportedSchema: GenMessage<Reported> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 11);
+  messageDesc(file_dispatcher, 12);
 
 /**
  * @generated from message muster.dispatcher.Managers
@@ -390,7 +419,7 @@ export type Managers = Message<"muster.dispatcher.Managers"> & {
  * @public
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 12);
+  messageDesc(file_dispatcher, 13);
 
 /**
  * Answer to a heartbeat.
@@ -406,7 +435,7 @@ export type Alive = Message<"muster.dispatcher.Alive"> & {
  * @public
  */
 export const AliveSchema: GenMessage<Alive> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 13);
+  messageDesc(file_dispatcher, 14);
 
 /**
  * @generated from message muster.dispatcher.LogRequest
@@ -429,7 +458,7 @@ export type LogRequest = Message<"muster.dispatcher.LogRequest"> & {
  * @public
  */
 export const LogRequestSchema: GenMessage<LogRequest> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 14);
+  messageDesc(file_dispatcher, 15);
 
 /**
  * @generated from message muster.dispatcher.LogEnd
@@ -447,7 +476,7 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
  * @public
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 15);
+  messageDesc(file_dispatcher, 16);
 
 /**
  * What the cluster wants the node to be: "worker" or "manager". An agent whose certificate says otherwise renews it.
@@ -467,7 +496,7 @@ export type Role = Message<"muster.dispatcher.Role"> & {
  * @public
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 16);
+  messageDesc(file_dispatcher, 17);
 
 /**
  * Look at the kernel, ask every address of the network from every container on it.
@@ -492,7 +521,7 @@ export type CheckNetwork = Message<"muster.dispatcher.CheckNetwork"> & {
  * @public
  */
 export const CheckNetworkSchema: GenMessage<CheckNetwork> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 17);
+  messageDesc(file_dispatcher, 18);
 
 /**
  * What an agent and the leading manager say to each other, over one stream for as long as both live.

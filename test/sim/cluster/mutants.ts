@@ -105,8 +105,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a new leader does not wait for nodes that died with the old one',
     history: 'nodes in state UNKNOWN are given no deadline after an election',
     file: 'pkg/dispatcher/dispatcher.ts',
-    find: "if (node.status.state !== 'down') this.#heartbeats.beat(node.id);",
-    replace: 'node.id;',
+    find: 'this.#heartbeats.begin(nodes.map(({ id }) => id));',
+    replace: 'this.#heartbeats.begin([]);',
   },
   {
     name: 'damage in a snapshot is not noticed',
