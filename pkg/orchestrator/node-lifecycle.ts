@@ -34,6 +34,7 @@ export const decideNodes = inSteps(function* decideNodes(input) {
   let seen = 0;
   for (const task of stirredTasks(view, dirty, lost)) {
     if (++seen % TASKS_PER_STEP === 0) yield;
+    if (task === undefined) continue;
     const { change, until } = fateOf(view, task, lost, now);
     if (change) changes.push(change);
     wakeAt = earlier(wakeAt, until);
@@ -75,14 +76,17 @@ function marks(input: DeciderInput): Decision {
   return { changes, wakeAt };
 }
 
-/** Tasks that changed, and all tasks of the nodes that changed or are lost; each once. */
-function* stirredTasks(view: View, dirty: Dirty, lost: ReadonlyMap<NodeId, Node>): Iterable<Task> {
-  for (const id of dirty.tasks) {
-    const task = view.get('task', id);
-    if (task) yield task;
-  }
+/** Tasks that changed, and all tasks of the nodes that changed or are lost; each once, undefined the second time. */
+function* stirredTasks(
+  view: View,
+  dirty: Dirty,
+  lost: ReadonlyMap<NodeId, Node>,
+): Iterable<Task | undefined> {
+  for (const id of dirty.tasks) yield view.get('task', id);
   for (const nodeId of new Set([...dirty.nodes, ...lost.keys()])) {
-    for (const task of view.tasksOfNode(nodeId)) if (!dirty.tasks.has(task.id)) yield task;
+    for (const task of view.tasksOfNode(nodeId)) {
+      yield dirty.tasks.has(task.id) ? undefined : task;
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { addTask } from './new-task.ts';
 import { slotsToRemove } from './scale-down.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
-const TASKS_PER_STEP = 200;
+const SLOTS_PER_STEP = 200;
 
 /** Make the number of slots right, with pauses; returns the slots that stay. */
 export function* scaleReplicated(
@@ -18,11 +18,11 @@ export function* scaleReplicated(
   }
   let missing = replicas - work.slots.length;
   for (let number = 1; missing > 0; number++) {
+    if (number % SLOTS_PER_STEP === 0) yield;
     const slot = String(number);
     if (work.tasks(slot).length > 0) continue;
     addTask(work, { id: newTaskId(), slot, hold: false });
     missing -= 1;
-    if (missing % TASKS_PER_STEP === 0) yield;
   }
   return work.slots;
 }

@@ -1,5 +1,6 @@
 import {
   type InstantMs,
+  isRunnable,
   isTerminal,
   type RestartPolicy,
   restartPolicy,
@@ -11,7 +12,7 @@ import {
 } from '../model/index.ts';
 import { isFencedOff } from './fence.ts';
 import { addTask, startedState } from './new-task.ts';
-import { isNodeLost, isStopping, newest, runnable } from './slot.ts';
+import { isNodeLost, isStopping, newest } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 /** A held task runs after this long (plus the stop grace period) even if its predecessor never reports its end. */
@@ -28,7 +29,7 @@ export function restartTasks(
   for (const slot of slots) {
     const tasks = work.tasks(slot);
     const last = newest(tasks);
-    if (!last || runnable(tasks).length > 0) continue;
+    if (!last || tasks.some(isRunnable)) continue;
     const held = mayRestart(work, last) ? remainingDelay(work, last) : undefined;
     if (held !== undefined) {
       work.wake(held);

@@ -18,7 +18,7 @@ import { spreadGlobal } from './global.ts';
 import { advanceJob } from './job.ts';
 import { scaleReplicated } from './replicated.ts';
 import { releaseTasks, restartTasks } from './restart.ts';
-import { isDirtySlot } from './slot.ts';
+import { inParts, isDirtySlot } from './slot.ts';
 import { Stirred, tasksOfSlots } from './stirred.ts';
 import { advanceUpdate } from './update.ts';
 import { type SlotKey, Workload } from './workload.ts';
@@ -82,13 +82,12 @@ function* reconcile(
   }
   const slots = yield* slotsOf(work, input, part);
   yield;
-  advanceUpdate(work, slots, input.newTaskId);
-  yield;
-  if (kind === 'replicated') replaceDrained(work, slots, input.newTaskId);
-  yield;
-  restartTasks(work, slots, input.newTaskId);
-  yield;
-  releaseTasks(work, slots);
+  yield* advanceUpdate(work, slots, input.newTaskId);
+  if (kind === 'replicated') {
+    yield* inParts(slots, (some) => replaceDrained(work, some, input.newTaskId));
+  }
+  yield* inParts(slots, (some) => restartTasks(work, some, input.newTaskId));
+  yield* inParts(slots, (some) => releaseTasks(work, some));
 }
 
 /** The slots that there are to be; what is missing is made, what is too much is told to go. */

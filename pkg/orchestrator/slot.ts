@@ -9,6 +9,19 @@ import {
 } from '../model/index.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
+const SLOTS_PER_STEP = 500;
+
+/** Does `work` for all slots, with pauses between parts of them. */
+export function* inParts(
+  slots: readonly SlotKey[],
+  work: (part: readonly SlotKey[]) => void,
+): Generator<void, void> {
+  for (let at = 0; at < slots.length; at += SLOTS_PER_STEP) {
+    work(slots.slice(at, at + SLOTS_PER_STEP));
+    yield;
+  }
+}
+
 export function newest(tasks: readonly Task[]): Task | undefined {
   return tasks.at(-1);
 }
@@ -48,6 +61,6 @@ export function isStopping(work: Workload, task: Task): boolean {
 /** Nothing of the present spec runs or is about to run in the slot. */
 export function isDirtySlot(work: Workload, slot: SlotKey): boolean {
   const tasks = work.tasks(slot);
-  const last = newest(runnable(tasks)) ?? newest(tasks);
+  const last = tasks.findLast(isRunnable) ?? newest(tasks);
   return last !== undefined && work.isDirty(last);
 }

@@ -35,7 +35,7 @@ export const decideReaping = inSteps(function* decideReaping({ view, dirty }) {
     const service = view.get('service', id);
     const slots = service && stirred.partOf(service);
     const tasks = slots ? tasksOfSlots(view, id, slots) : view.tasksOfService(id);
-    collectDead(view, service, tasks, ids);
+    yield* collectDead(view, service, tasks, ids);
     yield;
   }
   const dead = [...ids].flatMap((id) => view.get('task', id) ?? []);
@@ -66,23 +66,34 @@ function* stirredServices(view: View, dirty: Dirty): Generator<void, Stirred> {
   return stirred;
 }
 
-function collectDead(
+function* collectDead(
   view: View,
   service: Service | undefined,
   candidates: Iterable<Task>,
   dead: Set<TaskId>,
-): void {
+): Generator<void, void> {
   const kind = service && serviceMode(service.spec).kind;
   const perNode = kind === 'global' || kind === 'global-job';
   const slots = new Map<string | number, Task[]>();
+  let seen = 0;
   for (const task of candidates) {
+    if (++seen % TASKS_PER_STEP === 0) yield;
     if (isFinished(view, task)) dead.add(task.id);
     else if (task.desiredState !== 'remove') {
       group(slots, perNode ? (task.nodeId ?? '') : task.slot, task);
     }
   }
-  const limit = taskHistoryLimit(view.cluster);
-  for (const tasks of slots.values()) {
+  yield* collectHistory(slots.values(), taskHistoryLimit(view.cluster), dead);
+}
+
+function* collectHistory(
+  slots: Iterable<readonly Task[]>,
+  limit: number,
+  dead: Set<TaskId>,
+): Generator<void, void> {
+  let seen = 0;
+  for (const tasks of slots) {
+    if (++seen % TASKS_PER_STEP === 0) yield;
     for (const task of beyondHistory(tasks, limit)) dead.add(task.id);
   }
 }

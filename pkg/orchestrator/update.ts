@@ -16,22 +16,25 @@ import { Spare } from './min-available.ts';
 import { addTask } from './new-task.ts';
 import { mayRestart, wasForced } from './restart.ts';
 import { rollBack } from './rollback.ts';
-import { isDirtySlot, isOnDrainingNode, isRunning, newest, runnable } from './slot.ts';
+import { inParts, isDirtySlot, isOnDrainingNode, isRunning, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 type Active = UpdateStatus['active'][number];
 
-/** Bring the slots to the present spec, as many at a time as the policy allows; everything counted is in the service. */
-export function advanceUpdate(
+/**
+ * Bring the slots to the present spec, as many at a time as the policy allows, with pauses; everything counted is in the
+ * service.
+ */
+export function* advanceUpdate(
   work: Workload,
   slots: readonly SlotKey[],
   newTaskId: () => TaskId,
-): void {
-  begin(work, slots);
+): Generator<void, void> {
+  yield* begin(work, slots);
   watchReplacements(work, slots);
-  settleSlots(work, slots);
+  yield* inParts(slots, (part) => settleSlots(work, part));
   if (!inProgress(work.service)) return;
-  takeSlots(work, slots, newTaskId);
+  yield* takeSlots(work, slots, newTaskId);
   complete(work, slots);
   endIfOverdue(work, slots);
 }
@@ -41,7 +44,7 @@ export function advanceUpdate(
  * is stopped, and so is what was to replace it with another version; also when the update is paused.
  */
 function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
-  for (const slot of slots) {
+  for (const slot of slots.filter((each) => work.tasks(each).length > 1)) {
     const alive = runnable(work.tasks(slot));
     if (alive.length < 2) continue;
     // Whoever takes over without an update or a drain has nobody's connections to take over.
@@ -101,13 +104,13 @@ function setStatus(work: Workload, change: Partial<UpdateStatus>): void {
 }
 
 /** An update starts when slots turn out not to match; a rollback asked for by the user is already marked as started. */
-function begin(work: Workload, slots: readonly SlotKey[]): void {
+function* begin(work: Workload, slots: readonly SlotKey[]): Generator<void, void> {
   const status = work.service.updateStatus;
   const state = status?.state;
   const settled = !status || state === 'completed' || state === 'rollback_completed';
   const uncounted = inProgress(work.service) && status?.slotsTotal === 0;
   if (!settled && !uncounted) return;
-  const slotsTotal = slots.filter((slot) => isDirtySlot(work, slot)).length;
+  const slotsTotal = (yield* dirtySlots(work, slots)).length;
   if (slotsTotal === 0) return;
   if (uncounted) setStatus(work, { slotsTotal, progressAt: work.now });
   else {
@@ -256,14 +259,30 @@ function obstacle(work: Workload, slots: readonly SlotKey[]): string {
   return '';
 }
 
-function takeSlots(work: Workload, slots: readonly SlotKey[], newTaskId: () => TaskId): void {
+function* dirtySlots(
+  work: Workload,
+  slots: readonly SlotKey[],
+): Generator<void, readonly SlotKey[]> {
+  const dirty: SlotKey[] = [];
+  yield* inParts(slots, (part) => {
+    for (const slot of part) if (isDirtySlot(work, slot)) dirty.push(slot);
+  });
+  return dirty;
+}
+
+function* takeSlots(
+  work: Workload,
+  slots: readonly SlotKey[],
+  newTaskId: () => TaskId,
+): Generator<void, void> {
   const status = work.service.updateStatus;
   if (!status) return;
   const policy = policyOf(work.service);
   const starting = status.active.filter(({ runningSince }) => runningSince === undefined).length;
   const room = policy.parallelism === 0 ? slots.length : policy.parallelism - starting;
   const watched = new Set(status.active.map(({ slot }) => slot));
-  const waiting = slots.filter((slot) => !watched.has(slot) && isDirtySlot(work, slot));
+  const dirty = yield* dirtySlots(work, slots);
+  const waiting = dirty.filter((slot) => !watched.has(slot));
   if (waiting.length === 0 || room <= 0) return;
   if (status.nextAt !== undefined && status.nextAt > work.now) {
     work.wake(status.nextAt);

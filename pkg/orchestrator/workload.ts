@@ -22,7 +22,7 @@ export type SlotKey = string;
 /** How the tasks of two specs differ. */
 type Difference = 'none' | 'constraints' | 'other';
 
-const TASKS_PER_STEP = 1000;
+const TASKS_PER_STEP = 500;
 
 /**
  * One service with its tasks while a pass decides about it: what was decided so far is seen by the next step, and

@@ -113,9 +113,12 @@ class Placement {
     if (!first || !want) return;
     const candidate: Candidate = { task: first, spec: want.spec };
     const pipeline = new Pipeline(candidate);
-    for (const task of tasks) if (task.nodeId !== undefined) this.#confirm(task, want, pipeline);
-    const free = tasks.filter((task) => task.nodeId === undefined);
-    yield;
+    const free: Task[] = [];
+    for (const [at, task] of tasks.entries()) {
+      if (at % LOOKS_PER_STEP === 0) yield;
+      if (task.nodeId === undefined) free.push(task);
+      else this.#confirm(task, want, pipeline);
+    }
     if (free.length > 0) yield* this.#spread(free, want, pipeline);
   }
 

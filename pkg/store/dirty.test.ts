@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest';
-import type {
-  AppliedChange,
-  InstantMs,
-  NodeId,
-  Service,
-  ServiceId,
-  Task,
-  TaskId,
-  TaskState,
-  Version,
+import {
+  type AppliedChange,
+  type InstantMs,
+  type NodeId,
+  type Service,
+  type ServiceId,
+  Tables,
+  type Task,
+  type TaskId,
+  type TaskState,
+  type Version,
 } from '../model/index.ts';
 import { DirtySet } from './dirty.ts';
 
@@ -97,7 +98,12 @@ test('of a service that changed itself every slot counts, whatever comes before,
   };
   expect(dirtyOf(one, other).slots.get(id)).toEqual(new Set([1, 2]));
   expect(merged(dirtyOf(one), dirtyOf(other)).slots.get(id)).toEqual(new Set([1, 2]));
+  const tables = new Tables();
+  tables.restore('service', { id, spec: {} } as Service);
+  const everything = dirtyOf(one);
+  for (const _ of everything.addingEverything(tables));
   for (const whole of [
+    everything,
     dirtyOf(one, itself),
     dirtyOf(itself, one),
     merged(dirtyOf(one), dirtyOf(itself)),

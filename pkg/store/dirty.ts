@@ -31,7 +31,7 @@ export class DirtySet implements Dirty {
 
   /** The same with pauses, to what this has already. */
   *addingEverything(view: View): Iterable<void> {
-    for (const { id } of view.list('service')) this.services.add(id);
+    for (const { id } of view.list('service')) this.#addService(id);
     for (const { id } of view.list('node')) this.nodes.add(id);
     for (const { id } of view.list('network')) this.networks.add(id);
     this.cluster = true;

@@ -25,11 +25,18 @@ export interface WritesOptions {
   readonly send: (data: Uint8Array, onDropped: () => void) => void;
 }
 
+interface Sent {
+  readonly outcome: Promise<Outcome>;
+  readonly json: string;
+}
+
 export type NewRequest = Pick<Command, 'id' | 'now' | 'base'>;
 
 const UPDATE_MS = 20_000;
 /** How long the making of a large write may keep everything else from running. */
 const SLICE_MS = 2;
+/** … and how much of it: each byte is encoded, encrypted and copied for the log and for each member. */
+const SLICE_BYTES = 512 * 1024;
 /** Runs of one `work` against writers that keep being faster. */
 const ATTEMPTS_MAX = 20;
 
@@ -79,9 +86,8 @@ export class Writes {
     }
     // All are known to fit before the first is sent.
     const pieces = await this.#inTurns(splitChanges(changes));
-    const settled = await Promise.allSettled(
-      await this.#inTurns(this.#chain(pieces, term, options)),
-    );
+    const sent = await this.#inTurns(this.#chain(pieces, term, options));
+    const settled = await Promise.allSettled(sent.map(({ outcome }) => outcome));
     let last: Committed<void> = { value: undefined, index: this.#options.view.index };
     for (const result of settled) {
       if (result.status === 'rejected') throw result.reason;
@@ -95,7 +101,7 @@ export class Writes {
     pieces: readonly Piece[],
     term: number | undefined,
     options: ProposeOptions,
-  ): Iterable<Promise<Outcome>> {
+  ): Iterable<Sent> {
     let after: RequestId | undefined;
     for (const { changes, json } of pieces) {
       const request = { ...this.newRequest(), after, term, changes };
@@ -103,20 +109,23 @@ export class Writes {
       const outcome = this.#send(request, options, json);
       // It may fail before the last one is sent, and is looked at only then.
       outcome.catch(() => undefined);
-      yield outcome;
+      yield { outcome, json };
     }
   }
 
   /** All of them; what is long to make lets other work run in between. */
-  async #inTurns<T>(items: Iterable<T>): Promise<readonly T[]> {
+  async #inTurns<T extends { readonly json: string }>(items: Iterable<T>): Promise<readonly T[]> {
     const { clock } = this.#options;
     const made: T[] = [];
     let until = clock.monotonicMs() + SLICE_MS;
+    let bytes = 0;
     for (const item of items) {
       made.push(item);
-      if (clock.monotonicMs() < until) continue;
+      bytes += item.json.length;
+      if (bytes < SLICE_BYTES && clock.monotonicMs() < until) continue;
       await new Promise((resolve) => setImmediate(resolve));
       until = clock.monotonicMs() + SLICE_MS;
+      bytes = 0;
     }
     return made;
   }
