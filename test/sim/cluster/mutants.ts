@@ -138,8 +138,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the address of a task that was told to stop is free at once',
     file: 'pkg/allocator/address-book.ts',
-    find: 'const over = isTerminal(task.status.state);',
-    replace: "const over = isTerminal(task.status.state) || task.desiredState === 'shutdown';",
+    find: 'if (isTerminal(task.status.state)) continue;',
+    replace: "if (isTerminal(task.status.state) || task.desiredState === 'shutdown') continue;",
   },
   {
     name: 'virtual addresses are not reserved',
