@@ -19,6 +19,7 @@ import {
   Credentials,
   caService,
   controlService,
+  hostAnswers,
   RaftTransport,
   RpcServer,
 } from '../../pkg/rpc/index.ts';
@@ -47,6 +48,8 @@ const REMOVED_FILE = 'removed';
 /** The agent renews the certificate file of the host; a manager process can live longer than a certificate. */
 const IDENTITY_CHECK_MS = 60 * 60 * 1000;
 const LAST_ANSWERS_MS = 2_000;
+/** Long enough for any network between managers. */
+const HOST_ANSWER_MS = 500;
 
 interface Base {
   readonly config: ManagerConfig;
@@ -104,6 +107,7 @@ async function serve(base: Base): Promise<void> {
       heartbeatMs: Number(config['heartbeat-period']),
       graceMs: Number(config['node-down-after']),
     },
+    hostAnswers: (address): Promise<boolean> => hostAnswers(address, HOST_ANSWER_MS),
   });
   const api = await createApiServer({
     cluster: clusterApi({ store, dispatcher, nodeId, random, clock }),

@@ -34,6 +34,7 @@ import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { type LeaderWaitOptions, leaderKnown, otherLeader } from './leader-wait.ts';
 import { LogBroker } from './log-broker.ts';
+import { lostHosts } from './lost-hosts.ts';
 import { NetworkChecks } from './network-checks.ts';
 import { notMember, recordLost, recordRegistration } from './node-record.ts';
 import { Session } from './session.ts';
@@ -53,6 +54,8 @@ export interface DispatcherOptions {
   /** For asking the leader for logs. */
   readonly credentials: Credentials;
   readonly timing?: Partial<DispatcherTiming> | undefined;
+  /** Whether the kernel of a manager's host answers. Without it a new leader counts every silence from its own beginning. */
+  readonly hostAnswers?: ((address: string) => Promise<boolean>) | undefined;
 }
 
 /** Milliseconds. */
@@ -347,6 +350,9 @@ export class Dispatcher {
     this.#assigner.reset();
     const nodes = [...store.view.list('node')].filter(({ status }) => status.state !== 'down');
     this.#heartbeats.begin(nodes.map(({ id }) => id));
+    void lostHosts(store.members(), this.#options).then((lost) => {
+      for (const { nodeId, heardAt } of lost) this.#heartbeats.wasLastHeard(nodeId, heardAt);
+    });
   }
 
   #end(): void {

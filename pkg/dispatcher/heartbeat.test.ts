@@ -188,3 +188,16 @@ test('arrivals hold up a loss for a minute at most', async () => {
   await onlyHear(nodes(67), 900);
   expect(lost).toEqual(nodes(80).slice(67));
 });
+
+test('the silence of a host that was gone before a new leader began is counted from when it was heard', async () => {
+  const { lost, onlyHear, heartbeats, clock } = cluster(6, true);
+  await onlyHear([], 400);
+  await onlyHear(nodes(5), 100);
+  heartbeats.wasLastHeard(nodes(6)[5] as NodeId, clock.monotonicMs() - 1_800);
+  heartbeats.wasLastHeard(nodes(6)[0] as NodeId, clock.monotonicMs() - 1_800);
+  await onlyHear(nodes(5), 1_100);
+  expect(lost).toEqual([]);
+  await onlyHear(nodes(5), 200);
+  // Who was heard by this leader is not judged by what was before.
+  expect(lost).toEqual(nodes(6).slice(5));
+});

@@ -65,6 +65,14 @@ export class Heartbeats {
     if (!this.#timer) this.#schedule();
   }
 
+  /** The host of a node that this manager waits for is gone, and was so before this manager led. */
+  wasLastHeard(nodeId: NodeId, at: number): void {
+    if (!this.#awaited.delete(nodeId)) return;
+    this.#heard.set(nodeId, Math.min(at, this.#heard.get(nodeId) ?? at));
+    this.#timer?.cancel();
+    this.#schedule();
+  }
+
   /**
    * The node was heard now, or gets a whole grace period from now on.
    * @param awayMs it said that it will be silent for so long

@@ -23,6 +23,7 @@ export {
   type ManagerSession,
   openSession,
 } from './dispatcher-service.ts';
+export { hostAnswers } from './host-answers.ts';
 export { ItemQueue } from './item-queue.ts';
 export {
   logsService,

@@ -22,6 +22,8 @@ export interface MemberStatus extends Member {
   readonly leader: boolean;
   /** Something was heard from it within the last election timeouts; always true for this manager itself. */
   readonly reachable: boolean;
+  /** Since something was heard from it; undefined for this manager itself and after its connection was closed. */
+  readonly silentMs?: number | undefined;
 }
 
 /** Sizes and times of one replica. Everything has a default that suits production. */

@@ -41,7 +41,7 @@ export class Membership {
   }
 
   list(): readonly MemberStatus[] {
-    const { machine, replica, leadership, self } = this.#options;
+    const { machine, replica, leadership, self, peers } = this.#options;
     const { voters, votersOutgoing } = replica().confState;
     return [...machine.members.values()].map((member) => ({
       raftId: member.raftId,
@@ -50,6 +50,7 @@ export class Membership {
       role: [...voters, ...votersOutgoing].includes(member.raftId) ? 'voter' : 'learner',
       leader: member.raftId === leadership.lead,
       reachable: member.raftId === self.raftId || this.#reachable(member.raftId),
+      silentMs: peers.silentMs(member.raftId),
     }));
   }
 

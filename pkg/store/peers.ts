@@ -112,6 +112,12 @@ export class Peers {
     this.#heardAt.delete(raftId);
   }
 
+  /** Undefined when nothing was heard since the last connection was lost. */
+  silentMs(raftId: number): number | undefined {
+    const at = this.#heardAt.get(raftId);
+    return at === undefined ? undefined : this.#clock.monotonicMs() - at;
+  }
+
   heardWithin(raftId: number, periodMs: number): boolean {
     const at = this.#heardAt.get(raftId);
     return at !== undefined && this.#clock.monotonicMs() - at <= periodMs;
