@@ -47,6 +47,11 @@ export interface NodeLoad extends Taken {
   shared: boolean;
 }
 
+const NO_FAILURES: Pick<NodeLoad, 'failures' | 'failuresOfService'> = {
+  failures: new Map(),
+  failuresOfService: new Map(),
+};
+
 /** A node's tasks added up. */
 interface Sums {
   readonly taken: Taken;
@@ -133,6 +138,7 @@ function addUp(
 }
 
 function loadOf(node: Node, { taken, failed }: Sums, now: InstantMs): NodeLoad {
+  if (failed.length === 0) return { ...taken, node, ...NO_FAILURES, shared: true };
   const failures = new Map<RevisionId, number>();
   const failuresOfService = new Map<ServiceId, number>();
   for (const { serviceId, specVersion, status } of failed) {
@@ -176,14 +182,12 @@ export function hostPortsOf(spec: ServiceSpec): readonly string[] {
 
 /** Did this version of the service fail here so often lately that any other node is better? */
 export function isFaulty(load: NodeLoad, version: RevisionId): boolean {
-  return (load.failures.get(version) ?? 0) >= FAILURES_MAX;
+  return load.failures.size > 0 && (load.failures.get(version) ?? 0) >= FAILURES_MAX;
 }
 
 /** A node without tasks. */
 export function emptyLoad(node: Node): NodeLoad {
-  const failures = new Map<RevisionId, number>();
-  const failuresOfService = new Map<ServiceId, number>();
-  return { ...nothingTaken(), node, failures, failuresOfService, shared: false };
+  return { ...nothingTaken(), node, ...NO_FAILURES, shared: false };
 }
 
 function nothingTaken(): Taken {

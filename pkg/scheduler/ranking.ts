@@ -80,8 +80,8 @@ export class Ranking {
 
   /** Without the tasks of the zone: they change for all its nodes at once. Compares nodes of one zone. */
   rank(load: NodeLoad): Rank {
-    const shunned = 2 * Number(this.isBad(load)) + Number(this.isFaulty(load));
-    const image = Number(!this.hasImage(load));
+    const shunned = (this.isBad(load) ? 2 : 0) + (this.isFaulty(load) ? 1 : 0);
+    const image = this.hasImage(load) ? 0 : 1;
     const wished = -this.wishes(load);
     const numbers =
       this.#want.policy.strategy === 'binpack'
@@ -139,13 +139,17 @@ function resolve(view: View, wish: PlacementWish): Wish {
   return ({ byService }) => id !== undefined && (byService.get(id) ?? 0) > 0;
 }
 
+/** Asked of every node for every group of tasks, as the rest of a rank is. */
 function fullness(load: NodeLoad, demand: Demand): number {
-  const { nanoCpus = 0, memoryBytes = 0 } = load.node.description ?? {};
-  const share = (used: number, whole: number): number => (whole > 0 ? used / whole : 0);
-  return Math.max(
-    share(load.nanoCpus + demand.nanoCpus, nanoCpus),
-    share(load.memoryBytes + demand.memoryBytes, memoryBytes),
-  );
+  const { description } = load.node;
+  if (description === undefined) return 0;
+  const cpus = share(load.nanoCpus + demand.nanoCpus, description.nanoCpus);
+  const memory = share(load.memoryBytes + demand.memoryBytes, description.memoryBytes);
+  return Math.max(cpus, memory);
+}
+
+function share(used: number, whole: number): number {
+  return whole > 0 ? used / whole : 0;
 }
 
 /** Nodes without the label are one zone. */
