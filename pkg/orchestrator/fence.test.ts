@@ -158,3 +158,17 @@ test('the fence is part of what a task is made from', () => {
   cluster.converge();
   expect(cluster.running(db).map(({ specVersion }) => specVersion)).toEqual([2]);
 });
+
+test.each([
+  ['start-first', { UpdateConfig: { Order: 'start-first' } }],
+  ['min-available', { Labels: { 'muster.min-available': '1' } }],
+] as const)(
+  'an update that takes the fence away and asks for %s stops the fenced copy first',
+  (_, change) => {
+    const { cluster, db } = running();
+    cluster.updateService(db, (spec) => ({ ...spec, Labels: {}, ...change }));
+    cluster.converge();
+    expect(cluster.running(db).map(({ specVersion }) => specVersion)).toEqual([2]);
+    expect(cluster.service(db).updateStatus?.failures).toBe(0);
+  },
+);

@@ -120,6 +120,11 @@ export class FakeManager {
     return this.#sequence;
   }
 
+  /** Messages of a kind that were heard. */
+  count(kind: AgentMessage['kind']): number {
+    return this.heard.filter((message) => message.kind === kind).length;
+  }
+
   /** States reported for the task, oldest first. */
   states(taskId: string): TaskState[] {
     return this.statuses(taskId).map(({ state }) => state);

@@ -29,6 +29,8 @@ export class FakeEngine implements TaskEngine {
   readonly missingImages = new Set<string>();
   /** While set, pulls do not end. */
   holdPulls = false;
+  /** While set, starts wait for it. */
+  startsWait: Promise<void> | undefined;
   /** While set, programs do not heed the stop signal; `exit` ends them. */
   holdStops = false;
   /** Health of a container that just started. */
@@ -76,6 +78,7 @@ export class FakeEngine implements TaskEngine {
 
   async startTask(id: string): Promise<TaskContainer> {
     this.calls.push(`start ${id}`);
+    await this.startsWait;
     if (this.startError) throw new ClusterError('system', this.startError);
     return this.change(id, { state: 'running', pid: 42, health: this.startHealth }, 'started');
   }

@@ -42,6 +42,7 @@ export class TaskController {
   #ended = false;
   #abort = new AbortController();
   #changed = false;
+  #starting: Promise<void> | undefined;
   #wake: () => void = () => undefined;
   readonly #over: Promise<void>;
 
@@ -60,6 +61,12 @@ export class TaskController {
 
   get status(): TaskStatus {
     return this.#status;
+  }
+
+  /** Ends with a start that is under way although the task is to stop; undefined: there is none. */
+  get unwantedStart(): Promise<void> | undefined {
+    const unwanted = this.#removed || isStop(this.#assignment.task.desiredState);
+    return unwanted ? this.#starting : undefined;
   }
 
   /**
@@ -172,8 +179,17 @@ export class TaskController {
     await engine.createTask(spec);
   }
 
-  async #start(): Promise<void> {
-    await this.#options.engine.startTask(this.#assignment.task.id);
+  async #start(): Promise<TaskContainer> {
+    const start = this.#options.engine.startTask(this.#assignment.task.id);
+    this.#starting = start.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await start;
+    } finally {
+      this.#starting = undefined;
+    }
   }
 
   /** Or until something changes: a manager that comes decides instead. */
@@ -197,10 +213,10 @@ export class TaskController {
   }
 
   async #restart(): Promise<void> {
-    const { engine, clock, log, onStatus } = this.#options;
+    const { clock, log, onStatus } = this.#options;
     const { id } = this.#assignment.task;
     if (this.#container()?.state === 'running') await this.#stop();
-    const { pid } = await engine.startTask(id);
+    const { pid } = await this.#start();
     this.#startedAtMs = clock.monotonicMs();
     const times = this.#ownRestarts.total === 1 ? '' : ` ${this.#ownRestarts.total} times`;
     const message = `started again${times} while no manager was in reach`;
@@ -212,7 +228,7 @@ export class TaskController {
   /** A step that may fail: its error ends the task, unless the step was given up. */
   async #attempt(
     state: 'rejected' | 'failed',
-    work: (signal: AbortSignal) => Promise<void>,
+    work: (signal: AbortSignal) => Promise<unknown>,
   ): Promise<void> {
     const { signal } = this.#abort;
     try {

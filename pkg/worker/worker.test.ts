@@ -210,6 +210,36 @@ describe('a host without managers', () => {
   });
 });
 
+describe('the lease of fenced tasks', () => {
+  it('is not renewed before the leader said what is to stop, nor while that is being started', async () => {
+    const { manager, engine } = await bench(identities);
+    let start = (): void => undefined;
+    engine.startsWait = new Promise((resolve) => {
+      start = resolve;
+    });
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    await eventually(() => expect(engine.calls).toContain('start t1'));
+    await eventually(() => expect(engine.leases).not.toEqual([]));
+    manager.close();
+    const next = new FakeManager(identities.manager);
+    await next.listen(Number(manager.address.split(':')[1]));
+    await next.session();
+    engine.leases.length = 0;
+    const beats = async (count: number): Promise<void> => {
+      const until = next.count('heartbeat') + count;
+      await eventually(() => expect(next.count('heartbeat')).toBeGreaterThanOrEqual(until));
+    };
+    await beats(3);
+    expect(engine.leases).toEqual([]);
+    next.assign({ tasks: [assignment('t1', { desiredState: 'shutdown' })] }, true);
+    await beats(2);
+    expect(engine.leases).toEqual([]);
+    start();
+    await eventually(() => expect(engine.leases).not.toEqual([]));
+    await next.reaches('t1', 'shutdown');
+  });
+});
+
 describe('restart of the agent', () => {
   it('takes running tasks up again, without managers, and reports them to the next leader', async () => {
     const one = await bench(identities);

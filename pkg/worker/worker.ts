@@ -20,6 +20,7 @@ import type {
 } from '../rpc/index.ts';
 import type { Attachments } from './attachments.ts';
 import { Dependencies } from './dependencies.ts';
+import { LeaseGate } from './lease-gate.ts';
 import { LogPublisher } from './log-publisher.ts';
 import type { ManagerLink } from './manager-link.ts';
 import { nextTables } from './network-table.ts';
@@ -70,6 +71,7 @@ export class Worker {
   readonly #hostname: string;
   readonly #reporter: Reporter;
   readonly #logs: LogPublisher;
+  readonly #lease: LeaseGate;
   #tables: ReadonlyMap<NetworkId, NetworkTable> = new Map();
   /** The kernel holds `#tables`. */
   #tablesApplied = true;
@@ -89,6 +91,7 @@ export class Worker {
     this.#disconnectedAtMs = options.clock.monotonicMs();
     this.#db = new TaskDb(options.records, options.clock);
     this.#reporter = new Reporter(options.clock, () => this.#statuses());
+    this.#lease = new LeaseGate(engine);
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
   }
 
@@ -121,7 +124,7 @@ export class Worker {
           formerManagers: () => this.#formerManagers,
           leaseTimeMs: () => engine.leaseTimeMs(),
           handlers: {
-            known: (atMs) => engine.renewLease(atMs),
+            known: (atMs) => this.#lease.known(atMs),
             began: (session, link) => this.#began(session, link),
             ended: () => this.#ended(),
             message: (message, session) => this.#message(message, session),
@@ -167,6 +170,7 @@ export class Worker {
   #began(session: AgentSession, link: ManagerLink): void {
     this.#session = session;
     this.#link = link;
+    this.#lease.close(session);
     this.#reporter.attach(session);
     // What ended meanwhile is the managers' again.
     for (const controller of this.#controllers.values()) controller.look();
@@ -176,6 +180,7 @@ export class Worker {
   #ended(): void {
     this.#session = undefined;
     this.#link = undefined;
+    this.#lease.close();
     this.#disconnectedAtMs = this.#options.clock.monotonicMs();
     this.#reporter.detach();
     this.#options.attachments?.ended();
@@ -234,6 +239,7 @@ export class Worker {
     { sequence, complete, changes }: Extract<ManagerMessage, { kind: 'assignments' }>,
     session: AgentSession,
   ): void {
+    const before = [...this.#controllers.values()];
     this.#dependencies.apply(changes, complete);
     if (this.#updateTables(changes, complete)) this.#acknowledge(sequence, session);
     else this.#applyLater(sequence, session);
@@ -241,6 +247,10 @@ export class Worker {
     for (const taskId of changes.removedTasks) this.#remove(taskId);
     if (complete) this.#removeUnknown(new Set(changes.tasks.map(({ task }) => task.id)));
     for (const controller of this.#controllers.values()) controller.look();
+    if (complete) {
+      const unwanted = before.flatMap(({ unwantedStart }) => unwantedStart ?? []);
+      void this.#lease.openAfter(unwanted, session);
+    }
     this.#saveSoon();
   }
 

@@ -44,6 +44,13 @@ export const MUTANTS: readonly Mutant[] = [
     foundBy: 'pkg/orchestrator/fence.test.ts',
   },
   {
+    name: 'an agent that comes back renews its lease before it knows what is to stop',
+    file: 'pkg/worker/worker.ts',
+    find: 'known: (atMs) => this.#lease.known(atMs),',
+    replace: 'known: (atMs) => engine.renewLease(atMs),',
+    foundBy: 'pkg/worker/worker.test.ts',
+  },
+  {
     name: 'a stop is written after the start of what takes its place',
     file: 'pkg/store/batch.ts',
     find: "status.state === 'assigned' && isRunnable(change.object)",
