@@ -10,7 +10,10 @@ import type { AssignmentChanges, NetworkPatch } from '../rpc/index.ts';
 type Tables = ReadonlyMap<NetworkId, NetworkTable>;
 
 /** The tables after a message; the same map when the message changes none. */
-export function nextTables(before: Tables, changes: AssignmentChanges): Tables {
+export function nextTables(
+  before: Tables,
+  changes: Pick<AssignmentChanges, 'networks' | 'networkPatches' | 'removedNetworks'>,
+): Tables {
   const { networks, networkPatches, removedNetworks } = changes;
   if (networks.length + networkPatches.length + removedNetworks.length === 0) return before;
   const tables = new Map(before);

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { type Clock, readJson, type Timer, writeFileAtomic } from '../io/index.ts';
-import type { NetworkTable, TaskStatus } from '../model/index.ts';
+import type { TaskStatus } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
+import { type TableFile, TableJournal } from './table-journal.ts';
 
 /** What an agent must know after a restart without any manager. Secrets and configs are not in it. */
 export interface TaskRecords {
   readonly tasks: readonly (TaskAssignment & { readonly status: TaskStatus })[];
-  readonly networks: readonly NetworkTable[];
   readonly managers: readonly string[];
   /** Heard of before those: whoever missed a change of the managers may find one of them still. */
   readonly formerManagers: readonly string[];
@@ -14,10 +14,11 @@ export interface TaskRecords {
 
 const FILE = 'tasks.json';
 const SAVE_DELAY_MS = 50;
-const NOTHING: TaskRecords = { tasks: [], networks: [], managers: [], formerManagers: [] };
+const NOTHING: TaskRecords = { tasks: [], managers: [], formerManagers: [] };
 
-/** One JSON file. */
+/** One JSON file, and the network tables beside it. */
 export interface RecordFile {
+  readonly tables: TableFile;
   /** Undefined when nothing was written yet. */
   read(): unknown;
   /** Durable on return. */
@@ -27,6 +28,7 @@ export interface RecordFile {
 export function recordFile(directory: string): RecordFile {
   const path = join(directory, FILE);
   return {
+    tables: new TableJournal(directory),
     read: () => readJson(path),
     write: (records) => writeFileAtomic(path, JSON.stringify(records), 0o600),
   };

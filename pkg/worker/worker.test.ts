@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -266,6 +266,14 @@ describe('restart of the agent', () => {
       'start t1',
       'start t2',
     ]);
+  });
+
+  it('applies tables that it cannot keep on its disk', async () => {
+    const one = await bench(identities);
+    mkdirSync(join(one.directory, 'networks.jsonl'));
+    one.manager.assign({ tasks: [assignment('t1', onNet)], networks: [table] }, true);
+    await one.manager.reaches('t1', 'running');
+    expect(one.applied).toEqual([[table]]);
   });
 
   it('writes no secret to the disk', async () => {

@@ -141,7 +141,7 @@ export class Worker {
 
   /** This host leaves the cluster: stops and removes every task's container and forgets everything. After `run`. */
   async removeEverything(): Promise<void> {
-    const { engine, network, attachments } = this.#options;
+    const { engine, network, attachments, records } = this.#options;
     await Promise.all(
       engine.tasks().map(async ({ taskId }) => {
         await engine.stopTask(taskId);
@@ -153,11 +153,13 @@ export class Worker {
     this.#controllers.clear();
     this.#dependencies.clear();
     this.#tables = new Map();
+    records.tables.keep(this.#tables);
     this.#db.save(this.#records());
   }
 
   #readopt(): void {
-    const { tasks, networks, managers, formerManagers } = this.#db.load();
+    const { tasks, managers, formerManagers } = this.#db.load();
+    const networks = this.#options.records.tables.read();
     this.#formerManagers = formerManagers;
     this.#managers = [...new Set([...managers, ...this.#managers])];
     if (networks.length > 0) {
@@ -259,7 +261,18 @@ export class Worker {
     const same = tables === this.#tables && !complete;
     if (same && this.#tablesApplied) return true;
     this.#tables = tables;
+    // Before the kernel has them: an agent that starts again puts it right, not back.
+    this.#keepTables(complete ? undefined : changes);
     return this.#applyTables();
+  }
+
+  /** A full disk stops no network. */
+  #keepTables(changes: AssignmentChanges | undefined): void {
+    try {
+      this.#options.records.tables.keep(this.#tables, changes);
+    } catch (error) {
+      this.#options.log.error('network tables not kept on disk', { error });
+    }
   }
 
   #applyTables(): boolean {
@@ -378,7 +391,6 @@ export class Worker {
         ...assignment,
         status,
       })),
-      networks: [...this.#tables.values()],
       managers: this.#managers,
       formerManagers: this.#formerManagers,
     };

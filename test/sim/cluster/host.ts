@@ -22,6 +22,7 @@ export class Host extends Machine {
   /** What its kernel forwards by. */
   tables: readonly NetworkTable[] = [];
   #records: unknown;
+  #kept: readonly NetworkTable[] = [];
   #abort = new AbortController();
 
   constructor(name: { readonly nodeId: string; readonly address: string }, options: HostOptions) {
@@ -36,6 +37,12 @@ export class Host extends Machine {
     const { run } = this;
     this.#abort = new AbortController();
     const records: RecordFile = {
+      tables: {
+        read: () => this.#kept,
+        keep: (tables): void => {
+          if (this.run === run) this.#kept = [...tables.values()];
+        },
+      },
       read: (): unknown => this.#records,
       write: (value): void => {
         if (this.run === run) this.#records = value;
