@@ -1,6 +1,6 @@
 import type { Change } from './change.ts';
 import type { Cluster } from './cluster.ts';
-import type { NetworkId, NodeId, ServiceId, Version } from './id.ts';
+import type { NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
 import { revisionId } from './id.ts';
 import { must } from './invariant.ts';
 import { merged } from './merged.ts';
@@ -40,7 +40,7 @@ export class DraftTables implements View {
   readonly #edits = new Map<ObjectKind, Map<string, AnyObject | undefined>>();
   /** The edited tasks of each service; a task never changes its service. */
   readonly #editsOfService = new Map<ServiceId, Map<string, Task | undefined>>();
-  /** The same by slot. */
+  /** The same by slot, put together when somebody asks: most drafts are never asked. */
   readonly #editsOfSlot = new Map<ServiceId, Map<Slot, Map<string, Task | undefined>>>();
   /** The edited tasks of each node; undefined: removed, or on another node now. */
   readonly #editsOfNode = new Map<NodeId, Map<string, Task | undefined>>();
@@ -82,11 +82,7 @@ export class DraftTables implements View {
     const before = this.get('task', id);
     const { serviceId } = must(after ?? before, 'the task to remove');
     noteEdit(this.#editsOfService, serviceId, id, after);
-    const slots =
-      this.#editsOfSlot.get(serviceId) ?? new Map<Slot, Map<string, Task | undefined>>();
-    this.#editsOfSlot.set(serviceId, slots);
-    if (before) noteEdit(slots, slotOf(before), id, undefined);
-    if (after) noteEdit(slots, slotOf(after), id, after);
+    this.#editsOfSlot.delete(serviceId);
     const left = before?.nodeId;
     if (left !== undefined) noteEdit(this.#editsOfNode, left, id, undefined);
     if (after?.nodeId !== undefined) noteEdit(this.#editsOfNode, after.nodeId, id, after);
@@ -159,17 +155,30 @@ export class DraftTables implements View {
 
   tasksOfSlot(id: ServiceId, slot: Slot): Iterable<Task> {
     const base = this.#base.tasksOfSlot(id, slot);
-    const edits = this.#editsOfSlot.get(id)?.get(slot);
+    const edits = this.#slotEdits(id).get(slot);
     return edits ? merged(base, edits) : base;
   }
 
   countSlots(id: ServiceId): number {
     let count = this.#base.countSlots(id);
-    for (const slot of this.#editsOfSlot.get(id)?.keys() ?? []) {
+    for (const slot of this.#slotEdits(id).keys()) {
       count -= Number(isFilled(this.#base.tasksOfSlot(id, slot)));
       count += Number(isFilled(this.tasksOfSlot(id, slot)));
     }
     return count;
+  }
+
+  #slotEdits(id: ServiceId): ReadonlyMap<Slot, ReadonlyMap<string, Task | undefined>> {
+    const known = this.#editsOfSlot.get(id);
+    if (known) return known;
+    const slots = new Map<Slot, Map<string, Task | undefined>>();
+    for (const [taskId, after] of this.#editsOfService.get(id) ?? []) {
+      const before = this.#base.get('task', taskId as TaskId);
+      if (before) noteEdit(slots, slotOf(before), taskId, undefined);
+      if (after) noteEdit(slots, slotOf(after), taskId, after);
+    }
+    this.#editsOfSlot.set(id, slots);
+    return slots;
   }
 
   revision(serviceId: ServiceId, specVersion: number): Revision | undefined {

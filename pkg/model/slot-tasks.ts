@@ -31,13 +31,13 @@ export class SlotTasks {
 
   note(before: Task | undefined, after: Task | undefined): void {
     if (before) {
-      const moves = !after || slotOf(after) !== slotOf(before);
-      this.#set(before, (tasks) =>
-        moves
-          ? tasks.filter(({ id }) => id !== before.id)
-          : tasks.map((task) => (task.id === before.id ? after : task)),
-      );
-      if (!moves) return;
+      if (after && slotOf(after) === slotOf(before)) {
+        this.#set(before, (tasks) =>
+          tasks.length === 1 ? [after] : tasks.map((task) => (task.id === after.id ? after : task)),
+        );
+        return;
+      }
+      this.#set(before, (tasks) => tasks.filter(({ id }) => id !== before.id));
     }
     if (after) this.#set(after, (tasks) => [...tasks, after]);
   }
