@@ -47,7 +47,9 @@ export interface NodeLoad extends Taken {
   shared: boolean;
 }
 
-const NO_FAILURES: Pick<NodeLoad, 'failures' | 'failuresOfService'> = {
+type Failures = Pick<NodeLoad, 'failures' | 'failuresOfService'>;
+
+const NO_FAILURES: Failures = {
   failures: new Map(),
   failuresOfService: new Map(),
 };
@@ -137,8 +139,40 @@ function addUp(
   return { taken, failed };
 }
 
+/** A class, because a pass makes one for every node: copying objects field by field unseen takes ten times as long. */
+class Load implements NodeLoad {
+  readonly node: Node;
+  tasks: number;
+  byService: Map<ServiceId, number>;
+  nanoCpus: number;
+  memoryBytes: number;
+  generic: GenericResource[];
+  hostPorts: Set<string>;
+  images: Set<string>;
+  readonly failures: ReadonlyMap<RevisionId, number>;
+  readonly failuresOfService: ReadonlyMap<ServiceId, number>;
+  shared: boolean;
+
+  constructor(node: Node, taken: Taken, failures: Failures, shared: boolean) {
+    this.node = node;
+    this.tasks = taken.tasks;
+    this.byService = taken.byService;
+    this.nanoCpus = taken.nanoCpus;
+    this.memoryBytes = taken.memoryBytes;
+    this.generic = taken.generic;
+    this.hostPorts = taken.hostPorts;
+    this.images = taken.images;
+    this.failures = failures.failures;
+    this.failuresOfService = failures.failuresOfService;
+    this.shared = shared;
+  }
+}
+
 function loadOf(node: Node, { taken, failed }: Sums, now: InstantMs): NodeLoad {
-  if (failed.length === 0) return { ...taken, node, ...NO_FAILURES, shared: true };
+  return new Load(node, taken, failed.length === 0 ? NO_FAILURES : recent(failed, now), true);
+}
+
+function recent(failed: readonly Task[], now: InstantMs): Failures {
   const failures = new Map<RevisionId, number>();
   const failuresOfService = new Map<ServiceId, number>();
   for (const { serviceId, specVersion, status } of failed) {
@@ -146,7 +180,7 @@ function loadOf(node: Node, { taken, failed }: Sums, now: InstantMs): NodeLoad {
     count(failures, revisionId(serviceId, specVersion));
     count(failuresOfService, serviceId);
   }
-  return { ...taken, node, failures, failuresOfService, shared: true };
+  return { failures, failuresOfService };
 }
 
 /** Count a task that is, or was just, placed on the node. */
@@ -187,7 +221,7 @@ export function isFaulty(load: NodeLoad, version: RevisionId): boolean {
 
 /** A node without tasks. */
 export function emptyLoad(node: Node): NodeLoad {
-  return { ...nothingTaken(), node, ...NO_FAILURES, shared: false };
+  return new Load(node, nothingTaken(), NO_FAILURES, false);
 }
 
 function nothingTaken(): Taken {
