@@ -45,7 +45,9 @@ export function keepsBad(view: View, { id, updateStatus }: Service): boolean {
   if (updateStatus?.state !== 'paused' && updateStatus?.state !== 'rollback_paused') return false;
   return [...view.tasksOfService(id)].some((task) => {
     const spec = view.revision(id, task.specVersion)?.spec;
-    return isRunnable(task) && spec !== undefined && isBad(spec);
+    // Also one that is over: it waits for its restart delay.
+    const isPresent = task.desiredState === 'ready' || task.desiredState === 'running';
+    return isPresent && spec !== undefined && isBad(spec);
   });
 }
 
