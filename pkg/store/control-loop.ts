@@ -36,7 +36,7 @@ export interface ControlLoopOptions {
 }
 
 /** How long deciding may keep everything else from running. */
-const SLICE_MS = 3;
+const SLICE_MS = 2;
 const CHANGES_PER_STEP = 100;
 /** A step of a decider, or a whole one without steps, that took longer held up heartbeats. */
 const STEP_BUDGET_MS = 50;

@@ -36,7 +36,7 @@ const UPDATE_MS = 20_000;
 /** How long the making of a large write may keep everything else from running. */
 const SLICE_MS = 2;
 /** … and how much of it: each byte is encoded, encrypted and copied for the log and for each member. */
-const SLICE_BYTES = 512 * 1024;
+const SLICE_BYTES = 256 * 1024;
 /** Runs of one `work` against writers that keep being faster. */
 const ATTEMPTS_MAX = 20;
 
