@@ -195,8 +195,9 @@ int main(int argc, char **argv)
 	struct sigaction action = { .sa_handler = on_signal };
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	polls[LISTENER] = (struct pollfd){ .fd = listener(SOCK_STREAM, port), .events = POLLIN };
+	/* Whoever finds the one open finds the other. */
 	polls[DATAGRAMS] = (struct pollfd){ .fd = listener(SOCK_DGRAM, port), .events = POLLIN };
+	polls[LISTENER] = (struct pollfd){ .fd = listener(SOCK_STREAM, port), .events = POLLIN };
 	printf("web: %s version %s listens on port %d\n", host, version, port);
 	fflush(stdout);
 	for (;;) {
