@@ -77,12 +77,18 @@ export class Manager extends Machine implements Server {
   }
 }
 
-/** A clock by which every step of a decision takes a millisecond or two, so that it pauses in the middle. Runs ahead by that only. */
+/**
+ * A clock by which every step of a decision takes a millisecond or two, so that it pauses in the middle. Anew at every
+ * instant: what is measured from one decision to another is the time of the world.
+ */
 function thatDecidingTakes(clock: Clock): Clock {
-  let lastMs = Number.NEGATIVE_INFINITY;
+  let atMs = 0;
+  let spentMs = 0;
   const monotonicMs = (): number => {
-    lastMs = Math.max(clock.monotonicMs(), lastMs + 1);
-    return lastMs;
+    const nowMs = clock.monotonicMs();
+    spentMs = nowMs === atMs ? spentMs + 1 : 0;
+    atMs = nowMs;
+    return nowMs + spentMs;
   };
   return {
     now: () => clock.now(),
