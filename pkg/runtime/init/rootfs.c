@@ -133,6 +133,8 @@ static bool overlay_by_layer(const struct rec *o) {
   int error = errno;
   if (made < 0) {
     ssize_t n = read(fs, why, sizeof why - 1);
+    /* Before 6.5 any option is taken, and refused here without a reason. */
+    if (error == EINVAL && n <= 0) return close(fs), false;
     fail(125, "overlay: %s %.*s", strerror(error), n > 0 ? (int)n : 0, why);
   }
   close(fs);
