@@ -11,6 +11,7 @@ import {
   type TaskState,
   updateObject,
 } from '../model/index.ts';
+import { decideServices } from './services.ts';
 
 const MODES = [
   ['replicated', { Replicated: { Replicas: 2 } }],
@@ -101,6 +102,18 @@ test('tasks whose service is gone are removed, and several services are all look
   expect(cluster.tasks(web)).toEqual([]);
   expect(cluster.running(api).length).toBe(1);
   expect(cluster.running(db).length).toBe(2);
+});
+
+test('tasks that were made while their service was removed, and have no node yet, are removed', () => {
+  const cluster = new DecideCluster({ nodes: 1 });
+  const web = cluster.createService(webSpec({ replicas: 2 }));
+  cluster.pass([decideServices]);
+  expect(cluster.tasks(web).map(({ nodeId }) => nodeId)).toEqual([undefined, undefined]);
+  cluster.apply([removeObject('service', cluster.service(web))]);
+  cluster.elect();
+  cluster.converge();
+  expect(cluster.tasks(web)).toEqual([]);
+  expect(cluster.tables.count('revision')).toBe(0);
 });
 
 test.each(MODES)('%s: a task object that vanished is made again', (_mode, Mode) => {

@@ -113,3 +113,11 @@ test('of a service that changed itself every slot counts, whatever comes before,
     expect(whole.slots.has(id)).toBe(false);
   }
 });
+
+test('a new leader starts with every service of which there is a task, also when it is gone', () => {
+  const tables = new Tables();
+  tables.restore('task', task('new', { nodeId: undefined }));
+  const dirty = DirtySet.everything(tables);
+  expect([...dirty.services]).toEqual(['s1']);
+  expect(dirty.slots.size).toBe(0);
+});

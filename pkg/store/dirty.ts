@@ -29,15 +29,16 @@ export class DirtySet implements Dirty {
     return dirty;
   }
 
-  /** The same with pauses, to what this has already. */
+  /** The same with pauses, to what this has already. Tasks may outlive their service: it counts, though it is gone. */
   *addingEverything(view: View): Iterable<void> {
     for (const { id } of view.list('service')) this.#addService(id);
     for (const { id } of view.list('node')) this.nodes.add(id);
     for (const { id } of view.list('network')) this.networks.add(id);
     this.cluster = true;
     let seen = 0;
-    for (const { id } of view.list('task')) {
+    for (const { id, serviceId } of view.list('task')) {
       this.tasks.add(id);
+      this.#addService(serviceId);
       if (++seen % IDS_PER_STEP === 0) yield;
     }
   }
