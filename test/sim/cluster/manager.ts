@@ -1,9 +1,10 @@
 import { LEADER_LOOPS } from '../../../cmd/manager/leader.ts';
 import { Dispatcher } from '../../../pkg/dispatcher/index.ts';
-import { type Clock, type Logger, silentLogger } from '../../../pkg/io/index.ts';
+import { type Logger, silentLogger } from '../../../pkg/io/index.ts';
 import type { Caller, ManagerSession } from '../../../pkg/rpc/index.ts';
 import { runControlLoop } from '../../../pkg/store/index.ts';
 import type { World } from '../store/world.ts';
+import { thatDecidingTakes } from './deciding-time.ts';
 import type { Group, ManagerStore } from './group.ts';
 import type { Links, Server } from './links.ts';
 import { Machine } from './machine.ts';
@@ -50,7 +51,7 @@ export class Manager extends Machine implements Server {
     const log = this.#logger();
     this.#dispatcher = new Dispatcher({ ...parts, log, credentials: this.credentials() });
     void this.#dispatcher.run(signal);
-    const clock = thatDecidingTakes(parts.clock);
+    const clock = thatDecidingTakes(parts.clock, this.world);
     void runControlLoop({ ...parts, clock, deciders: LEADER_LOOPS, logger: log, signal });
   }
 
@@ -75,24 +76,4 @@ export class Manager extends Machine implements Server {
     };
     return { ...silentLogger, error } as Logger;
   }
-}
-
-/**
- * A clock by which every step of a decision takes a millisecond or two, so that it pauses in the middle. Anew at every
- * instant: what is measured from one decision to another is the time of the world.
- */
-function thatDecidingTakes(clock: Clock): Clock {
-  let atMs = 0;
-  let spentMs = 0;
-  const monotonicMs = (): number => {
-    const nowMs = clock.monotonicMs();
-    spentMs = nowMs === atMs ? spentMs + 1 : 0;
-    atMs = nowMs;
-    return nowMs + spentMs;
-  };
-  return {
-    now: () => clock.now(),
-    monotonicMs,
-    after: (delayMs, action) => clock.after(delayMs, action),
-  };
 }

@@ -21,6 +21,7 @@ import { ModelGroup } from './model-group.ts';
 import { clusterObject, isBad, reserving } from './objects.ts';
 import { Operator } from './operator.ts';
 import { drawPlan, type Plan } from './plan.ts';
+import { Quiet } from './quiet.ts';
 import { StoreGroup } from './store-group.ts';
 
 /** `model`: the managers' log is a pretended one that keeps raft's promises. `store`: real stores on simulated disks. */
@@ -221,6 +222,8 @@ class Simulation {
     // Asked for until it is so: the manager asked may not have heard of the end of the faults yet.
     await this.#wish('only good images, all nodes active', () => this.#askForPeace());
     const begun = this.#world.now;
+    // What somebody asked for last may still be on its way, also when nothing has moved for long.
+    const quiet = new Quiet(begun);
     // A rollback may bring back what cannot run.
     const again = (): void => {
       if (this.#converged) return;
@@ -233,7 +236,7 @@ class Simulation {
     again();
     await this.#mustPlay(
       'convergence',
-      () => this.#isConverged(),
+      () => this.#isConverged(quiet),
       CONVERGE_MS,
       () => this.#unconverged().join('; '),
     );
@@ -272,19 +275,14 @@ class Simulation {
 
   #converged = false;
   #checkedAt = 0;
-  #quietSince = 0;
-  #changes = 0;
 
   /** As it shall be, and nothing moves any more. */
-  #isConverged(): boolean {
+  #isConverged(quiet: Quiet): boolean {
     const { now } = this.#world;
     if (now < this.#checkedAt) return false;
     this.#checkedAt = now + CHECK_MS;
-    if (this.#judge.changes !== this.#changes || this.#unconverged().length > 0) {
-      this.#quietSince = now;
-    }
-    this.#changes = this.#judge.changes;
-    this.#converged = now - this.#quietSince >= QUIET_MS;
+    const isRight = this.#unconverged().length === 0;
+    this.#converged = quiet.lasts(now, this.#judge.changes, isRight) >= QUIET_MS;
     return this.#converged;
   }
 
