@@ -23,6 +23,7 @@ const REPLICAS_MAX = 6;
 export interface OperatorOptions {
   readonly world: World;
   readonly networks: readonly NetworkId[];
+  readonly fenceChance: number;
   /** Any manager that runs. */
   readonly manager: () => Manager | undefined;
   readonly nodes: () => readonly NodeId[];
@@ -109,11 +110,11 @@ export class Operator {
   }
 
   #spec(): ServiceSpec {
-    const { world, networks } = this.#options;
+    const { world, networks, fenceChance } = this.#options;
     const { random } = world;
     this.#names += 1;
     const replicated = !random.chance(0.2);
-    const fence = replicated && random.chance(0.25) ? random.pick(['3s', '6s']) : undefined;
+    const fence = replicated && random.chance(fenceChance) ? random.pick(['3s', '6s']) : undefined;
     const policy = {
       Parallelism: random.below(4),
       Delay: random.below(3) * 5e8,

@@ -21,6 +21,8 @@ export interface Plan {
   /** Chance that a good program ends by itself within a run of the simulation. */
   readonly exitChance: number;
   readonly clockOffsetMs: number;
+  /** Chance that a replicated service is fenced. */
+  readonly fenceChance: number;
 }
 
 export function drawPlan(random: Random): Plan {
@@ -37,5 +39,6 @@ export function drawPlan(random: Random): Plan {
     stopMs: random.pick([5, 300, 3000]),
     exitChance: random.pick([0, 0, 0.05, 0.2]),
     clockOffsetMs: random.pick([0, 50, 5000]),
+    fenceChance: random.pick([0.25, 0.25, 0.25, 1]),
   };
 }

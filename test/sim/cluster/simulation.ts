@@ -117,6 +117,7 @@ class Simulation {
     this.#operator = new Operator({
       world,
       networks: ['net1', 'net2'] as NetworkId[],
+      fenceChance: plan.fenceChance,
       manager: (): Manager | undefined => {
         const up = this.#managers.filter(({ isUp, standsStill }) => isUp && !standsStill);
         return up.length === 0 ? undefined : world.random.pick(up);
