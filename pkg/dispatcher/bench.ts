@@ -29,7 +29,7 @@ import { FakeStore } from './fake-store.ts';
 import { recordNewNode } from './node-record.ts';
 
 /** Time stands still until `advance`. */
-class VirtualClock implements Clock {
+export class VirtualClock implements Clock {
   #now = 1_000_000;
   #timers: { at: number; action: () => void }[] = [];
   now(): InstantMs {

@@ -34,9 +34,10 @@ import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { type LeaderWaitOptions, leaderKnown, otherLeader } from './leader-wait.ts';
 import { LogBroker } from './log-broker.ts';
+import { LossWriter } from './loss-writer.ts';
 import { lostHosts } from './lost-hosts.ts';
 import { NetworkChecks } from './network-checks.ts';
-import { notMember, recordLost, recordRegistration } from './node-record.ts';
+import { notMember, recordRegistration } from './node-record.ts';
 import { Session } from './session.ts';
 import { StatusWriter } from './status.ts';
 
@@ -98,6 +99,7 @@ export class Dispatcher {
   #toldManagers = '';
   readonly #assigner: Assigner;
   readonly #statuses: StatusWriter;
+  readonly #losses: LossWriter;
   readonly #logs: LogBroker;
   readonly #checks: NetworkChecks;
   readonly #wait: LeaderWaitOptions;
@@ -122,6 +124,7 @@ export class Dispatcher {
       drainMaxMs: this.#timing.drainMaxMs,
       onReachable: (tasks): void => this.#reachable(tasks),
     });
+    this.#losses = new LossWriter({ store, clock, log });
     this.#statuses = new StatusWriter({ store, clock, log, delayMs: this.#timing.statusDelayMs });
     this.#logs = new LogBroker({
       view: store.view,
@@ -264,16 +267,11 @@ export class Dispatcher {
   ): Promise<void> {
     const { store } = this.#options;
     if (!store.view.get('node', nodeId)) throw notMember(nodeId);
-    await store.update(
-      (draft) =>
-        recordRegistration(draft, {
-          nodeId,
-          role,
-          description,
-          address: address || seenAddress,
-          now: store.now(),
-        }),
-      { asLeader: true },
+    const registration = { nodeId, role, description, address: address || seenAddress };
+    await this.#losses.writeArrival(nodeId, () =>
+      store.update((draft) => recordRegistration(draft, { ...registration, now: store.now() }), {
+        asLeader: true,
+      }),
     );
   }
 
@@ -358,6 +356,7 @@ export class Dispatcher {
   #end(): void {
     this.#leading = false;
     this.#heartbeats.stop();
+    this.#losses.stop();
     this.#assigner.stop();
     this.#logs.close();
     for (const session of this.#sessions.values()) session.close();
@@ -380,10 +379,7 @@ export class Dispatcher {
     if (before && !after) this.#removed(before.id);
     if (after && !before) this.#heartbeats.beat(after.id);
     const session = after && this.#sessions.get(after.id);
-    if (!session) return;
-    this.#tellRole(session, after);
-    // Written before the node came back, it arrived after that: the agent says again that it lives.
-    if (after.status.state === 'down') session.close();
+    if (session) this.#tellRole(session, after);
   }
 
   /** A manager that is demoted hears of it when the group has let it go: until then the others may need it. */
@@ -409,22 +405,7 @@ export class Dispatcher {
       this.#checks.noteSessionEnd(nodeId);
       this.#assigner.lost(nodeId);
     }
-    this.#writeLost(nodes).catch((error: unknown) => {
-      this.#options.log.error('down nodes not written', { error });
-    });
-  }
-
-  async #writeLost(nodes: readonly NodeId[]): Promise<void> {
-    const { store, clock, log } = this.#options;
-    if (!this.#leading) return;
-    const silent = (): NodeId[] => nodes.filter((id) => !this.#heartbeats.isAlive(id));
-    try {
-      await store.update((draft) => recordLost(draft, silent(), store.now()), { asLeader: true });
-    } catch (error) {
-      log.warn('down nodes not written yet', { error: errorMessage(error) });
-      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
-      await this.#writeLost(silent());
-    }
+    this.#losses.write(nodes);
   }
 
   /** Lost with the leadership; the next leader finds out by itself. */

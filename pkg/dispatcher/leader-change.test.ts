@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type NodeId, updateObject } from '../model/index.ts';
-import { bench, settle } from './bench.ts';
+import type { NodeId } from '../model/index.ts';
+import { bench } from './bench.ts';
 
 describe('a change of leader', () => {
   it('keeps agents waiting, and serves them when this manager is elected', async () => {
@@ -46,17 +46,5 @@ describe('a change of leader', () => {
     const { index } = one.store.view;
     const again = await one.agent('1');
     expect([again.received[0]?.kind, one.store.view.index]).toEqual(['welcome', index]);
-  });
-
-  it('ends the session of a node that is written down meanwhile: it registers again', async () => {
-    await using one = await bench();
-    const agent = await one.agent('1');
-    const node = one.node('1');
-    if (!node) throw new Error('no node');
-    one.store.write([updateObject('node', { ...node, status: { ...node.status, state: 'down' } })]);
-    await settle();
-    expect(agent.done).toBe(true);
-    await one.agent('1');
-    expect(one.node('1')?.status.state).toBe('ready');
   });
 });

@@ -116,6 +116,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'this.#heartbeats.begin([]);',
   },
   {
+    name: 'a node is heard while its loss is being written',
+    file: 'pkg/dispatcher/loss-writer.ts',
+    find: 'await this.#underWay.get(nodeId);',
+    replace: '',
+    foundBy: 'pkg/dispatcher/loss-writer.test.ts',
+  },
+  {
     name: 'damage in a snapshot is not noticed',
     history: 'swarmkit, April 2026: a damaged snapshot was loaded',
     file: 'pkg/store/frame.ts',
