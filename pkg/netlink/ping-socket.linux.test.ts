@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createNamespace, NetworkNamespace, removeNamespace } from './namespace.ts';
 import { PingSocket } from './ping-socket.ts';
-import { changeLink } from './route/link.ts';
+import { newAddress } from './route/address.ts';
+import { changeLink, newLink } from './route/link.ts';
 import { NetlinkSocket } from './socket.ts';
 
 let folder: string;
@@ -42,3 +43,38 @@ test.each([
     one[Symbol.dispose]();
   },
 );
+
+test.each([
+  ['IPv4', '192.0.2'],
+  ['IPv6', '2001:db8::'],
+])('%s: a packet is as large as was said, and never in pieces', async (_, prefix) => {
+  const separator = prefix.endsWith(':') ? '' : '.';
+  const [near, far] = [1, 2].map((number) => `${prefix}${separator}${number}`);
+  createNamespace(`${pin()}2`);
+  try {
+    using here = NetworkNamespace.open(pin());
+    using there = NetworkNamespace.open(`${pin()}2`);
+    using socket = here.run(() => NetlinkSocket.open('route'));
+    using peer = there.run(() => NetlinkSocket.open('route'));
+    socket.request(
+      newLink({ kind: 'veth', name: 'eth0', peer: { name: 'eth0', namespaceFd: there.fd } }),
+    );
+    for (const [end, address] of [
+      [socket, near],
+      [peer, far],
+    ] as const) {
+      const link = end.linkIndex('eth0');
+      const mtu = end === socket ? 1500 : 1400;
+      end.request(changeLink(link, { up: true, mtu }));
+      end.request(newAddress({ link, address: `${address}/${separator === '' ? 64 : 24}` }));
+    }
+    const ask = (bytes: number): PingSocket => here.run(() => PingSocket.send(far ?? '', bytes));
+    using fits = ask(1400);
+    // One more than the link takes, whole: the other end would put pieces together.
+    using large = ask(1501);
+    await expect.poll(() => fits.answer()).toBe('answered');
+    expect(large.answer()).toBe('EMSGSIZE');
+  } finally {
+    removeNamespace(`${pin()}2`);
+  }
+});

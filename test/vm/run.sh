@@ -63,7 +63,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 mount --bind $modules /lib/modules/$version
 mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
-modprobe -a veth bridge vxlan nf_tables nft_chain_nat nft_numgen nft_ct nft_nat nft_masq nft_redir nft_fib_ipv4 nft_hash xfrm_user esp4 br_netfilter 2> /dev/null
+modprobe -a veth bridge vxlan nf_tables nft_chain_nat nft_numgen nft_ct nft_nat nft_masq nft_redir nft_fib_ipv4 nft_hash xfrm_user esp4 esp6 nft_fib_ipv6 br_netfilter 2> /dev/null
 bash $work/command < /dev/null
 echo "exit status of the command: \$?"
 sync; echo o > /proc/sysrq-trigger; while :; do :; done

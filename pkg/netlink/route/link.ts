@@ -1,4 +1,4 @@
-import { decodeIpv4, decodeMac, encodeIpv4, encodeMac } from '../address.ts';
+import { decodeAddress, decodeMac, encodeAddress, encodeMac, isIpv6 } from '../address.ts';
 import {
   encodeBody,
   type Message,
@@ -34,7 +34,7 @@ const MACVLAN_MODE = 1;
 /** Siblings reach each other without a switch that sends frames back. */
 const MACVLAN_MODE_BRIDGE = 4;
 const BridgePort = { hairpin: 4, learning: 8, isolated: 33 } as const;
-const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15 } as const;
+const Vxlan = { id: 1, local: 4, learning: 7, proxy: 11, port: 15, local6: 17 } as const;
 
 interface LinkCommon {
   /** At most 15 bytes. */
@@ -56,7 +56,10 @@ export type NewLink =
   | (LinkCommon & {
       readonly kind: 'vxlan';
       readonly vni: number;
-      /** Source address of the tunnel; its UDP socket is in the namespace of the netlink socket. */
+      /**
+       * Source address of the tunnel, whose family all its ends have; its UDP socket, of that family alone, is in the
+       * namespace of the netlink socket.
+       */
       readonly local: string;
       readonly port: number;
     });
@@ -187,10 +190,10 @@ export function parseLink(body: Buffer): Link {
 
 function parseVxlan(data: Buffer): Link['vxlan'] {
   const attributes = readAttributes(data);
-  const local = attributes.get(Vxlan.local);
+  const local = attributes.get(Vxlan.local) ?? attributes.get(Vxlan.local6);
   return {
     vni: attributes.get(Vxlan.id)?.readUInt32LE(0) ?? 0,
-    local: local === undefined ? '' : decodeIpv4(local),
+    local: local === undefined ? '' : decodeAddress(local),
     port: attributes.get(Vxlan.port)?.readUInt16BE(0) ?? 0,
   };
 }
@@ -227,7 +230,7 @@ function writeKind(writer: MessageWriter, link: NewLink): void {
     writer.nested(INFO_DATA, (inner) => {
       inner
         .attributeU32(Vxlan.id, link.vni)
-        .attribute(Vxlan.local, encodeIpv4(link.local))
+        .attribute(isIpv6(link.local) ? Vxlan.local6 : Vxlan.local, encodeAddress(link.local))
         .attributeU8(Vxlan.learning, 0)
         .attributeU8(Vxlan.proxy, 1)
         .attributeBe16(Vxlan.port, link.port);

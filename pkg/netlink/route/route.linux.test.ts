@@ -31,10 +31,10 @@ import { deleteRule, dumpRules, newRule, parseRule } from './rule.ts';
 let folder: string;
 let socket: NetlinkSocket;
 const pin = (name: string): string => join(folder, name);
+const textInside = (name: string, command: string, ...words: readonly string[]): string =>
+  execFileSync('nsenter', [`--net=${pin(name)}`, command, ...words], { encoding: 'utf8' });
 const inside = (name: string, command: string, ...words: readonly string[]): unknown =>
-  JSON.parse(
-    execFileSync('nsenter', [`--net=${pin(name)}`, command, ...words], { encoding: 'utf8' }),
-  );
+  JSON.parse(textInside(name, command, ...words));
 const indexOf = (name: string): number => {
   const [body = Buffer.alloc(16)] = socket.request(getLink(name));
   return parseLink(body).index;
@@ -130,6 +130,41 @@ test('a bridge with a VXLAN port: static entries only', () => {
   expect(inside('a', 'bridge', '-j', 'fdb', 'show', 'dev', 'vx0')).not.toContainEqual(
     expect.objectContaining({ dst: '192.0.2.9' }),
   );
+});
+
+test('a VXLAN link between IPv6 hosts', () => {
+  const wanted = { vni: 4097, local: 'fd00:0:0::1', port: 4789 };
+  socket.request(newLink({ kind: 'vxlan', name: 'vx0', ...wanted, mtu: 1430 }));
+  const link = indexOf('vx0');
+  socket.request(changeLink(link, { up: true }));
+  const mac = '02:42:0a:00:00:05';
+  const entry = { link, mac, tunnel: 'fd00::9' };
+  socket.request(putFdbEntry(entry));
+
+  expect(inside('a', 'ip', '-j', '-d', 'link', 'show', 'vx0')).toMatchObject([
+    {
+      linkinfo: {
+        info_kind: 'vxlan',
+        info_data: { id: 4097, local6: 'fd00::1', port: 4789, learning: false, proxy: true },
+      },
+    },
+  ]);
+  const sockets = textInside('a', 'ss', '-Hlnu');
+  expect(sockets).toMatch(/ (\[::\]|\*):4789 /);
+  expect(sockets).not.toContain('0.0.0.0:4789');
+  expect(inside('a', 'bridge', '-j', 'fdb', 'show', 'dev', 'vx0')).toContainEqual(
+    expect.objectContaining({ mac, dst: 'fd00::9', state: 'permanent' }),
+  );
+  expect(socket.dump(dumpLinks()).map(parseLink)).toContainEqual(
+    expect.objectContaining({ name: 'vx0', vxlan: { ...wanted, local: 'fd00::1' } }),
+  );
+  expect(socket.dump(dumpFdb()).map(parseFdbEntry)).toContainEqual({ ...entry, fixed: true });
+  // All ends of a tunnel are of one family.
+  expect(() => socket.request(putFdbEntry({ ...entry, tunnel: '192.0.2.9' }))).toThrow(
+    /EAFNOSUPPORT/,
+  );
+  socket.request(deleteFdbEntry(entry));
+  expect(socket.dump(dumpFdb()).map(parseFdbEntry)).not.toContainEqual({ ...entry, fixed: true });
 });
 
 test('addresses, routes and mark rules', () => {

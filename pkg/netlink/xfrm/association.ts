@@ -1,7 +1,7 @@
+import { familyOf } from '../address.ts';
 import { encodeBody, type Message, MessageFlag, type MessageWriter } from '../message.ts';
 import {
   ADDRESS_LENGTH,
-  AF_INET,
   ID_LENGTH,
   PROTOCOL_ESP,
   readAddress,
@@ -9,7 +9,6 @@ import {
   writeAddress,
   writeId,
   writeLifetimes,
-  writeSelector,
   writeSpi,
 } from './selector.ts';
 
@@ -26,6 +25,7 @@ const TAG_BITS = 128;
 const SOURCE_AT = SELECTOR_LENGTH + ID_LENGTH;
 const SPI_AT = SELECTOR_LENGTH + ADDRESS_LENGTH;
 const REQUEST_AT = SOURCE_AT + ADDRESS_LENGTH + 64 + 32 + 12 + 4;
+const FAMILY_AT = REQUEST_AT + 4;
 
 /** Names an ESP association in transport mode. */
 export interface AssociationId {
@@ -46,13 +46,14 @@ export interface SecurityAssociation extends AssociationId {
 export function newAssociation(association: SecurityAssociation, key: Uint8Array): Message {
   const { source, destination, spi, request } = association;
   const body = encodeBody((writer) => {
-    writeSelector(writer, {});
+    // The kernel takes the association's family for that of a selector without one.
+    writer.bytes(Buffer.alloc(SELECTOR_LENGTH));
     writeId(writer, destination, spi);
     writeAddress(writer, source);
     writeLifetimes(writer);
     // xfrm_stats, seq; no replay window: a host that was started again begins to count anew with the same key.
     writer.bytes(Buffer.alloc(12)).u32(0);
-    writer.u32(request).u16(AF_INET).u8(MODE_TRANSPORT).u8(0).u8(0);
+    writer.u32(request).u16(familyOf(destination)).u8(MODE_TRANSPORT).u8(0).u8(0);
     writer.bytes(Buffer.alloc(7));
     writer.attribute(XFRMA_ALG_AEAD, aead(key));
   });
@@ -63,7 +64,7 @@ export function deleteAssociation({ destination, spi }: AssociationId): Message 
   const body = encodeBody((writer: MessageWriter) => {
     writeAddress(writer, destination);
     writeSpi(writer, spi);
-    writer.u16(AF_INET).u8(PROTOCOL_ESP).u8(0);
+    writer.u16(familyOf(destination)).u8(PROTOCOL_ESP).u8(0);
   });
   return { type: XFRM_MSG_DELSA, flags: 0, body };
 }
@@ -74,9 +75,10 @@ export function dumpAssociations(): Message {
 
 /** Body of XFRM_MSG_NEWSA; keys are not read. */
 export function parseAssociation(body: Buffer): SecurityAssociation {
+  const family = body.readUInt16LE(FAMILY_AT);
   return {
-    source: readAddress(body, SOURCE_AT),
-    destination: readAddress(body, SELECTOR_LENGTH),
+    source: readAddress(body, SOURCE_AT, family),
+    destination: readAddress(body, SELECTOR_LENGTH, family),
     spi: body.readUInt32BE(SPI_AT),
     request: body.readUInt32LE(REQUEST_AT),
   };

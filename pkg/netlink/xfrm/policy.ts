@@ -1,7 +1,7 @@
+import { familyOf } from '../address.ts';
 import { encodeBody, type Message, MessageFlag, readAttributes } from '../message.ts';
 import {
   ADDRESS_LENGTH,
-  AF_INET,
   ID_LENGTH,
   readAddress,
   readSelector,
@@ -89,7 +89,7 @@ export function parsePolicy(body: Buffer): SecurityPolicy | undefined {
 function encodeTemplate({ source, destination, spi, request }: PolicyTemplate): Buffer {
   return encodeBody((writer) => {
     writeId(writer, destination, spi);
-    writer.u16(AF_INET).u16(0);
+    writer.u16(familyOf(destination)).u16(0);
     writeAddress(writer, source);
     writer.u32(request).u8(0).u8(0).u8(0).u8(0);
     writer.u32(ALGORITHMS_ANY).u32(ALGORITHMS_ANY).u32(ALGORITHMS_ANY);
@@ -98,10 +98,11 @@ function encodeTemplate({ source, destination, spi, request }: PolicyTemplate): 
 
 function parseTemplate(body: Buffer): PolicyTemplate {
   const sourceAt = ID_LENGTH + 4;
+  const family = body.readUInt16LE(ID_LENGTH);
   return {
-    destination: readAddress(body, 0),
+    destination: readAddress(body, 0, family),
     spi: body.readUInt32BE(ADDRESS_LENGTH),
-    source: readAddress(body, sourceAt),
+    source: readAddress(body, sourceAt, family),
     request: body.readUInt32LE(sourceAt + ADDRESS_LENGTH),
   };
 }
