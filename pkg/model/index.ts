@@ -117,6 +117,7 @@ export {
   type ObjectTypes,
   uniqueName,
 } from './object.ts';
+export { OverlaidView } from './overlaid-view.ts';
 export {
   architecture,
   nodeMatches,
