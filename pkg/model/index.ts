@@ -77,7 +77,6 @@ export {
   parseIpBlock,
   parseIpv4,
 } from './ip-address.ts';
-export { merged } from './merged.ts';
 export {
   type IpamConfig,
   ingressNetworkSpec,
@@ -115,7 +114,6 @@ export {
   type ObjectIds,
   type ObjectKind,
   type ObjectTypes,
-  uniqueName,
 } from './object.ts';
 export { OverlaidView } from './overlaid-view.ts';
 export {
@@ -182,7 +180,6 @@ export type {
   TaskTemplateSpec,
   UpdateConfigSpec,
 } from './service-spec.ts';
-export { haveSharedSlot } from './shared-slots.ts';
 export { type Slot, slotOf } from './slot-tasks.ts';
 export { type AppliedChange, Tables } from './tables.ts';
 export {
@@ -191,7 +188,6 @@ export {
   isProgress,
   isRunnable,
   isTerminal,
-  isWaiting,
   type NetworkAttachment,
   type PortProtocol,
   type PortStatus,

@@ -27,7 +27,6 @@ export class Manager extends Machine implements Server {
   #store: ManagerStore | undefined;
   #dispatcher: Dispatcher | undefined;
   /** Programs are never asked to end here, only killed. */
-  readonly #signal = new AbortController().signal;
 
   constructor(raftId: number, address: string, options: ManagerOptions) {
     super(options.world, { nodeId: `manager${raftId}`, address }, options.plan.clockOffsetMs);
@@ -47,7 +46,8 @@ export class Manager extends Machine implements Server {
     this.#store = store;
     onStarted(this, store);
     const parts = { store, clock: this.clock(), random: this.random() };
-    const signal = this.#signal;
+    // Of this process; one that is killed does not hear of it.
+    const { signal } = new AbortController();
     const log = this.#logger();
     this.#dispatcher = new Dispatcher({ ...parts, log, credentials: this.credentials() });
     void this.#dispatcher.run(signal);
