@@ -2,7 +2,7 @@ import { arch, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { TaskEngine } from '../../pkg/engine/index.ts';
 import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
-import type { GenericResource, NodeDescription, NodeRole } from '../../pkg/model/index.ts';
+import type { NodeDescription, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
 import {
@@ -13,6 +13,7 @@ import {
   recordFile,
   Worker,
 } from '../../pkg/worker/index.ts';
+import { type DeviceOffer, devicesOf } from './device-offer.ts';
 import type { ClusterWork } from './node-control.ts';
 import type { NodeRecord } from './node-record.ts';
 
@@ -21,7 +22,7 @@ export interface WorkOptions {
   readonly hostname: string;
   /** `key=value` */
   readonly labels: readonly string[];
-  readonly genericResources: readonly GenericResource[];
+  readonly offer: DeviceOffer;
   readonly version: string;
   readonly engine: TaskEngine;
   readonly network: HostNetwork;
@@ -57,7 +58,7 @@ export class HostWork implements ClusterWork {
   }
 
   async start(credentials: Credentials, record: NodeRecord): Promise<void> {
-    const { dataDir, engine, network, attachments, clock, random, log, onManagers, onRole } =
+    const { dataDir, offer, engine, network, attachments, clock, random, log, onManagers, onRole } =
       this.#options;
     network.become({
       nodeId: credentials.identity.nodeId,
@@ -77,6 +78,7 @@ export class HostWork implements ClusterWork {
       records: recordFile(join(dataDir, 'worker')),
       managers: [...own, ...this.#options.managers, ...record.managers],
       description: (): NodeDescription => this.#description(),
+      devicesOf: (held): readonly string[] => devicesOf(offer, held),
       address: record.dataPathAddress,
       onManagers,
       onRole,
@@ -96,7 +98,7 @@ export class HostWork implements ClusterWork {
   }
 
   #description(): NodeDescription {
-    const { hostname, labels, genericResources, version, network } = this.#options;
+    const { hostname, labels, offer, version, network } = this.#options;
     const { canEncrypt, hasIpv6 } = network.abilities();
     const pairs = labels.map((label): [string, string] => {
       const at = label.indexOf('=');
@@ -111,7 +113,7 @@ export class HostWork implements ClusterWork {
       engineVersion: version,
       engineLabels: Object.fromEntries(pairs),
       plugins: PLUGINS,
-      genericResources,
+      genericResources: offer.resources,
       canEncrypt,
       ...(!hasIpv6 && { lacksIpv6: true }),
     };

@@ -41,6 +41,12 @@ const OPTIONS = [
     text: 'comma-separated resources that tasks may reserve: gpu=2, or gpu=NAME once for each',
   },
   {
+    name: 'device',
+    fallback: '',
+    text: 'devices that tasks may reserve, KIND[=NAME]=/dev/path[,/dev/path…], several times: gpu=/dev/nvidia0,/dev/nvidiactl',
+    repeatable: true,
+  },
+  {
     name: 'insecure-registry',
     fallback: '',
     text: 'comma-separated host:port of registries to speak plain HTTP with',

@@ -12,12 +12,13 @@ import {
   systemRandom,
   writeFileAtomic,
 } from '../../pkg/io/index.ts';
-import { errorMessage, parseGenericResources } from '../../pkg/model/index.ts';
+import { errorMessage } from '../../pkg/model/index.ts';
 import { createHostNetwork, type HostNetwork } from '../../pkg/overlaynet/index.ts';
 import { createRuntime } from '../../pkg/runtime/index.ts';
 import { Attachments } from '../../pkg/worker/index.ts';
 import { HostWork } from './cluster-work.ts';
 import { type AgentConfig, agentConfig, HELP } from './config.ts';
+import { readOffer } from './device-offer.ts';
 import { obstacleOf } from './manager-folder.ts';
 import { Member } from './node-control.ts';
 import { hostResolver } from './resolvers.ts';
@@ -66,7 +67,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     dataDir: config['data-dir'],
     hostname: config.hostname,
     labels: list(config['engine-label']),
-    genericResources: parseGenericResources(config['generic-resource']),
+    offer: readOffer(config, log),
     version: VERSION,
     engine: engine.tasks,
     network,

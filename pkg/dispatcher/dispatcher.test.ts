@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type NodeId,
+  type Task,
   type TaskId,
   type TaskState,
   type TaskStatus,
@@ -370,4 +371,22 @@ describe('status reports', () => {
     expect(old.done).toBe(true);
     expect(one.store.view.get('task', 't1' as TaskId)?.status.state).toBe('assigned');
   });
+});
+
+it('a task that was told to stop keeps the reason why, whatever its node reports', async () => {
+  await using one = await bench();
+  one.task('t1', '1', 'running');
+  const agent = await one.agent('1');
+  const of = (): Task | undefined => one.store.view.get('task', 't1' as TaskId);
+  const task = of() as Task;
+  const told = { ...task.status, error: 'preempted' };
+  await one.store.update((draft) =>
+    draft.add(updateObject('task', { ...task, desiredState: 'shutdown', status: told })),
+  );
+  const statuses = [
+    { taskId: task.id, status: { state: 'shutdown', at: AT, message: 'shutdown' } as const },
+  ];
+  agent.say({ kind: 'report', number: 1, statuses });
+  await one.clock.advance(20);
+  expect(of()?.status).toMatchObject({ state: 'shutdown', error: 'preempted' });
 });

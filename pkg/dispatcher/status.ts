@@ -5,6 +5,7 @@ import {
   errorMessage,
   type InstantMs,
   type NodeId,
+  reportedStatus,
   type TaskId,
   type TaskStatus,
   updateObject,
@@ -132,9 +133,10 @@ export class StatusWriter {
  * with the leader's time: deciders compare them with it, and the clocks of nodes differ.
  */
 function applyStatuses(draft: DraftTables, reports: readonly NodeReport[], now: InstantMs): void {
-  for (const { taskId, nodeId, status } of reports) {
+  for (const { taskId, nodeId, status: reported } of reports) {
     const task = draft.get('task', taskId);
     if (!task || task.nodeId !== nodeId) continue;
+    const status = reportedStatus(task, reported);
     const order = compareTaskState(status.state, task.status.state);
     if (order < 0 || (order === 0 && sameStatus(status, task.status))) continue;
     const at = order === 0 ? task.status.at : now;

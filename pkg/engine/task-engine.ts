@@ -17,6 +17,8 @@ export interface TaskContainerSpec {
   readonly container: ContainerSpec;
   readonly limits?: ResourceSpec | undefined;
   readonly reservations?: ResourceSpec | undefined;
+  /** Device nodes of the host that it may use, under the same paths. */
+  readonly devices?: readonly string[] | undefined;
   /** Kill it when the cluster has not been heard for so long, and do not start it then. */
   readonly fenceMs?: number | undefined;
   readonly logDriver?:

@@ -95,6 +95,7 @@ function taskHostConfig(spec: TaskContainerSpec, expand: (text: string) => strin
     Memory: limits?.MemoryBytes,
     PidsLimit: limits?.Pids,
     MemoryReservation: reservations?.MemoryBytes,
+    Devices: spec.devices?.map((path) => ({ PathOnHost: path })),
   };
 }
 

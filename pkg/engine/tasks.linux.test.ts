@@ -1,4 +1,6 @@
-import { readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TaskEvent } from './task-engine.ts';
@@ -64,6 +66,33 @@ test('a task runs with secrets, configs, templates and labels, and leaves nothin
   expect(tasks.task(spec.taskId)).toBeUndefined();
   expect(events.map(({ kind }) => kind)).toEqual(['started', 'exited', 'removed']);
   forget();
+});
+
+test('a task may use the devices it holds and no others', async () => {
+  const { tasks } = host.engine;
+  const folder = mkdtempSync(join(tmpdir(), 'muster-devices-'));
+  const held = join(folder, 'held');
+  const other = join(folder, 'other');
+  // Minor numbers of the memory driver that no container has by itself: kmsg and port.
+  execFileSync('mknod', [held, 'c', '1', '11']);
+  execFileSync('mknod', [other, 'c', '1', '4']);
+  const spec = host.task(
+    `: > ${held} && echo opened; ls ${other}; mknod /made c 1 4 && : > /made`,
+    {
+      devices: [held],
+    },
+  );
+  await tasks.createTask(spec);
+  await tasks.startTask(spec.taskId);
+  await tasks.waitTask(spec.taskId);
+  expect(await logOf(spec.taskId)).toMatch(
+    /^opened\n.*other: No such file.*\n.*\/made: Operation not permitted\n$/,
+  );
+  await tasks.removeTask(spec.taskId);
+  const gone = host.task('true', { devices: [`${held}x`] });
+  await tasks.createTask(gone);
+  await expect(tasks.startTask(gone.taskId)).rejects.toThrow('error gathering device information');
+  rmSync(folder, { recursive: true });
 });
 
 test('a task whose image is nowhere says so', async () => {

@@ -18,6 +18,15 @@ test('an unknown flag and a missing value are refused by name', () => {
   expect(() => parseOptions(ROWS, ['--hostname'], {})).toThrow('option --hostname needs a value');
 });
 
+test('a repeatable flag gathers its values, in place of those of the environment', () => {
+  const rows = [{ name: 'device', fallback: '', text: 'device', repeatable: true }] as const;
+  const environment = { MUSTER_DEVICE: 'c=/c' };
+  expect(parseOptions(rows, ['--device', 'a=/a', '--device=b=/b'], environment).device).toBe(
+    'a=/a b=/b',
+  );
+  expect(parseOptions(rows, [], environment).device).toBe('c=/c');
+});
+
 test('help names the flag, its default and its variable', () => {
   expect(renderOptions(ROWS)).toContain('--data-dir  folder (default /var/lib/x); MUSTER_DATA_DIR');
 });

@@ -6,6 +6,8 @@ export interface OptionRow {
   readonly fallback: string;
   /** What it is, with its unit. */
   readonly text: string;
+  /** May be given several times; the values are separated by blanks, as in the environment variable. */
+  readonly repeatable?: boolean;
 }
 
 export type OptionValues<Rows extends readonly OptionRow[]> = Readonly<
@@ -22,6 +24,7 @@ export function parseOptions<const Rows extends readonly OptionRow[]>(
   environment: Readonly<Record<string, string | undefined>>,
 ): OptionValues<Rows> {
   const values = new Map<string, string>();
+  const repeated = new Map<string, string>();
   for (const { name, fallback } of rows) {
     values.set(name, environment[variableOf(name)] ?? fallback);
   }
@@ -33,8 +36,11 @@ export function parseOptions<const Rows extends readonly OptionRow[]>(
     }
     const value = inline ?? args[++at];
     if (value === undefined) throw new ClusterError('invalid', `option ${word} needs a value`);
-    values.set(name, value);
+    if (rows.some((row) => row.name === name && row.repeatable)) {
+      repeated.set(name, `${repeated.get(name) ?? ''} ${value}`.trim());
+    } else values.set(name, value);
   }
+  for (const [name, all] of repeated) values.set(name, all);
   return Object.freeze(Object.fromEntries(values)) as OptionValues<Rows>;
 }
 

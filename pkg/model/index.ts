@@ -191,6 +191,7 @@ export {
   type NetworkAttachment,
   type PortProtocol,
   type PortStatus,
+  reportedStatus,
   serviceAwaitedUntil,
   slotName,
   TASK_STATES,

@@ -113,6 +113,14 @@ export function isTerminal(state: TaskState): boolean {
   return TERMINAL.has(state);
 }
 
+/** What a node reports of a task; one that was told to stop keeps the reason why, which the node does not know. */
+export function reportedStatus(task: Task, reported: TaskStatus): TaskStatus {
+  const told = task.desiredState === 'shutdown' || task.desiredState === 'remove';
+  const { error } = task.status;
+  if (reported.error !== undefined || error === undefined || !told) return reported;
+  return { ...reported, error };
+}
+
 /** Wanted alive: desired ready, running or (jobs) complete, and not over yet. */
 export function isRunnable(task: Task): boolean {
   const wanted = task.desiredState !== 'shutdown' && task.desiredState !== 'remove';

@@ -200,4 +200,7 @@ test.each([
   }));
   cluster.converge();
   expect(cluster.running(web)[0]?.nodeId).toBe(other);
+  expect(cluster.tasks(web).find(({ nodeId }) => nodeId === node)?.status.error).toBe(
+    'assigned node no longer offers gpu a',
+  );
 });

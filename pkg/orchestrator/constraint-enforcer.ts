@@ -35,7 +35,7 @@ export const decideConstraints = inSteps(function* decideConstraints({ view, dir
     if (!node?.description || node.spec.Availability !== 'active') continue;
     const placed = [...view.tasksOfNode(id)].filter(isPlaced);
     for (const task of broken(node, placed, termsOf)) {
-      const status = { ...task.status, error: ERROR };
+      const status = { ...task.status, error: withdrawn(node, task) ?? ERROR };
       changes.push(updateObject('task', { ...task, desiredState: 'shutdown', status }));
     }
   }
@@ -91,6 +91,15 @@ function tooMuch(
     left.held.push(...generic);
     return false;
   });
+}
+
+/** What the task holds and the node does not offer any more, in words. */
+function withdrawn({ description }: Node, { genericResources = [] }: Task): string | undefined {
+  const offered = description?.genericResources ?? [];
+  const gone = genericResources.find((claim) => !isStillOffered(claim, offered, []));
+  return (
+    gone && `assigned node no longer offers ${gone.kind} ${gone.names?.join(', ') ?? gone.amount}`
+  );
 }
 
 /** The node still has what the task holds: those names, or that many. */

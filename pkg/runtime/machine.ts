@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { release, totalmem } from 'node:os';
 import type { CgroupDriver } from './cgroup/driver.ts';
 import { type CgroupMounts, parseCgroupMounts } from './cgroup/hierarchy.ts';
@@ -49,7 +49,9 @@ export function hostDevice(device: DeviceSpec): {
   readonly node: DeviceNode;
   readonly access: string;
 } {
-  const node = deviceNode(device.hostPath, device.containerPath);
+  // A link, such as those below /dev/serial/by-id, stands for its device.
+  const stat = statSync(device.hostPath, { throwIfNoEntry: false });
+  const node = deviceNode(stat, device.containerPath);
   if (!node) {
     throw new RuntimeError('invalid', `error gathering device information: ${device.hostPath}`);
   }
@@ -63,12 +65,11 @@ export function allHostDevices(dir = '/dev'): readonly DeviceNode[] {
     const path = `${dir}/${entry.name}`;
     if (own.has(path)) return [];
     if (entry.isDirectory()) return allHostDevices(path);
-    return deviceNode(path, path) ?? [];
+    return deviceNode(lstatSync(path, { throwIfNoEntry: false }), path) ?? [];
   });
 }
 
-function deviceNode(hostPath: string, path: string): DeviceNode | undefined {
-  const stat = lstatSync(hostPath, { throwIfNoEntry: false });
+function deviceNode(stat: Stats | undefined, path: string): DeviceNode | undefined {
   if (!stat?.isBlockDevice() && !stat?.isCharacterDevice()) return undefined;
   // makedev(3): 12 bits of major, 20 of minor, interleaved.
   const major = (stat.rdev >> 8) & 0xfff;

@@ -77,7 +77,7 @@ export function explainPlacement(
   return {
     nodesAsked: asked.length,
     nodesThatFit: fitting.length,
-    refusals: refusalsOf(refused),
+    refusals: refusalsOf(refused, candidate),
     suggestions: fitting.length > 0 ? [] : suggestionsOf(refused, candidate),
     ranking: rank(fitting, candidate.spec, ranking),
     strategy: want.policy.strategy,
@@ -102,7 +102,10 @@ interface Refused {
   readonly filters: readonly Filter[];
 }
 
-function refusalsOf(refused: readonly Refused[]): PlacementExplanation['refusals'] {
+function refusalsOf(
+  refused: readonly Refused[],
+  candidate: Candidate,
+): PlacementExplanation['refusals'] {
   const nodes = new Map<Filter, string[]>();
   for (const { load, filters } of refused) {
     const [first] = filters;
@@ -115,7 +118,7 @@ function refusalsOf(refused: readonly Refused[]): PlacementExplanation['refusals
     .toSorted(([, left], [, right]) => right.length - left.length)
     .map(([filter, names]) => ({
       filter: filter.name,
-      text: filter.explain(names.length),
+      text: filter.explain(names.length, candidate),
       nodes: names,
     }));
 }

@@ -1,6 +1,7 @@
 import { explainRefusal } from './explain.ts';
 import { constraintFilter } from './filter/constraint.ts';
 import type { Candidate, Filter } from './filter/filter.ts';
+import { genericResourceFilter } from './filter/generic-resource.ts';
 import { hostPortFilter } from './filter/host-port.ts';
 import { maxReplicasFilter } from './filter/max-replicas.ts';
 import { platformFilter } from './filter/platform.ts';
@@ -14,6 +15,7 @@ import type { NodeLoad } from './node-load.ts';
 const FILTERS: readonly Filter[] = [
   readyFilter,
   resourceFilter,
+  genericResourceFilter,
   pluginFilter,
   constraintFilter,
   platformFilter,
@@ -43,7 +45,7 @@ export class Pipeline {
       const filter = this.#refusing(load);
       if (filter) refusals.set(filter, (refusals.get(filter) ?? 0) + 1);
     }
-    return explainRefusal(this.#filters, refusals);
+    return explainRefusal(this.#filters, refusals, this.#candidate);
   }
 
   /** Every filter that refuses the node, in the order they are asked. */

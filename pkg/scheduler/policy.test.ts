@@ -144,9 +144,7 @@ test('generic resources are counted, named, and given back', () => {
   expect(cluster.tasks(one)[0]?.genericResources).toEqual([
     { kind: 'gpu', amount: 2, names: ['a', 'b'] },
   ]);
-  expect(cluster.tasks(two)[0]?.status.error).toBe(
-    'no suitable node (insufficient resources on 1 node)',
-  );
+  expect(cluster.tasks(two)[0]?.status.error).toBe('no suitable node (insufficient gpu on 1 node)');
   cluster.removeService(one);
   cluster.converge();
   expect(cluster.tasks(two)[0]?.genericResources).toEqual([

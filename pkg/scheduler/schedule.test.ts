@@ -75,7 +75,7 @@ test.each([
     { Resources: { Reservations: { MemoryBytes: 2 ** 40 } } },
   ],
   [
-    'insufficient resources on 1 node',
+    'insufficient gpu on 1 node',
     undefined,
     {
       Resources: {

@@ -97,7 +97,7 @@ type Amounts = NonNullable<NonNullable<TaskTemplateSpec['Resources']>['Limits']>
 
 function convertAmounts(value: unknown, key: string): Amounts | undefined {
   if (!isMap(value)) return undefined;
-  const generic = asList(value['generic_resources']).map((entry) => {
+  const counted = asList(value['generic_resources']).map((entry) => {
     const discrete = asMap(asMap(entry)['discrete_resource_spec']);
     return {
       DiscreteResourceSpec: {
@@ -106,6 +106,7 @@ function convertAmounts(value: unknown, key: string): Amounts | undefined {
       },
     };
   });
+  const generic = [...counted, ...asList(value['devices']).map(convertDeviceRequest)];
   return compact({
     NanoCPUs: value['cpus'] === undefined ? undefined : nanoCpus(value['cpus'], `${key}.cpus`),
     MemoryBytes:
@@ -113,6 +114,30 @@ function convertAmounts(value: unknown, key: string): Amounts | undefined {
     Pids: value['pids'] === undefined ? undefined : wholeNumber(value['pids'], `${key}.pids`),
     GenericResources: generic.length > 0 ? generic : undefined,
   });
+}
+
+const DEVICES = 'deploy.resources.reservations.devices';
+
+/** Compose's request for devices is a generic resource of the kind that it calls a capability. */
+function convertDeviceRequest(entry: unknown): object {
+  const request = asMap(entry);
+  const capabilities = asList(request['capabilities']).map(asText);
+  const [kind = ''] = capabilities;
+  if (capabilities.length !== 1)
+    throw stackProblem(`${DEVICES}.capabilities: name one kind that nodes offer, such as [gpu]`);
+  if (request['device_ids'] !== undefined)
+    throw stackProblem(`${DEVICES}.device_ids: a node is not known yet; say how many: count`);
+  for (const key of ['driver', 'options'])
+    if (request[key] !== undefined)
+      throw stackProblem(
+        `${DEVICES}.${key}: there are no device drivers; nodes offer device files with --device ${kind}=/dev/…`,
+      );
+  const { count } = request;
+  if (count === undefined || count === 'all')
+    throw stackProblem(`${DEVICES}.count: say a number; "all" of a node cannot be reserved`);
+  return {
+    DiscreteResourceSpec: { Kind: kind, Value: wholeNumber(count, `${DEVICES}.count`) },
+  };
 }
 
 export function convertPlacement(deploy: YamlMap): NonNullable<TaskTemplateSpec['Placement']> {

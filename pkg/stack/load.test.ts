@@ -161,6 +161,27 @@ test('x-muster becomes the labels of the policies', () => {
   });
 });
 
+const RESERVE = (devices: string): string =>
+  `services:\n  web:\n    image: a\n    deploy: {resources: {reservations: {devices: [${devices}]}}}\n`;
+
+test('a request for devices reserves a generic resource of the kind', () => {
+  const stack = load(RESERVE('{capabilities: [gpu], count: 2}'));
+  expect(stack.services[0]?.TaskTemplate?.Resources?.Reservations?.GenericResources).toEqual([
+    { DiscreteResourceSpec: { Kind: 'gpu', Value: 2 } },
+  ]);
+});
+
+test.each([
+  ['{count: 1}', 'name one kind that nodes offer'],
+  ['{capabilities: [gpu, tpu], count: 1}', 'name one kind that nodes offer'],
+  ['{capabilities: [gpu], device_ids: ["0"]}', 'device_ids: a node is not known yet'],
+  ['{capabilities: [gpu], driver: nvidia, count: 1}', 'driver: there are no device drivers'],
+  ['{capabilities: [gpu], count: all}', 'count: say a number'],
+  ['{capabilities: [gpu]}', 'count: say a number'],
+])('of devices %s is refused', (devices, message) => {
+  expect(() => load(RESERVE(devices))).toThrow(message);
+});
+
 test('a network of a stack can have IPv6', () => {
   const stack = load(
     'services:\n  web:\n    image: a\n    networks: [dual, plain]\nnetworks:\n  dual:\n    enable_ipv6: true\n    ipam: {config: [{subnet: "fd00:5::/64"}]}\n  plain: {}\n',

@@ -40,6 +40,16 @@ const UPDATE: Kind = {
   },
 };
 
+const DEVICE_REQUEST: Kind = {
+  keys: {
+    capabilities: 'list',
+    count: 'scalar',
+    device_ids: 'list',
+    driver: 'text',
+    options: 'any',
+  },
+};
+
 const DEPLOY: Kind = {
   keys: {
     mode: 'text',
@@ -51,7 +61,7 @@ const DEPLOY: Kind = {
     resources: {
       keys: {
         limits: RESOURCES({ pids: 'scalar' }),
-        reservations: RESOURCES({ generic_resources: 'list' }),
+        reservations: RESOURCES({ generic_resources: 'list', devices: { each: DEVICE_REQUEST } }),
       },
     },
     restart_policy: {

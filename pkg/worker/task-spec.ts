@@ -1,6 +1,7 @@
 import type { TaskContainerSpec, TaskNetwork } from '../engine/index.ts';
 import {
   ClusterError,
+  type GenericResource,
   genericEnvironment,
   type NetworkId,
   type NetworkTable,
@@ -23,6 +24,8 @@ export interface TaskSurroundings {
   readonly configs: ReadonlyMap<string, Uint8Array>;
   /** Ids among them whose placeholders are filled in for each task. */
   readonly templated: ReadonlySet<string>;
+  /** Paths of the device nodes that belong to what a task holds. Throws when this machine does not offer it any more. */
+  readonly devicesOf: (held: readonly GenericResource[]) => readonly string[];
 }
 
 /** Ids of the secrets and configs that the spec names. */
@@ -61,6 +64,7 @@ export function taskContainerSpec(
       ...container,
       Env: [...(container.Env ?? []), ...genericEnvironment(task.genericResources ?? [])],
     },
+    devices: surroundings.devicesOf(task.genericResources ?? []),
     fenceMs: servicePolicy(spec).fenceMs || undefined,
     limits: template.Resources?.Limits ?? undefined,
     reservations: template.Resources?.Reservations ?? undefined,

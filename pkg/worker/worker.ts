@@ -46,6 +46,8 @@ export interface WorkerOptions {
   /** host:port of managers to begin with; newer ones that the leader names are used and remembered. */
   readonly managers: readonly string[];
   readonly description: () => NodeDescription;
+  /** Device nodes that belong to generic resources; none without it. */
+  readonly devicesOf?: TaskSurroundings['devicesOf'] | undefined;
   /** Underlay address of this node; empty: as the manager sees it. */
   readonly address: string;
   /** Role that the cluster wants this node to have; told at the beginning of a session and at each change. */
@@ -378,6 +380,7 @@ export class Worker {
       secrets: this.#dependencies.secrets,
       configs: this.#dependencies.configs,
       templated: this.#dependencies.templated,
+      devicesOf: this.#options.devicesOf ?? noDevices,
     };
   }
 
@@ -395,4 +398,8 @@ export class Worker {
       formerManagers: this.#formerManagers,
     };
   }
+}
+
+function noDevices(): readonly string[] {
+  return [];
 }

@@ -23,6 +23,7 @@ import {
   type Node,
   type NodeId,
   removeObject,
+  reportedStatus,
   rollbackService,
   type Service,
   type ServiceId,
@@ -269,7 +270,8 @@ export class DecideCluster {
   report(id: TaskId, state: TaskState, error?: string): void {
     const task = this.tables.get('task', id);
     if (!task || compareTaskState(state, task.status.state) <= 0) return;
-    const status = { state, at: this.now, message: state, error };
+    const reported = { state, at: this.now, message: state, error };
+    const status = reportedStatus(task, reported);
     this.apply([updateObject('task', { ...task, status })]);
   }
 

@@ -13,7 +13,7 @@ export interface Filter {
   applies(candidate: Candidate): boolean;
   accepts(load: NodeLoad, candidate: Candidate): boolean;
   /** The refusal of `nodes` nodes in SwarmKit's words. */
-  explain(nodes: number): string;
+  explain(nodes: number, candidate: Candidate): string;
   readonly name: FilterName;
   /** For a node that was refused: the least that would make it acceptable to this filter, if anything would. */
   remedy(load: NodeLoad, candidate: Candidate): Remedy | undefined;
@@ -22,6 +22,7 @@ export interface Filter {
 export type FilterName =
   | 'ready'
   | 'resources'
+  | 'generic-resources'
   | 'plugins'
   | 'constraints'
   | 'platform'
