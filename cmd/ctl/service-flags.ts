@@ -250,6 +250,13 @@ export const SCALAR_FLAGS: readonly Flag[] = [
       health(spec).StartPeriod = parseDuration(value, name);
     },
   },
+  {
+    flags: '--health-start-interval <duration>',
+    text: 'time between checks within the start period',
+    apply: (spec, value, name): void => {
+      health(spec).StartInterval = parseDuration(value, name);
+    },
+  },
   ...POLICY_LABELS.map(policyFlag),
   ...updateFlags('update', 'UpdateConfig'),
   ...updateFlags('rollback', 'RollbackConfig'),

@@ -55,6 +55,7 @@ test('connections that match are forgotten, others stay', () => {
       protocol: 17,
       source: '127.0.0.1',
       originalDestination: '127.0.0.2',
+      ports: { source: expect.any(Number), destination: 9 },
       replySource: '127.0.0.2',
       packets: undefined,
       expiresInSeconds: expect.any(Number),

@@ -17,6 +17,9 @@ const COUNTERS_ORIGINAL = 9;
 const COUNTERS_REPLY = 10;
 const COUNTER_PACKETS = 1;
 const ID = 12;
+/** Attributes of a tuple's protocol. */
+const SOURCE_PORT = 2;
+const DESTINATION_PORT = 3;
 const NESTED = 0x8000;
 /** Bit of the status: packets went both ways for a while. */
 const ASSURED = 4;
@@ -29,6 +32,8 @@ export interface Connection {
   readonly protocol: number;
   readonly source: string;
   readonly originalDestination: string;
+  /** As the client sent them; absent for protocols without ports. */
+  readonly ports?: { readonly source: number; readonly destination: number } | undefined;
   readonly replySource: string;
   /** Counted only where the namespace's `net.netfilter.nf_conntrack_acct` was 1 when the connection began. */
   readonly packets?: { readonly sent: bigint; readonly answered: bigint } | undefined;
@@ -142,16 +147,19 @@ function familyOfTuple(tuple: Buffer): number {
 
 function parseTuple(
   tuple: Buffer,
-): Pick<Connection, 'protocol' | 'source' | 'originalDestination'> {
+): Pick<Connection, 'protocol' | 'source' | 'originalDestination' | 'ports'> {
   const none = Buffer.alloc(0);
   const attributes = readAttributes(tuple);
   const addresses = readAttributes(attributes.get(1) ?? none);
   const transport = readAttributes(attributes.get(2) ?? none);
   const read = ([ipv4, ipv6]: readonly [number, number]): string =>
     decodeAddress(addresses.get(ipv4) ?? addresses.get(ipv6) ?? Buffer.alloc(4));
+  const source = transport.get(SOURCE_PORT)?.readUInt16BE(0);
+  const destination = transport.get(DESTINATION_PORT)?.readUInt16BE(0);
   return {
     source: read(TupleAddress.source),
     originalDestination: read(TupleAddress.destination),
     protocol: transport.get(1)?.readUInt8(0) ?? 0,
+    ports: source === undefined || destination === undefined ? undefined : { source, destination },
   };
 }

@@ -50,6 +50,7 @@ export {
   type TableListing,
 } from './nftables/listing.ts';
 export { encodeTransaction } from './nftables/transaction.ts';
+export { packetsPassed } from './packets-passed.ts';
 export { PingSocket } from './ping-socket.ts';
 export {
   deleteAddress,

@@ -2,6 +2,7 @@ import koffi from 'koffi';
 import { SyscallError } from './syscall-error.ts';
 
 const MSG_DONTWAIT = 0x40;
+const EINVAL = 22;
 
 /*
  * The only door to C. koffi cannot return `ssize_t`/`size_t`, so those are int64_t; errno must be read directly after
@@ -45,6 +46,21 @@ const calls = {
 } as const;
 
 export type SyscallName = keyof typeof calls;
+
+const membarrierCall = library.func('long syscall(long, int, uint, int)');
+
+/** membarrier(2), which has no function of its own in every libc; on a thread of the pool. */
+export async function membarrier(command: number): Promise<void> {
+  const call = { x64: 324, arm64: 283 }[process.arch as string];
+  const result = await new Promise<number>((resolve, reject) => {
+    membarrierCall.async(call ?? -1, command, 0, 0, (error: unknown, value: number) => {
+      if (error) reject(error);
+      else resolve(Number(value));
+    });
+  });
+  // Its errno stays on the thread that made the call.
+  if (result < 0) throw new SyscallError('membarrier', EINVAL, 'the kernel has none');
+}
 
 /** The call's result; throws `SyscallError` when it is negative. */
 export function syscall(name: SyscallName, ...parameters: readonly unknown[]): number {

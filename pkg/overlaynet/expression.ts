@@ -32,9 +32,12 @@ function equals(value: Buffer): RuleExpression {
   return { kind: 'cmp', source: 1, operator: 'eq', value };
 }
 
-/** `ip daddr` into register 1. */
-export function loadDestination({ destinationOffset: offset, length } = IPV4): RuleExpression {
-  return { kind: 'payload', base: 'network', offset, length, target: 1 };
+/** `ip daddr` into a register. */
+export function loadDestination(
+  { destinationOffset: offset, length } = IPV4,
+  target = 1,
+): RuleExpression {
+  return { kind: 'payload', base: 'network', offset, length, target };
 }
 
 /** `ip saddr` into a register. */

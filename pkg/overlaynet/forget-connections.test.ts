@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest';
 import type { Connection, TrackedConnection } from 'vxlan-netlink';
+import { AppliedRulesets } from './applied-rulesets.ts';
 import { type ForgetTarget, Forgetting } from './forget-connections.ts';
 import { FakeKernel } from './kernel/fake.ts';
 
 const OLD = '10.0.0.9';
 const UDP = 17;
+/** Clients, told apart by their address. */
+const [WAITS, IDLE, MUTE, ASKS] = ['10.0.1.1', '10.0.1.2', '10.0.1.3', '10.0.1.4'] as const;
+const [ASKS_AGAIN, ASKED, ASKED_AGAIN] = ['10.0.1.5', '10.0.1.6', '10.0.1.7'] as const;
+const TELLS = '10.0.1.8';
 
 /** A namespace with these flows, told to whom it shows them. */
 function flowsOf(flows: Connection[], look: () => void = (): void => undefined): ForgetTarget {
@@ -32,7 +37,7 @@ function flowsOf(flows: Connection[], look: () => void = (): void => undefined):
       return true;
     },
   });
-  return { namespace, isLive: true };
+  return { namespace, rulesets: new AppliedRulesets(namespace), isLive: true };
 }
 
 const flow = (
@@ -44,6 +49,7 @@ const flow = (
   protocol: UDP,
   source,
   originalDestination: '10.0.0.2',
+  ports: { source: 5000, destination: 80 },
   replySource: OLD,
   packets: { sent, answered },
   expiresInSeconds: 29,
@@ -56,14 +62,14 @@ const fail = (error: unknown): void => {
 };
 
 test('a flow whose answer is on the way goes once it was answered', async () => {
-  const flows = [flow('waits', 3n, 2n), flow('idle', 2n, 2n), flow('mute', 5n, 0n)];
+  const flows = [flow(WAITS, 3n, 2n), flow(IDLE, 2n, 2n), flow(MUTE, 5n, 0n)];
   let looks = 0;
   const target = flowsOf(flows, () => {
     looks += 1;
-    if (looks === 7) flows.splice(0, 1, flow('waits', 3n, 3n));
-    if (looks > 4 && looks < 7) expect(flows.map(({ source }) => source)).toEqual(['waits']);
+    if (looks === 7) flows.splice(0, 1, flow(WAITS, 3n, 3n));
+    if (looks > 4 && looks < 7) expect(flows.map(({ source }) => source)).toEqual([WAITS]);
   });
-  const forgetting = new Forgetting(fail);
+  const forgetting = new Forgetting(new FakeKernel(), fail);
   forgetting.begin([target], removed);
   await forgetting.done;
   expect(flows).toEqual([]);
@@ -72,11 +78,11 @@ test('a flow whose answer is on the way goes once it was answered', async () => 
 
 test('a first question is waited for, not one of long ago, nor who never expects an answer', async () => {
   const flows = [
-    flow('asks', 1n, 0n),
-    flow('asks again', 9n, 8n, { assured: true, expiresInSeconds: 119 }),
-    flow('asked', 1n, 0n, { expiresInSeconds: 28 }),
-    flow('asked again', 9n, 8n, { assured: true, expiresInSeconds: 118 }),
-    flow('tells', 4n, 0n),
+    flow(ASKS, 1n, 0n),
+    flow(ASKS_AGAIN, 9n, 8n, { assured: true, expiresInSeconds: 119 }),
+    flow(ASKED, 1n, 0n, { expiresInSeconds: 28 }),
+    flow(ASKED_AGAIN, 9n, 8n, { assured: true, expiresInSeconds: 118 }),
+    flow(TELLS, 4n, 0n),
   ];
   let left: readonly string[] | undefined;
   let looks = 0;
@@ -88,19 +94,19 @@ test('a first question is waited for, not one of long ago, nor who never expects
     if (left !== undefined)
       flows.splice(0, 1, flow(names[0] ?? '', 9n, 8n, { expiresInSeconds: 28 }));
   });
-  const forgetting = new Forgetting(fail);
+  const forgetting = new Forgetting(new FakeKernel(), fail);
   forgetting.begin([target], removed);
   await forgetting.done;
-  expect(left).toEqual(['asks', 'asks again']);
+  expect(left).toEqual([ASKS, ASKS_AGAIN]);
   expect(flows).toEqual([]);
   // Asking on to the end would take hundreds.
   expect(looks).toBeLessThan(20);
 });
 
 test('one that is never all answered goes in the end, and so does what the dead held', async () => {
-  const flows = [flow('waits', 3n, 2n)];
-  const dead = [flow('waits', 3n, 2n)];
-  const forgetting = new Forgetting(fail);
+  const flows = [flow(WAITS, 3n, 2n)];
+  const dead = [flow(WAITS, 3n, 2n)];
+  const forgetting = new Forgetting(new FakeKernel(), fail);
   forgetting.begin([flowsOf(flows)], removed);
   forgetting.begin([flowsOf(dead)], { removed: new Set<string>(), gone: new Set([OLD]) });
   await forgetting.done;
@@ -108,14 +114,56 @@ test('one that is never all answered goes in the end, and so does what the dead 
 });
 
 test('a namespace that fails is reported and keeps nobody else', async () => {
-  const flows = [flow('idle', 2n, 2n)];
+  const flows = [flow(IDLE, 2n, 2n)];
   const broken = flowsOf([], () => {
     throw new Error('kernel says no');
   });
   const reports: unknown[] = [];
-  const forgetting = new Forgetting((error) => reports.push(error));
+  const forgetting = new Forgetting(new FakeKernel(), (error) => reports.push(error));
   forgetting.begin([broken, flowsOf(flows)], removed);
   await forgetting.done;
   expect(flows).toEqual([]);
   expect(reports).toEqual([new Error('kernel says no')]);
+});
+
+test('questions are looked up elsewhere from before the first look until their flow is forgotten', async () => {
+  const flows = [flow(WAITS, 3n, 2n), flow(IDLE, 2n, 2n)];
+  const aside: (number | undefined)[] = [];
+  const target = flowsOf(flows, () => {
+    const table = target.namespace.listTable('muster-leaving');
+    aside.push(table?.sets.get('questions')?.length);
+    if (aside.length === 5) flows.splice(0, 1, flow(WAITS, 3n, 3n));
+  });
+  const forgetting = new Forgetting(new FakeKernel(), fail);
+  forgetting.begin([target], removed);
+  await forgetting.done;
+  // Listed; both looked at; the one that is left twice more.
+  expect(aside).toEqual([undefined, 2, 2, 1, 1]);
+  expect(target.namespace.tables()).toEqual([]);
+});
+
+test('a flow to the own address of a backend stays while anybody holds that', async () => {
+  const flows = [flow(WAITS, 3n, 2n, { originalDestination: OLD }), flow(IDLE, 2n, 2n)];
+  const target = flowsOf(flows);
+  const forgetting = new Forgetting(new FakeKernel(), fail);
+  forgetting.begin([target], removed);
+  await forgetting.done;
+  expect(flows.map(({ source }) => source)).toEqual([WAITS]);
+  forgetting.begin([target], { removed: new Set<string>(), gone: new Set([OLD]) });
+  await forgetting.done;
+  expect(flows).toEqual([]);
+});
+
+test('nothing is looked at before the packets that met the old rules have passed', async () => {
+  const flows = [flow(IDLE, 2n, 2n)];
+  const steps: string[] = [];
+  const target = flowsOf(flows, () => steps.push('look'));
+  const packetsPassed = async (): Promise<void> => {
+    await Promise.resolve();
+    steps.push('passed');
+  };
+  const forgetting = new Forgetting({ packetsPassed }, fail);
+  forgetting.begin([target], removed);
+  await forgetting.done;
+  expect(steps).toEqual(['passed', 'look', 'passed', 'look']);
 });

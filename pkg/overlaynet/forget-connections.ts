@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Connection, TrackedConnection } from 'vxlan-netlink';
-import type { Namespace } from './kernel/kernel.ts';
+import type { AppliedRulesets } from './applied-rulesets.ts';
+import type { Kernel, Namespace } from './kernel/kernel.ts';
+import { SetAside } from './set-aside.ts';
 
 const PROTOCOL_UDP = 17;
 /** Sysctl that makes the kernel count the packets of tracked connections. */
@@ -11,6 +13,7 @@ const TIMEOUT_ASSURED = 'net/netfilter/nf_conntrack_udp_timeout_stream';
 
 export interface ForgetTarget {
   readonly namespace: Namespace;
+  readonly rulesets: AppliedRulesets;
   /** False once the namespace was closed. */
   readonly isLive: boolean;
 }
@@ -22,10 +25,21 @@ const PATIENCE_MS = 1500;
 const LOOK_EVERY_MS = 5;
 /** As many packets without an answer are no question: nobody expects one. */
 const ONE_WAY = 4n;
+/** Zones of connection tracking for questions of flows that leave; each leaving takes the next. */
+const ZONE_FIRST = 0x4d00;
+const ZONES = 256;
 
 interface Addresses {
   readonly removed: ReadonlySet<string>;
   readonly gone: ReadonlySet<string>;
+}
+
+/** What a leaving works with. */
+interface Surroundings {
+  readonly packetsPassed: Kernel['packetsPassed'];
+  readonly report: (error: unknown) => void;
+  readonly asideOf: (target: ForgetTarget) => SetAside;
+  readonly zone: number;
 }
 
 /**
@@ -34,54 +48,93 @@ interface Addresses {
  * backend, which resets the connection, rather than silence. Reading the tracked connections takes some 10 ms per
  * namespace, so each has a turn of the event loop.
  *
- * An answer that comes after its flow was forgotten finds no way back to the client. So a flow goes in a moment when as
- * many packets came back as went out, or when its last packet was a while ago; one that has no such moment goes at the
- * end of `PATIENCE_MS`.
+ * An answer that comes after its flow was forgotten finds no way back to the client. So a flow is set aside first: its
+ * questions choose anew, its answers still find it. Once every packet that met the rules before has passed, the flow is
+ * forgotten when as many packets came back as went out, when its last packet was a while ago, or at the end of
+ * `PATIENCE_MS`.
  */
 async function forgetConnections(
   targets: readonly ForgetTarget[],
   addresses: Addresses,
-  report: (error: unknown) => void,
+  surroundings: Surroundings,
 ): Promise<void> {
-  const patience = performance.now() + PATIENCE_MS;
+  const { packetsPassed, report } = surroundings;
+  // Who chose by the maps as they were is tracked after that.
+  await packetsPassed().catch(report);
   let left: readonly Left[] = [];
   for (const target of targets) {
     await nextTurn();
     // The kernel keeps what it tracks for a while longer where this fails; the other namespaces still get their turn.
-    left = [...left, ...attempt(() => forgetIn(target, addresses), [], report)];
+    left = [...left, ...attempt(() => forgetIn(target, addresses, surroundings), [], report)];
   }
+  if (left.length === 0) return;
+  await packetsPassed().catch(report);
+  const patience = performance.now() + PATIENCE_MS;
   while (left.length > 0) {
-    await pause(LOOK_EVERY_MS);
     const isOver = performance.now() >= patience;
-    left = left.filter((flow) => attempt(() => isLeft(flow, isOver), false, report));
+    const still = left.filter((flow) => attempt(() => isLeft(flow, isOver), false, report));
+    comeBack(
+      left.filter((flow) => !still.includes(flow)),
+      surroundings,
+    );
+    left = still;
+    if (left.length > 0) await pause(LOOK_EVERY_MS);
   }
 }
 
-/** A flow whose answer was on the way. */
+/** A flow that was set aside. */
 interface Left {
   readonly target: ForgetTarget;
   readonly flow: TrackedConnection;
   readonly keep: (connection: Connection) => boolean;
 }
 
-function forgetIn(target: ForgetTarget, { gone, removed }: Addresses): readonly Left[] {
+/** Forgets what led nowhere; sets aside, and returns, what may still be answered. */
+function forgetIn(
+  target: ForgetTarget,
+  { gone, removed }: Addresses,
+  { report, asideOf, zone }: Surroundings,
+): readonly Left[] {
   const { isLive, namespace } = target;
   if (!isLive) return [];
   const found = namespace.connections(
-    ({ protocol, replySource }) =>
-      gone.has(replySource) || (protocol === PROTOCOL_UDP && removed.has(replySource)),
+    (flow) => gone.has(flow.replySource) || (isTranslated(flow) && removed.has(flow.replySource)),
   );
-  if (found.length === 0) return [];
-  const waits = answersAwaited(namespace);
-  const keep = (connection: Connection): boolean =>
-    !gone.has(connection.replySource) && waits(connection);
-  return found
-    .filter((flow) => !namespace.forgetConnection(flow, keep))
-    .map((flow) => ({ target, flow, keep }));
+  const leaves = ({ connection }: TrackedConnection): boolean => !gone.has(connection.replySource);
+  for (const flow of found) if (!leaves(flow)) namespace.forgetConnection(flow);
+  const leaving = found.filter(leaves);
+  if (leaving.length === 0) return [];
+  // A kernel without zones: questions between the last look and the deletion are lost.
+  attempt(
+    () =>
+      asideOf(target).add(
+        leaving.map(({ connection }) => connection),
+        zone,
+      ),
+    undefined,
+    report,
+  );
+  const keep = answersAwaited(namespace);
+  return leaving.map((flow) => ({ target, flow, keep }));
+}
+
+/** What was sent to the backend's own address has nothing to choose from. */
+function isTranslated({ protocol, originalDestination, replySource }: Connection): boolean {
+  return protocol === PROTOCOL_UDP && originalDestination !== replySource;
 }
 
 function isLeft({ target, flow, keep }: Left, isOver: boolean): boolean {
   return target.isLive && !target.namespace.forgetConnection(flow, isOver ? undefined : keep);
+}
+
+/** Questions of flows that are forgotten take the ordinary way again. */
+function comeBack(flows: readonly Left[], { asideOf, report }: Surroundings): void {
+  for (const target of new Set(flows.map((flow) => flow.target))) {
+    if (!target.isLive) continue;
+    const some = flows.filter((flow) => flow.target === target);
+    const connections = some.map(({ flow }) => flow.connection);
+    attempt(() => asideOf(target).remove(connections), undefined, report);
+  }
 }
 
 /** Whether the answer to a flow's last packet may still come, by the time-outs of its namespace. */
@@ -108,20 +161,35 @@ function attempt<T>(work: () => T, otherwise: T, report: (error: unknown) => voi
 
 /** Everything that is still to be forgotten on this host. */
 export class Forgetting {
+  readonly #kernel: Pick<Kernel, 'packetsPassed'>;
   readonly #report: (error: unknown) => void;
+  readonly #asides = new WeakMap<ForgetTarget, SetAside>();
+  #leavings = 0;
   #underWay: Promise<void> = Promise.resolve();
 
-  constructor(report: (error: unknown) => void) {
+  constructor(kernel: Pick<Kernel, 'packetsPassed'>, report: (error: unknown) => void) {
+    this.#kernel = kernel;
     this.#report = report;
   }
 
   begin(targets: readonly ForgetTarget[], addresses: Addresses): void {
-    const work = forgetConnections(targets, addresses, this.#report);
+    const work = forgetConnections(targets, addresses, {
+      packetsPassed: () => this.#kernel.packetsPassed(),
+      report: this.#report,
+      asideOf: (target) => this.#asideOf(target),
+      zone: ZONE_FIRST + (this.#leavings++ % ZONES),
+    });
     this.#underWay = Promise.all([this.#underWay, work]).then(() => undefined);
   }
 
   /** Resolves when all that began before now is done. */
   get done(): Promise<void> {
     return this.#underWay;
+  }
+
+  #asideOf(target: ForgetTarget): SetAside {
+    const aside = this.#asides.get(target) ?? new SetAside(target.rulesets);
+    this.#asides.set(target, aside);
+    return aside;
   }
 }

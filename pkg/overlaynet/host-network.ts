@@ -72,9 +72,7 @@ class KernelHostNetwork implements HostNetwork {
   /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
   #pending: readonly SandboxRecord[];
   #closed = false;
-  readonly #forgetting = new Forgetting((error) =>
-    this.#options.log.warn('tracked connections not forgotten', { error }),
-  );
+  readonly #forgetting: Forgetting;
   readonly #audit: Audit;
   readonly #attempt: ReturnType<typeof attemptsOn>;
   readonly #onPortFailure = (error: unknown): void =>
@@ -83,6 +81,9 @@ class KernelHostNetwork implements HostNetwork {
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
     this.#kernel = kernel;
+    this.#forgetting = new Forgetting(kernel, (error) =>
+      options.log.warn('tracked connections not forgotten', { error }),
+    );
     this.#attempt = attemptsOn(options.log);
     this.#records = new Records(options.runDir);
     const record = this.#records.readHost();

@@ -9,7 +9,7 @@ import { HostEncryption } from './host-encryption.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
-import { GATEWAY_BRIDGE, INGRESS_LINK, isOurTable, TABLE_PREFIX } from './name.ts';
+import { GATEWAY_BRIDGE, INGRESS_LINK, isLeavingTable, isOurTable, TABLE_PREFIX } from './name.ts';
 import type { HostNetworkOptions, LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
 import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
@@ -82,6 +82,9 @@ export class HostSide {
     this.gatewaySubnet = options.gatewaySubnet;
     this.#ingressMode = options.ingressMode;
     this.#sysctlsBefore = options.sysctlsBefore;
+    // Of an agent before, which did not come to their end.
+    for (const table of this.namespace.tables().filter(isLeavingTable))
+      this.rulesets.discard(table);
   }
 
   /** Settings of the host as they were before the first change. */

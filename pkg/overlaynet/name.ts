@@ -30,6 +30,13 @@ export function isOurTable(table: string, prefix = TABLE_PREFIX): boolean {
   return table.replace(/^ip6 /, '').startsWith(prefix);
 }
 
+/** There while flows leave their backend, see `SetAside`. */
+export const LEAVING_TABLE = `${TABLE_PREFIX}leaving`;
+
+export function isLeavingTable(table: string): boolean {
+  return isOurTable(table, LEAVING_TABLE);
+}
+
 /** Begins the names of tables that say who may open connections to a container. */
 const POLICY_TABLE_PREFIX = `${TABLE_PREFIX}allow-`;
 

@@ -9,7 +9,7 @@ import { IPV4, IPV6 } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { datagramReplyRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
-import { isPolicyTable, policyTableName, tableName } from './name.ts';
+import { isLeavingTable, isPolicyTable, policyTableName, tableName } from './name.ts';
 import type { Overlay } from './overlay.ts';
 import { differences, ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
@@ -50,8 +50,9 @@ export class Sandbox {
     this.namespace = kernel.open(record.spec.netns);
     this.rulesets = new AppliedRulesets(this.namespace);
     this.#record = record;
-    const before = this.namespace.tables().filter(isPolicyTable);
-    this.#policies = new Set(before);
+    const before = this.namespace.tables();
+    this.#policies = new Set(before.filter(isPolicyTable));
+    for (const table of before.filter(isLeavingTable)) this.rulesets.discard(table);
     ensureSysctls(this.namespace, SANDBOX_SYSCTLS);
   }
 

@@ -83,7 +83,12 @@ async function create(cluster: TestCluster): Promise<void> {
   const words = ['--name', SERVICE, '--replicas', '4', '--network', NETWORK];
   const ports = ['--publish', `${PORT}:80`, '--publish', `${PORT}:80/udp`];
   const update = ['--update-parallelism', '2', '--update-monitor', '500ms'];
-  await cluster.ctl('h1', 'service', 'create', ...words, ...ports, ...update, IMAGE);
+  // Without one a task is in service before its sockets are open.
+  const health = ['--health-cmd', 'wget -q -O /dev/null http://127.0.0.1/health'];
+  const often = ['--health-start-period', '30s', '--health-start-interval', '100ms'];
+  const later = ['--health-interval', '5s'];
+  const flags = [...words, ...ports, ...update, ...health, ...often, ...later];
+  await cluster.ctl('h1', 'service', 'create', ...flags, IMAGE);
   await cluster.docker('h3', 'run', '-d', '--name', 'customer', '--network', NETWORK, IMAGE);
 }
 

@@ -39,6 +39,8 @@ const DATATYPE = {
   protocol: [12, 1],
   port: [13, 2],
   mark: [19, 4],
+  /** Of connection tracking. */
+  zone: [4, 2],
 } as const;
 
 /** User data by which `nft list` knows that keys are in host byte order (libnftnl's NFTNL_UDATA_SET_KEYBYTEORDER). */

@@ -11,7 +11,9 @@ const VERDICT_CODE = 1;
 const VERDICT_CHAIN = 2;
 
 const META_KEY = { mark: 3, iifname: 6, oifname: 7, l4proto: 16 } as const;
-const CT_KEY = { state: 0, direction: 1, status: 2, mark: 3 } as const;
+const CT_KEY = { state: 0, direction: 1, status: 2, mark: 3, zone: 17 } as const;
+/** Of `ct original zone`: only the packets of who began a connection are looked up there. */
+const CT_DIRECTION_ORIGINAL = 0;
 const CMP_OPERATOR = { eq: 0, neq: 1, lt: 2, lte: 3, gt: 4, gte: 5 } as const;
 const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
 const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
@@ -48,6 +50,8 @@ export type Expression =
   | { readonly kind: 'meta-set'; readonly key: 'mark'; readonly source: number }
   | { readonly kind: 'ct'; readonly key: keyof typeof CT_KEY; readonly target: number }
   | { readonly kind: 'ct-set'; readonly key: 'mark'; readonly source: number }
+  /** `ct original zone set`, 2 bytes in host order; before connection tracking, at priority -300. */
+  | { readonly kind: 'ct-original-zone-set'; readonly source: number }
   | {
       readonly kind: 'payload';
       readonly base: keyof typeof PAYLOAD_BASE;
@@ -139,6 +143,7 @@ function expressionName(expression: Expression): string {
     case 'meta-set':
       return 'meta';
     case 'ct-set':
+    case 'ct-original-zone-set':
       return 'ct';
     case 'verdict':
       return 'immediate';
@@ -185,6 +190,10 @@ const FIELDS: FieldWriters = {
   },
   'ct-set': (writer, { key, source }) => {
     writer.attributeBe32(2, CT_KEY[key]).attributeBe32(4, source);
+  },
+  'ct-original-zone-set': (writer, { source }) => {
+    writer.attributeBe32(2, CT_KEY.zone).attributeU8(3, CT_DIRECTION_ORIGINAL);
+    writer.attributeBe32(4, source);
   },
   payload: (writer, { base, offset, length, target }) => {
     writer.attributeBe32(1, target).attributeBe32(2, PAYLOAD_BASE[base]);

@@ -83,6 +83,10 @@ export class FakeKernel implements Kernel {
     };
   }
 
+  packetsPassed(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Somebody else changed something. */
   touch(path: string, change: Change): void {
     const namespace = this.open(path);

@@ -11,6 +11,8 @@ export interface Kernel {
   open(path?: string): Namespace;
   /** Listens in the host's namespace for changes that somebody else makes, there and in namespaces added to it. */
   watch(host: Namespace): Watch;
+  /** Resolves when no packet is under way that met rules and sets as they are now: some 10 ms. */
+  packetsPassed(): Promise<void>;
 }
 
 /** `links`: with addresses, routes and rules. `entries`: neighbours and FDB. `tables`: ours of nf_tables. */

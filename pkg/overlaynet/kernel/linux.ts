@@ -35,6 +35,7 @@ import {
   newRule,
   openBoundSocket,
   PingSocket,
+  packetsPassed,
   parseAddress,
   parseFdbEntry,
   parseLink,
@@ -72,6 +73,7 @@ export const linuxKernel: Kernel = {
   removeNamespace,
   open: (path) => new LinuxNamespace(NetworkNamespace.open(path)),
   watch: (host) => new LinuxWatch(linux(host), linux(host).route()),
+  packetsPassed,
 };
 
 class LinuxNamespace implements Watched {

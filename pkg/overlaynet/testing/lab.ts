@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { on } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,9 +8,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { silentLogger } from '../../io/index.ts';
 import { createHostNetwork } from '../host-network.ts';
+import type { Kernel } from '../kernel/kernel.ts';
 import { linuxKernel } from '../kernel/linux.ts';
 import type { HostNetwork, HostNetworkOptions } from '../network.ts';
 import { reconcile } from '../reconcile.ts';
+
+/** Longer than any answer takes. */
+const SILENCE_MS = 5000;
 
 /** Hosts and containers as network namespaces joined by one switch; everything goes at `close`. */
 export class NetworkLab {
@@ -65,10 +70,10 @@ export class NetworkLab {
   async host(
     name: string,
     number: number,
-    options: Partial<HostNetworkOptions> = {},
+    { kernel = linuxKernel, ...options }: Partial<HostNetworkOptions> & { kernel?: Kernel } = {},
   ): Promise<HostNetwork> {
     const netns = this.#pins.has(this.pin(name)) ? this.pin(name) : this.machine(name, number);
-    const host = await createHostNetwork({
+    const all: HostNetworkOptions = {
       nodeId: `node-${number}`,
       runDir: this.runDir(name),
       underlayAddress: `192.168.50.${number}`,
@@ -76,7 +81,8 @@ export class NetworkLab {
       resolver: () => ({ servers: [], search: [], options: [] }),
       log: silentLogger,
       ...options,
-    });
+    };
+    const host = await createHostNetwork(all, kernel);
     this.#closers.push(() => host.removeEverything());
     return host;
   }
@@ -114,6 +120,36 @@ export class NetworkLab {
       server.close();
       datagrams.close();
     });
+  }
+
+  /** A UDP flow of this process whose questions leave before `ask` returns. */
+  async flow(
+    name: string,
+    target: { readonly host: string; readonly port: number },
+  ): Promise<Flow> {
+    using ns = linuxKernel.open(this.pin(name));
+    const isIpv6 = target.host.includes(':');
+    const { fd } = ns.openSocket('udp', isIpv6 ? '::' : '0.0.0.0', 0);
+    const socket = createSocket(isIpv6 ? 'udp6' : 'udp4');
+    const answers = on(socket, 'message');
+    socket.on('error', () => undefined);
+    await new Promise<void>((resolve) => socket.bind({ fd }, resolve));
+    await new Promise<void>((resolve) => socket.connect(target.port, target.host, resolve));
+    this.#closers.push(() => {
+      socket.close();
+    });
+    return {
+      // A connected socket asks the kernel at once.
+      ask: (): void => socket.send('x'),
+      answer: async (): Promise<string> => {
+        const silence = setTimeout(() => socket.emit('error', new Error('silence')), SILENCE_MS);
+        try {
+          return String((await answers.next()).value[0]);
+        } finally {
+          clearTimeout(silence);
+        }
+      },
+    };
   }
 
   /** Output of a command inside a namespace; rejects with its error output. */
@@ -197,6 +233,12 @@ function removeMounts(folder: string): void {
     const [, path = ''] = line.split(' ');
     if (path.startsWith(folder)) linuxKernel.removeNamespace(path);
   }
+}
+
+interface Flow {
+  readonly ask: () => void;
+  /** The coming one. */
+  readonly answer: () => Promise<string>;
 }
 
 interface Held {
