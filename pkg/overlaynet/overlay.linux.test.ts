@@ -79,6 +79,22 @@ test('a VIP spreads connections evenly and the backends see the client', async (
   await ping('cl', VIP);
 });
 
+test('clients that keep one connection each do not keep it to the same backend', async () => {
+  const clients = Array.from({ length: 6 }, (_, index) => ({
+    ...CLIENT,
+    address: `10.0.1.${20 + index}`,
+  }));
+  everyone(table([...WEB, ...clients]));
+  const found: string[] = [];
+  for (const [index, { address }] of clients.entries()) {
+    await one.attach(sandbox(`cl${index}`, address));
+    found.push(...Object.keys(await lab.ask(`cl${index}`, { host: VIP, port: 80 }, 1)));
+  }
+  expect(new Set(found.map((answer) => answer.split(' ')[0])).size).toBeGreaterThan(2);
+  // The rules can be listed by whoever looks for a fault.
+  expect(await lab.run('cl0', 'nft', 'list', 'ruleset')).toContain('map @turns');
+});
+
 test('weights divide connections, and affinity keeps a client at one backend', async () => {
   everyone(
     table([...WEB.slice(0, 1).map((endpoint) => ({ ...endpoint, weight: 3 })), ...WEB.slice(2, 3)]),

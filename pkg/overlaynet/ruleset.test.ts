@@ -49,6 +49,7 @@ test('a change of one service touches its members alone, and a verdict only when
     'add-elements vips 10.0.1.2',
     'delete-elements choices 130.0.0.0',
     'add-elements choices 66.0.0.0',
+    'delete-elements turns 16.0.0.0.0.0.0.0 16.0.0.0.1.0.0.0 17.0.0.0.0.0.0.0 17.0.0.0.1.0.0.0',
     'delete-elements slots 10.0.1.2.1.0.0.0',
     'delete-chain turn-2-2',
   ]);

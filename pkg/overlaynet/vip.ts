@@ -18,12 +18,17 @@ const PRIORITY_DNAT = -100;
  * would otherwise always get the same slots.
  */
 const COUNTERS = 64;
+/** Clients begin a round in this many places at most: all that keep one connection would else share the first slot. */
+const STARTS = 8;
+/** Turns of one number of slots: more than that and fewer places are begun in. */
+const TURNS_MAX = 4_096;
 /** Choices by the client's address have numbers from here on, those in turn below. */
 const STICKY = 2 ** 31;
 
 /**
  * What every container on a network holds to reach the network's services: a map from VIP to a number, a verdict map from
- * that number to a chain that picks a slot, and a map from VIP and slot to backend. Chains are shared by services with as
+ * that number to a chain that picks a slot, and a map from VIP and slot to backend. A round of slots begins where the client's
+ * address says (`turns`). Chains are shared by services with as
  * many slots: one chain and one unnamed map for each service make the kernel's work quadratic. Whenever a member of a
  * verdict map changes the kernel follows all of them, hence the number between the many VIPs and the few chains.
  * Established connections are not looked at again, so they drain. A VIP without a backend refuses at once.
@@ -35,7 +40,7 @@ export class VirtualIps {
   readonly #table: string;
   readonly #family: Family;
   readonly #parts = new Map<string, ServicePart>();
-  readonly #choices = new Map<number, { readonly choice: Choice; users: number }>();
+  readonly #shared = new Map<string, { readonly part: SharedPart; users: number }>();
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
@@ -90,40 +95,40 @@ export class VirtualIps {
     return gone.map(([, part]) => part);
   }
 
-  /** Returns the choices that nobody used before. */
-  #use(parts: readonly ServicePart[]): readonly Choice[] {
-    const added: Choice[] = [];
-    for (const choice of parts.flatMap((part) => part.choice ?? [])) {
-      const known = this.#choices.get(choice.number);
+  /** Returns what nobody used before. */
+  #use(parts: readonly ServicePart[]): readonly SharedPart[] {
+    const added: SharedPart[] = [];
+    for (const part of parts.flatMap(({ shared }) => shared)) {
+      const known = this.#shared.get(part.name);
       if (known) known.users++;
       else {
-        this.#choices.set(choice.number, { choice, users: 1 });
-        added.push(choice);
+        this.#shared.set(part.name, { part, users: 1 });
+        added.push(part);
       }
     }
     return added;
   }
 
-  /** Returns the choices that nobody uses any more. */
-  #release(parts: readonly ServicePart[]): readonly Choice[] {
-    const removed: Choice[] = [];
-    for (const { number } of parts.flatMap((part) => part.choice ?? [])) {
-      const known = this.#choices.get(number);
+  /** Returns what nobody uses any more. */
+  #release(parts: readonly ServicePart[]): readonly SharedPart[] {
+    const removed: SharedPart[] = [];
+    for (const { name } of parts.flatMap(({ shared }) => shared)) {
+      const known = this.#shared.get(name);
       if (!known) continue;
       known.users--;
       if (known.users > 0) continue;
-      this.#choices.delete(number);
-      removed.push(known.choice);
+      this.#shared.delete(name);
+      removed.push(known.part);
     }
     return removed;
   }
 
   #newRuleset(step: Ruleset['step']): Ruleset {
-    const choices = (): readonly Choice[] => [
+    const shared = (): readonly SharedPart[] => [
       NOBODY_SERVES,
-      ...[...this.#choices.values()].map(({ choice }) => choice),
+      ...[...this.#shared.values()].map(({ part }) => part),
     ];
-    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], choices(), this.#family);
+    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], shared(), this.#family);
     const output = outputChain(this.#family);
     return {
       table: this.#table,
@@ -133,17 +138,27 @@ export class VirtualIps {
         return sets();
       },
       get chains(): Ruleset['chains'] {
-        return [output, ...chainsOf(choices())];
+        return [output, ...chainsOf(shared())];
       },
     };
   }
 }
 
-/** A way to choose among a number of slots, shared by services. */
+/** What services with equally many slots share. */
+type SharedPart = Choice | Turns;
+
+/** A way to choose among a number of slots. */
 interface Choice {
+  readonly name: string;
   /** What VIPs are mapped to. */
   readonly number: number;
   readonly chain: Chain;
+}
+
+/** Rounds of a number of slots that begin in different places. */
+interface Turns {
+  readonly name: string;
+  readonly turns: readonly SetElement[];
 }
 
 /** The rules of one service. */
@@ -152,8 +167,7 @@ interface ServicePart {
   readonly backends: readonly string[];
   readonly vips: readonly SetElement[];
   readonly slots: readonly SetElement[];
-  /** Nothing when it has no backends. */
-  readonly choice: Choice | undefined;
+  readonly shared: readonly SharedPart[];
 }
 
 const NOBODY: readonly string[] = [];
@@ -177,7 +191,7 @@ function servicePart(
   const keys = keysOf(family, service.vips);
   const [first] = keys;
   const own = backends.filter(family.has);
-  const base = { service, backends, vips: [], slots: [], choice: undefined };
+  const base = { service, backends, vips: [], slots: [], shared: [] };
   if (first === undefined) return base;
   const leadTo = ({ number }: Choice): readonly SetElement[] =>
     keys.map((key) => ({ key, value: hostOrder(number) }));
@@ -187,9 +201,10 @@ function servicePart(
     service.affinity === 'client'
       ? stickyChoice(addresses.length, family)
       : turnChoice(addresses.length, first, family);
+  const turns = service.affinity === 'client' ? [] : turnsOf(addresses.length);
   return {
     ...base,
-    choice,
+    shared: [choice, ...turns],
     vips: leadTo(choice),
     slots: keys.flatMap((key) =>
       addresses.map((address, slot) => ({
@@ -203,15 +218,44 @@ function servicePart(
 /** Each new connection gets the next slot. */
 function turnChoice(slots: number, vip: Buffer, family: Family): Choice {
   const counter = vip.readUInt32BE(vip.length - 4) % COUNTERS;
+  const name = `turn-${slots}-${counter}`;
+  const rule = [...nextSlot(slots, family), loadDestination(family), ...TRANSLATE_SLOT];
+  return { name, number: slots * COUNTERS + counter, chain: { name, rules: [rule] } };
+}
+
+/** Puts the next slot behind where the VIP goes. */
+function nextSlot(slots: number, family: Family): readonly RuleExpression[] {
   const target = secondRegister(family);
-  const next = { kind: 'numgen', mode: 'increment', modulus: slots, target } as const;
-  return {
-    number: slots * COUNTERS + counter,
-    chain: {
-      name: `turn-${slots}-${counter}`,
-      rules: [[loadDestination(family), next, ...TRANSLATE_SLOT]],
-    },
+  const next = { kind: 'numgen', mode: 'increment', modulus: slots } as const;
+  const starts = startsOf(slots);
+  if (starts === 1) return [{ ...next, target }];
+  const { length } = family;
+  const offset = slots * STARTS;
+  return [
+    loadSource(3, family),
+    { kind: 'jhash', source: 3, length, modulus: starts, seed: 0, offset, target: 16 },
+    { ...next, target: 17 },
+    { kind: 'lookup', set: 'turns', source: 3, target: 18 },
+    ...moveByMark(18, target, 19),
+  ];
+}
+
+function turnsOf(slots: number): readonly Turns[] {
+  const starts = startsOf(slots);
+  if (starts === 1) return [];
+  const turnsFrom = (start: number): readonly SetElement[] => {
+    const first = Math.floor((start * slots) / starts);
+    return Array.from({ length: slots }, (_, turn) => ({
+      key: Buffer.concat([hostOrder(slots * STARTS + start), hostOrder(turn)]),
+      value: hostOrder((first + turn) % slots),
+    }));
   };
+  const turns = Array.from({ length: starts }, (_, start) => turnsFrom(start)).flat();
+  return [{ name: `turns-${slots}`, turns }];
+}
+
+function startsOf(slots: number): number {
+  return Math.max(1, Math.min(slots, STARTS, Math.floor(TURNS_MAX / slots)));
 }
 
 /** All connections from one address get the same slot. */
@@ -219,13 +263,9 @@ function stickyChoice(slots: number, family: Family): Choice {
   const { length } = family;
   const target = secondRegister(family);
   const hash = { kind: 'jhash', source: 3, length, modulus: slots, seed: 0, target } as const;
-  return {
-    number: STICKY + slots,
-    chain: {
-      name: `client-${slots}`,
-      rules: [[loadSource(3, family), hash, loadDestination(family), ...TRANSLATE_SLOT]],
-    },
-  };
+  const name = `client-${slots}`;
+  const rule = [loadSource(3, family), hash, loadDestination(family), ...TRANSLATE_SLOT];
+  return { name, number: STICKY + slots, chain: { name, rules: [rule] } };
 }
 
 /** Directly behind the VIP, which is in register 1: number 8 is the first quarter of that. */
@@ -240,7 +280,7 @@ const TRANSLATE_SLOT: readonly RuleExpression[] = [
 
 function setsOf(
   parts: readonly ServicePart[],
-  choices: readonly Choice[],
+  shared: readonly SharedPart[],
   { keyType }: Family,
 ): Ruleset['sets'] {
   return [
@@ -252,10 +292,15 @@ function setsOf(
     {
       name: 'choices',
       shape: { key: ['mark'], value: 'verdict' },
-      elements: choices.map(({ number, chain: { name: chain } }) => ({
+      elements: shared.filter(isChoice).map(({ number, chain: { name: chain } }) => ({
         key: hostOrder(number),
         verdict: { verdict: 'goto', chain },
       })),
+    },
+    {
+      name: 'turns',
+      shape: { key: ['mark', 'mark'], value: ['mark'] },
+      elements: shared.flatMap((part) => (isChoice(part) ? [] : part.turns)),
     },
     {
       name: 'slots',
@@ -265,17 +310,29 @@ function setsOf(
   ];
 }
 
-function chainsOf(choices: readonly Choice[]): readonly Chain[] {
-  return choices.map(({ chain }) => chain);
+function chainsOf(shared: readonly SharedPart[]): readonly Chain[] {
+  return shared.filter(isChoice).map(({ chain }) => chain);
+}
+
+function isChoice(part: SharedPart): part is Choice {
+  return 'chain' in part;
 }
 
 /**
- * The number goes by the packet's mark, which is put back: a map that is asked with what another gave ends the `nft` of
- * Debian 12 when it lists the rules.
+ * From one register to another by the packet's mark, which is put back: a map that is asked with what another gave ends the
+ * `nft` of Debian 12 when it lists the rules.
  */
+function moveByMark(source: number, target: number, spare: number): readonly RuleExpression[] {
+  return [
+    { kind: 'meta', key: 'mark', target: spare },
+    { kind: 'meta-set', key: 'mark', source },
+    { kind: 'meta', key: 'mark', target },
+    { kind: 'meta-set', key: 'mark', source: spare },
+  ];
+}
+
 function outputChain(family: Family): Chain {
   const number = secondRegister(family);
-  const mark = number + 1;
   return {
     name: 'output',
     hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
@@ -283,10 +340,7 @@ function outputChain(family: Family): Chain {
       [
         loadDestination(family),
         { kind: 'lookup', set: 'vips', source: 1, target: number },
-        { kind: 'meta', key: 'mark', target: mark },
-        { kind: 'meta-set', key: 'mark', source: number },
-        { kind: 'meta', key: 'mark', target: number },
-        { kind: 'meta-set', key: 'mark', source: mark },
+        ...moveByMark(number, number, number + 1),
         { kind: 'lookup', set: 'choices', source: number, target: 0 },
       ],
     ],
@@ -299,6 +353,7 @@ function outputChain(family: Family): Chain {
  * asks is what makes the kernel track connections of the family at all, without which the hook sees none.
  */
 const NOBODY_SERVES: Choice = {
+  name: 'nobody',
   number: 0,
   chain: {
     name: 'nobody',

@@ -96,6 +96,8 @@ export type Expression =
       readonly length: number;
       readonly modulus: number;
       readonly seed: number;
+      /** Added to the result; 0 when it is left out. */
+      readonly offset?: number | undefined;
       readonly target: number;
     }
   | { readonly kind: 'dnat' | 'snat'; readonly address: number; readonly port?: number | undefined }
@@ -225,9 +227,10 @@ const FIELDS: FieldWriters = {
     writer.attributeBe32(1, target).attributeBe32(2, modulus);
     writer.attributeBe32(3, mode === 'random' ? 1 : 0);
   },
-  jhash: (writer, { source, length, modulus, seed, target }) => {
+  jhash: (writer, { source, length, modulus, seed, offset = 0, target }) => {
     writer.attributeBe32(1, source).attributeBe32(2, target).attributeBe32(3, length);
     writer.attributeBe32(4, modulus).attributeBe32(5, seed);
+    if (offset > 0) writer.attributeBe32(6, offset);
   },
   dnat: (writer, { address, port }, family) => writeNat(writer, 1, { family, address, port }),
   snat: (writer, { address, port }, family) => writeNat(writer, 0, { family, address, port }),

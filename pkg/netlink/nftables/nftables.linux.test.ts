@@ -194,13 +194,13 @@ function balancingRules(): readonly Command[] {
     rule(
       'd',
       { kind: 'payload', base: 'network', offset: 12, length: 4, target: 1 },
-      { kind: 'jhash', source: 1, length: 4, modulus: 2, seed: 7, target: 1 },
+      { kind: 'jhash', source: 1, length: 4, modulus: 2, seed: 7, offset: 9, target: 1 },
       {
         kind: 'anonymous-lookup',
         shape: { key: ['integer'], value: ['ipv4', 'port'] },
         elements: [
-          { key: host32(0), value: Buffer.from([10, 0, 0, 1, 0, 80, 0, 0]) },
-          { key: host32(1), value: Buffer.from([10, 0, 0, 2, 0, 80, 0, 0]) },
+          { key: host32(9), value: Buffer.from([10, 0, 0, 1, 0, 80, 0, 0]) },
+          { key: host32(10), value: Buffer.from([10, 0, 0, 2, 0, 80, 0, 0]) },
         ],
         source: 1,
         target: 1,
@@ -237,8 +237,8 @@ test('every expression is what nft calls it', () => {
     /reject\n/,
     'fib daddr type 2 meta l4proto . th dport vmap @ports',
     'elements = { 6 . 8080 : accept }',
-    'jhash ip saddr mod 2 seed 0x7',
-    '0 : 10.0.0.1 . 80',
+    'jhash ip saddr mod 2 seed 0x7 offset 9',
+    '9 : 10.0.0.1 . 80',
     'meta l4proto 17 redirect to :12345',
     'tcp option maxseg size set rt mtu',
     'notrack',
