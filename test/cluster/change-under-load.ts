@@ -8,9 +8,25 @@ const SERVICE = 'shop';
 const NETWORK = 'street';
 const PORT = 8090;
 const IMAGE = 'muster/web:1';
+/** One for each host, so that a host which was empty gets one when tasks are placed anew. */
+const MANY = 6;
 
 /** Where the clients are and what they ask; every kind half over kept and half over new connections or ports. */
 const CLIENTS = ['mesh tcp', 'mesh udp', 'vip tcp', 'vip udp'] as const;
+
+/** In the order in which they are made; each is over when the service is as it was asked to be. */
+const CHANGES = [
+  'scale up',
+  'update to 2',
+  'drain',
+  'activate',
+  'rebalance by force',
+  'scale down',
+  'pause',
+  'update to 1',
+  'unpause',
+] as const;
+export type Change = (typeof CHANGES)[number];
 
 interface LoadResult {
   readonly requests: number;
@@ -22,7 +38,7 @@ interface LoadResult {
 
 export interface UnderLoad {
   /** How often each change was made. */
-  readonly changes: Readonly<Record<string, number>>;
+  readonly changes: Readonly<Partial<Record<Change, number>>>;
   readonly clients: Readonly<Record<(typeof CLIENTS)[number], LoadResult>>;
 }
 
@@ -33,7 +49,7 @@ export interface UnderLoadOptions {
   readonly workers: number;
   /** The host that is drained and paused; it runs neither a client nor an entry of the mesh. */
   readonly drained: string;
-  readonly onChange?: ((what: string) => void) | undefined;
+  readonly onChange?: ((what: Change) => void) | undefined;
 }
 
 /**
@@ -49,13 +65,14 @@ export async function changeUnderLoad(
   try {
     await create(cluster);
     const loads = await startLoads(cluster, options);
-    const made: Record<string, number> = {};
+    const made: Partial<Record<Change, number>> = {};
+    const changes = changesOf(cluster, options.drained);
     const until = performance.now() + options.forMs;
     try {
       do {
-        for (const [what, change] of Object.entries(changesOf(cluster, options.drained))) {
+        for (const what of CHANGES) {
           options.onChange?.(what);
-          await change();
+          await changes[what]();
           made[what] = (made[what] ?? 0) + 1;
           if (performance.now() > until && made['update to 1'] !== undefined) break;
         }
@@ -72,11 +89,14 @@ export async function changeUnderLoad(
   }
 }
 
-/** How often a leader has given up a node so far. */
-export function lostNodes({ lab }: TestCluster): number {
+/** When a leader has given up a node so far: nobody waits for what such a node does. */
+export function lostNodes({ lab }: TestCluster): readonly Date[] {
   const managers = lab.hosts.filter(({ role }) => role === 'manager');
   const logs = managers.map(({ dataDir }) => readFileSync(join(dataDir, 'manager.log'), 'utf8'));
-  return logs.join('').split('node is down').length - 1;
+  return logs
+    .flatMap((log) => log.split('\n'))
+    .filter((line) => line.includes('"node is down"'))
+    .map((line) => new Date((JSON.parse(line) as { readonly time: string }).time));
 }
 
 async function create(cluster: TestCluster): Promise<void> {
@@ -92,11 +112,10 @@ async function create(cluster: TestCluster): Promise<void> {
   await cluster.docker('h3', 'run', '-d', '--name', 'customer', '--network', NETWORK, IMAGE);
 }
 
-/** In the order in which they are made; each is over when the service is as it was asked to be. */
 function changesOf(
   cluster: TestCluster,
   drained: string,
-): Readonly<Record<string, () => Promise<void>>> {
+): Readonly<Record<Change, () => Promise<void>>> {
   const service = async (...words: string[]): Promise<void> => {
     await cluster.ctl('h1', 'service', ...words);
   };
@@ -107,20 +126,29 @@ function changesOf(
   const available = async (state: string): Promise<void> => {
     await cluster.ctl('h1', 'node', 'update', '--availability', state, drained);
   };
+  const hostsOfTasks = async (): Promise<readonly string[]> => {
+    const tasks = await cluster.running(SERVICE);
+    return await Promise.all(tasks.map((task) => cluster.hostOf(task)));
+  };
   return {
-    'scale up': () => scale(6),
+    'scale up': () => scale(MANY),
     'update to 2': () => service('update', '--image', 'muster/web:2', SERVICE),
-    'scale down': () => scale(3),
     drain: async (): Promise<void> => {
       await available('drain');
       await eventually(`${drained} to be empty`, async () => {
-        const tasks = await cluster.running(SERVICE);
-        const hosts = await Promise.all(tasks.map((task) => cluster.hostOf(task)));
-        return tasks.length === 3 && !hosts.includes(drained);
+        const hosts = await hostsOfTasks();
+        return hosts.length === MANY && !hosts.includes(drained);
       });
     },
     activate: () => available('active'),
-    'rebalance by force': () => service('update', '--force', SERVICE),
+    // As after a node joined: nothing moves by itself.
+    'rebalance by force': async (): Promise<void> => {
+      await service('update', '--force', SERVICE);
+      await eventually(`a task to be on ${drained} again`, async () => {
+        return (await hostsOfTasks()).includes(drained);
+      });
+    },
+    'scale down': () => scale(3),
     pause: () => available('pause'),
     'update to 1': () =>
       service('update', '--update-order', 'start-first', '--image', IMAGE, SERVICE),
