@@ -118,8 +118,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a node is heard while its loss is being written',
     file: 'pkg/dispatcher/loss-writer.ts',
-    find: 'await this.#underWay.get(nodeId);',
-    replace: '',
+    find: `await this.#underWay.get(nodeId);
+      await work();
+    } while (this.#underWay.has(nodeId));`,
+    replace: `await work();
+    } while (false);`,
     foundBy: 'pkg/dispatcher/loss-writer.test.ts',
   },
   {
