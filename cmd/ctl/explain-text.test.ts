@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { serviceText, taskText } from './explain-text.ts';
+import { type ServiceExplained, serviceText, taskText } from './explain-text.ts';
 import { planText } from './plan-text.ts';
 
 const placement = {
@@ -29,6 +29,19 @@ test('a service with tasks that wait', () => {
     '  0 of 3 nodes fit',
     '    insufficient resources on 3 nodes: h1, h2, h3',
     '  would help: reserve 128 MiB less memory: 1 node would fit (h1)',
+  ]);
+});
+
+test('a service whose tasks are moved', () => {
+  const service = { name: 'web', specVersion: 2 };
+  const base = { service, running: 3, slots: 3, wanted: 3, idle: [], pending: [] };
+  const lines = (rebalance: ServiceExplained['rebalance']): readonly string[] =>
+    serviceText({ ...base, rebalance }, 1000).filter((line) => line.startsWith('rebalance'));
+  expect(lines({ state: 'rests', until: 4000, moving: [] })).toEqual([
+    'rebalance: looks for a better node for one of its tasks in 3 seconds',
+  ]);
+  expect(lines({ state: 'busy', moving: [{ slot: 2, from: 'h1', to: 'h4' }] })).toEqual([
+    'rebalance: slot 2 moves from h1 to h4',
   ]);
 });
 

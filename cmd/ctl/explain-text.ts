@@ -60,6 +60,16 @@ export interface TaskExplained {
   readonly serviceGone: boolean;
 }
 
+interface Rebalance {
+  readonly state: 'balanced' | 'rests' | 'busy' | 'move';
+  readonly until?: number;
+  readonly moving: readonly {
+    readonly slot: number;
+    readonly from?: string;
+    readonly to?: string;
+  }[];
+}
+
 /** The answer of `GET /services/{id}/explain`. */
 export interface ServiceExplained {
   readonly service: { readonly name: string; readonly specVersion: number };
@@ -77,6 +87,8 @@ export interface ServiceExplained {
     readonly waitsFor: readonly string[];
   };
   readonly idle: readonly Slot[];
+  /** For a service that asks for it. */
+  readonly rebalance?: Rebalance | undefined;
   readonly pending: readonly {
     readonly tasks: number;
     readonly example: TaskSummary;
@@ -113,8 +125,20 @@ export function serviceText(explained: ServiceExplained, now: number): readonly 
     lines.push(`slot ${slot.slot} does not run (task ${shortId(slot.task)})`);
     lines.push(...slotText(slot, now));
   }
+  if (explained.rebalance) lines.push(...rebalanceText(explained.rebalance, now));
   if (settled) lines.push('nothing keeps it from being as its spec says');
   return lines;
+}
+
+function rebalanceText({ state, until, moving }: Rebalance, now: number): readonly string[] {
+  const texts = {
+    balanced: 'no node could have clearly more of its tasks',
+    rests: `looks for a better node for one of its tasks in ${duration((until ?? now) - now)}`,
+    busy: 'waits for its tasks to stand before any of them is moved',
+    move: 'is about to move a task',
+  };
+  if (moving.length === 0) return [`rebalance: ${texts[state]}`];
+  return moving.map(({ slot, from, to }) => `rebalance: slot ${slot} moves from ${from} to ${to}`);
 }
 
 function updateText(update: NonNullable<ServiceExplained['update']>): readonly string[] {

@@ -225,6 +225,26 @@ function applyListFlags({ environment }: Context, spec: SpecDraft, options: Opti
   }
 }
 
+/** `service rebalance`: the label by another name, for what people look for. */
+export function addRebalance(service: Command, context: () => Context): void {
+  service
+    .command('rebalance <service...>')
+    .description('Move tasks to nodes that came later, one after the other, now and from now on')
+    .option('--every <duration>', 'time between two moves', '10s')
+    .option('--off', 'let tasks stay where they are again')
+    .option('--dry-run', 'change nothing: show which tasks would move, and when')
+    .option('--format <format>', 'of --dry-run; json: everything that is known')
+    .action(async (names: string[], options: Options) => {
+      const change = {
+        rebalance: options['off'] ? '0' : options['every'],
+        dryRun: options['dryRun'],
+        format: options['format'],
+        detach: true,
+      };
+      for (const name of names) await update(context(), name, change);
+    });
+}
+
 export function addScaleAndRollback(service: Command, context: () => Context): void {
   service
     .command('scale <service=replicas...>')

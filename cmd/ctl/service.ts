@@ -5,7 +5,7 @@ import { followLogs } from './logs.ts';
 import { type Column, type ListOptions, printJson, printList, shortId } from './output.ts';
 import { addCreate, collect, type Options, texts } from './service-create.ts';
 import { addHistory } from './service-history.ts';
-import { addScaleAndRollback, addUpdate } from './service-update.ts';
+import { addRebalance, addScaleAndRollback, addUpdate } from './service-update.ts';
 import { printTasks } from './task-table.ts';
 import { parsePair } from './units.ts';
 
@@ -50,6 +50,7 @@ export function addService(program: Command, context: () => Context): void {
   addCreate(service, context);
   addUpdate(service, context);
   addScaleAndRollback(service, context);
+  addRebalance(service, context);
   addHistory(service, context);
   service
     .command('ls')

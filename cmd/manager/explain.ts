@@ -4,6 +4,7 @@ import {
   isRunnable,
   isTerminal,
   must,
+  type NodeId,
   type Service,
   type ServiceId,
   type Task,
@@ -11,7 +12,7 @@ import {
   type View,
 } from '../../pkg/model/index.ts';
 import { explainSlot, explainWorkload } from '../../pkg/orchestrator/index.ts';
-import { explainPlacement } from '../../pkg/scheduler/index.ts';
+import { balanceOf, explainPlacement } from '../../pkg/scheduler/index.ts';
 
 /** Different reasons to wait that are worked out for one service. */
 const PENDING_MAX = 3;
@@ -34,6 +35,24 @@ export function explainService(view: View, id: ServiceId, now: InstantMs): objec
     service: { id, name: service.spec.Name ?? '', specVersion: service.specVersion },
     ...explainWorkload(view, service, now),
     pending: pending(view, service, now),
+    rebalance: rebalance(view, service, now),
+  };
+}
+
+/** What keeps the tasks of a service that asks for it from being spread over all nodes; moves that are under way. */
+function rebalance(view: View, service: Service, now: InstantMs): object | undefined {
+  const balance = balanceOf(view, service, now);
+  if (!balance) return undefined;
+  const nameOf = (id: NodeId | undefined): string | undefined =>
+    id && (view.get('node', id)?.description?.hostname ?? id);
+  const moving = [...view.tasksOfService(service.id)].filter(isRunnable).flatMap((task) => {
+    const { slot, nodeId, move } = task;
+    return move ? [{ slot, from: nameOf(nodeId), to: nameOf(move.node) }] : [];
+  });
+  return {
+    state: balance.kind,
+    until: balance.kind === 'rests' ? balance.until : undefined,
+    moving,
   };
 }
 

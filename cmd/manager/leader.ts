@@ -6,7 +6,7 @@ import {
   decideReaping,
   decideServices,
 } from '../../pkg/orchestrator/index.ts';
-import { decidePlacement } from '../../pkg/scheduler/index.ts';
+import { decidePlacement, decideRebalance } from '../../pkg/scheduler/index.ts';
 
 /** Everything a leader decides, in the order a task meets it. One pass over all of them is one entry of the log. */
 export const LEADER_LOOPS: readonly Decider[] = [
@@ -14,6 +14,7 @@ export const LEADER_LOOPS: readonly Decider[] = [
   decideServices,
   decideAllocation,
   decidePlacement,
+  decideRebalance,
   decideConstraints,
   decideReaping,
 ];

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type TaskId, updateObject } from '../model/index.ts';
+import { type InstantMs, type NodeId, type TaskId, updateObject } from '../model/index.ts';
 import { type Bench, bench, SERVICE, settle } from './bench.ts';
 
 /** Two nodes with the network, and a third task that has just come up on the first. */
@@ -41,6 +41,24 @@ it('says that a task is reachable once every node acknowledged tables with it', 
   second.acknowledgeAll();
   await settle();
   expect(isReachable(one, 't3')).toBe(true);
+});
+
+it('is found out for the replacement of a task that moves', async () => {
+  await using one = await bench(['1', '2']);
+  const [first, second] = [await one.agent('1'), await one.agent('2')];
+  one.task('t1', '1', 'running');
+  const old = one.store.view.get('task', 't1' as TaskId);
+  if (!old) throw new Error('no task');
+  const move = { node: '2' as NodeId, at: one.clock.now() as InstantMs };
+  one.store.write([updateObject('task', { ...old, move })]);
+  one.task('t2', '2', 'running');
+  await one.clock.advance(10);
+  first.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBeUndefined();
+  second.acknowledgeAll();
+  await settle();
+  expect(isReachable(one, 't2')).toBe(true);
 });
 
 it('waits for nobody that is down', async () => {

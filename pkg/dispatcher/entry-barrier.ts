@@ -4,6 +4,7 @@ import {
   isRunnable,
   type NodeId,
   type Service,
+  slotOf,
   type Task,
   type TaskId,
   type View,
@@ -24,7 +25,7 @@ export class EntryBarrier extends TableBarrier {
     this.#view = options.view;
   }
 
-  /** Waits for `task` if an update or a drain does; nothing is written for any other. */
+  /** Waits for `task` if an update, a drain or a move does; nothing is written for any other. */
   note(task: Task): void {
     const waits = isRunnable(task) && task.status.state === 'running' && !task.reachable;
     if (!waits || task.networks.length === 0 || !this.#isAwaited(task)) return;
@@ -43,7 +44,9 @@ export class EntryBarrier extends TableBarrier {
     this.#draining.clear();
     for (const id of nodes) this.#draining.add(id);
     const drained = nodes.flatMap((id) => [...this.#view.tasksOfNode(id)]);
-    const updated = [...this.#view.list('service')].filter(updates).map(({ id }) => id);
+    const updated = [...this.#view.list('service')]
+      .filter((service) => updates(service) || this.#view.hasSharedSlot(service.id))
+      .map(({ id }) => id);
     for (const id of new Set([...updated, ...drained.map(({ serviceId }) => serviceId)])) {
       for (const task of this.#view.tasksOfService(id)) this.note(task);
     }
@@ -51,7 +54,16 @@ export class EntryBarrier extends TableBarrier {
 
   #isAwaited(task: Task): boolean {
     const service = this.#view.get('service', task.serviceId);
-    return service !== undefined && (updates(service) || this.#replacesDrained(task));
+    return (
+      service !== undefined &&
+      (updates(service) || this.#replacesMoved(task) || this.#replacesDrained(task))
+    );
+  }
+
+  #replacesMoved(task: Task): boolean {
+    if (!this.#view.hasSharedSlot(task.serviceId)) return false;
+    const slot = [...this.#view.tasksOfSlot(task.serviceId, slotOf(task))];
+    return slot.some((other) => other.move !== undefined && isRunnable(other));
   }
 
   #replacesDrained({ id, serviceId, slot }: Task): boolean {

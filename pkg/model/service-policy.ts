@@ -1,5 +1,6 @@
 import { NETWORK_LABEL_PREFIX } from './network-labels.ts';
 import { type PlacementConstraint, parseExpression } from './placement-constraint.ts';
+import { serviceMode } from './service.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { refuse } from './validate-refuse.ts';
 
@@ -7,6 +8,7 @@ import { refuse } from './validate-refuse.ts';
 export const POLICY_PREFIX = 'muster.';
 
 const FENCE = 'fence';
+const REBALANCE = 'rebalance';
 /** The only policy that running tasks have to know. */
 export const FENCE_LABEL = `${POLICY_PREFIX}${FENCE}`;
 
@@ -36,6 +38,8 @@ export interface ServicePolicy {
   readonly progressDeadlineMs: number;
   /** Cap of the growing restart delay. */
   readonly restartMaxDelayMs: number;
+  /** Its tasks move, one in so long, to nodes with clearly fewer of them; 0: where they are they stay. */
+  readonly rebalanceMs: number;
   /** Its tasks are killed when their node has not been heard for so long, and not replaced before; 0: no fence. */
   readonly fenceMs: number;
 }
@@ -106,19 +110,22 @@ export const POLICY_LABELS: readonly PolicyLabel[] = [
     read: (value, label) => ({ restartMaxDelayMs: milliseconds(value, label) }),
   },
   {
+    name: REBALANCE,
+    value: 'duration',
+    text: 'tasks move to nodes that came later, one in so long, 0: never',
+    read: (value, label) => ({ rebalanceMs: between(value, label, '1s', '1h') }),
+  },
+  {
     name: FENCE,
     value: 'duration',
     text: 'never two copies of a slot: tasks on a node that is cut off for so long are killed there, and replaced after that',
-    read: (value, label) => ({ fenceMs: fence(value, label) }),
+    read: (value, label) => ({ fenceMs: between(value, label, '3s', '1h') }),
   },
 ];
 
 const LABELS: ReadonlyMap<string, PolicyLabel> = new Map(
   POLICY_LABELS.map((label) => [label.name, label]),
 );
-
-const FENCE_MIN_MS = 3_000;
-const FENCE_MAX_MS = 3_600_000;
 
 const DEFAULTS: ServicePolicy = {
   strategy: 'spread',
@@ -130,17 +137,35 @@ const DEFAULTS: ServicePolicy = {
   drainDeadlineMs: DRAIN_DEADLINE_DEFAULT_MS,
   progressDeadlineMs: PROGRESS_DEADLINE_DEFAULT_MS,
   restartMaxDelayMs: RESTART_DELAY_MAX_DEFAULT_MS,
+  rebalanceMs: 0,
   fenceMs: 0,
 };
 
 /** Throws `ClusterError` (400) for a label with the reserved prefix that is unknown or holds nonsense. */
 export function validatePolicyLabels(spec: ServiceSpec): void {
-  const { fenceMs, minAvailable } = readPolicy(spec);
+  const { fenceMs, minAvailable, rebalanceMs, strategy } = readPolicy(spec);
+  if (rebalanceMs > 0) validateRebalance(spec, { fenced: fenceMs > 0, strategy });
   if (fenceMs === 0) return;
   const orders = [spec.UpdateConfig?.Order, spec.RollbackConfig?.Order];
   const needed = 'tasks' in minAvailable ? minAvailable.tasks : minAvailable.percent;
   if (orders.includes('start-first') || needed > 0) {
     refuse(`label ${FENCE_LABEL}: start-first and min-available would run two copies of a slot`);
+  }
+}
+
+/** A task moves by running twice for a moment, and leaves what its node keeps for it behind. */
+function validateRebalance(
+  spec: ServiceSpec,
+  { fenced, strategy }: { readonly fenced: boolean; readonly strategy: string },
+): void {
+  const label = `label ${POLICY_PREFIX}${REBALANCE}`;
+  const volumes = spec.TaskTemplate?.ContainerSpec?.Mounts ?? [];
+  if (serviceMode(spec).kind !== 'replicated')
+    refuse(`${label}: only replicated services have a choice of nodes`);
+  if (strategy === 'binpack') refuse(`${label}: binpack wants its nodes full`);
+  if (fenced) refuse(`${label}: a task that moves has two copies, which ${FENCE_LABEL} excludes`);
+  if (volumes.some(({ Type, Source }) => (Type === 'volume' && Source) || Type === 'cluster')) {
+    refuse(`${label}: the tasks stay where their volumes are`);
   }
 }
 
@@ -191,10 +216,10 @@ function amount(value: string, label: string): ServicePolicy['minAvailable'] {
   return { tasks: wholeNumber(value, label, Number.MAX_SAFE_INTEGER) };
 }
 
-function fence(value: string, label: string): number {
+function between(value: string, label: string, least: string, most: string): number {
   const ms = milliseconds(value, label);
-  if (ms === 0 || (ms >= FENCE_MIN_MS && ms <= FENCE_MAX_MS)) return ms;
-  return refuse(`label ${label}: "${value}" is not 0 and not between 3s and 1h`);
+  if (ms === 0 || (ms >= milliseconds(least, label) && ms <= milliseconds(most, label))) return ms;
+  return refuse(`label ${label}: "${value}" is not 0 and not between ${least} and ${most}`);
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -87,6 +87,8 @@ export interface Task {
   readonly networks: readonly NetworkAttachment[];
   /** What the task holds of its node's generic resources, fixed with `nodeId`. */
   readonly genericResources?: readonly GenericResource[] | undefined;
+  /** It is to be replaced by one elsewhere: since when, and which node was better then. */
+  readonly move?: { readonly node: NodeId; readonly at: InstantMs } | undefined;
   /** A restarted task waits in `ready` until this instant, then its desired state becomes running. */
   readonly startAfter?: InstantMs | undefined;
   /** Restarts of this slot so far, and when each happened, newest last; bounded by the restart policy's window. */
@@ -140,14 +142,16 @@ export function isProgress(before: Task, after: Task): boolean {
     before.nodeId !== undefined &&
     before.nodeId === after.nodeId &&
     before.specVersion === after.specVersion &&
+    before.move?.at === after.move?.at &&
     before.reachable === after.reachable
   );
 }
 
-/** Wanted alive but without addresses or node, or held until its time has come: somebody has to decide about it. */
+/** Wanted alive but without addresses or node, held until its time has come, or on the move: somebody has to decide about it. */
 export function isWaiting(task: Task): boolean {
   if (isHeldBack(task)) return true;
   if (!isRunnable(task)) return false;
+  if (task.move !== undefined) return true;
   return task.desiredState === 'ready' || compareTaskState(task.status.state, 'assigned') < 0;
 }
 

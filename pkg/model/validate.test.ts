@@ -86,7 +86,7 @@ test.each([
   ],
   ["value '' is invalid", template({ Placement: { Constraints: ['node.role=='] } })],
   [
-    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available, drain-deadline, progress-deadline, restart-max-delay, fence',
+    'label muster.prioritty is not known: labels that begin with muster. are strategy, prefer, avoid, priority, preempt, min-available, drain-deadline, progress-deadline, restart-max-delay, rebalance, fence',
     { ...good, Labels: { 'muster.prioritty': '10' } },
   ],
   [
@@ -112,6 +112,34 @@ test.each([
   [
     'label muster.fence: "1s" is not 0 and not between 3s and 1h',
     { ...good, Labels: { 'muster.fence': '1s' } },
+  ],
+  [
+    'label muster.rebalance: "10ms" is not 0 and not between 1s and 1h',
+    { ...good, Labels: { 'muster.rebalance': '10ms' } },
+  ],
+  [
+    'label muster.rebalance: only replicated services have a choice of nodes',
+    { ...good, Mode: { Global: {} }, Labels: { 'muster.rebalance': '10s' } },
+  ],
+  [
+    'label muster.rebalance: binpack wants its nodes full',
+    { ...good, Labels: { 'muster.rebalance': '10s', 'muster.strategy': 'binpack' } },
+  ],
+  [
+    'label muster.rebalance: a task that moves has two copies, which muster.fence excludes',
+    { ...good, Labels: { 'muster.rebalance': '10s', 'muster.fence': '10s' } },
+  ],
+  [
+    'label muster.rebalance: the tasks stay where their volumes are',
+    {
+      ...template({
+        ContainerSpec: {
+          Image: 'a',
+          Mounts: [{ Type: 'volume', Source: 'rows', Target: '/rows' }],
+        },
+      }),
+      Labels: { 'muster.rebalance': '10s' },
+    },
   ],
   [
     'TaskSpec: invalid generic resource gpu=0',

@@ -14,7 +14,7 @@ import {
 } from '../model/index.ts';
 import { addTask } from './new-task.ts';
 import { versionToRestart } from './restart.ts';
-import { newest, runnable } from './slot.ts';
+import { isRunning, newest, runnable } from './slot.ts';
 import type { SlotKey, Workload } from './workload.ts';
 
 /**
@@ -35,21 +35,23 @@ export function staysUntil(
   return now < until ? until : undefined;
 }
 
-/** Slots whose only task runs on a node that is being drained get another beside it; the old one goes when it serves. */
-export function replaceDrained(
+/** Slots whose only task is to leave its node get another beside it; the old one goes when it serves. */
+export function replaceLeaving(
   work: Workload,
   slots: readonly SlotKey[],
   newTaskId: () => TaskId,
 ): void {
-  if (!replacesFirst(work.spec)) return;
   for (const slot of slots) {
     const tasks = work.tasks(slot);
     const alive = runnable(tasks);
     const [only] = alive;
-    const node = only && work.nodeOf(only);
-    if (!only || !node || alive.length > 1) continue;
-    if (staysUntil(work.view, only, node, work.now) === undefined) continue;
+    if (!only || alive.length > 1 || !leaves(work, only)) continue;
     const last = newest(tasks);
+    if (last && only.move && last.createdAt >= only.move.at) {
+      // The other one ended before it served: moving is not worth another try at once.
+      work.set(only, { move: undefined });
+      continue;
+    }
     // The one before failed: its successor waits as any restarted task does.
     const due = last && last !== only ? last.status.at + restartPolicy(work.spec).delayMs : 0;
     if (due > work.now) {
@@ -63,6 +65,13 @@ export function replaceDrained(
       specVersion: versionToRestart(work, only),
     });
   }
+}
+
+/** It is on a node that is being drained and may wait there for its replacement, or a better node was found for it. */
+function leaves(work: Workload, task: Task): boolean {
+  if (task.move) return isRunning(task);
+  const node = replacesFirst(work.spec) ? work.nodeOf(task) : undefined;
+  return node !== undefined && staysUntil(work.view, task, node, work.now) !== undefined;
 }
 
 function replacesFirst(spec: ServiceSpec): boolean {

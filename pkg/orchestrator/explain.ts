@@ -27,7 +27,7 @@ export interface EarlierTask {
   readonly exitCode?: number | undefined;
   readonly error?: string | undefined;
   /** Why the slot got another task after it. */
-  readonly replacedBecause: 'ended' | 'told to stop' | 'node lost' | 'another version';
+  readonly replacedBecause: 'ended' | 'told to stop' | 'node lost' | 'another version' | 'moved';
 }
 
 /** How a slot came to the task it has, and what happens next. */
@@ -94,6 +94,7 @@ function earlierTask(work: Workload, task: Task, next: Task): EarlierTask {
 function cause(work: Workload, task: Task, next: Task): EarlierTask['replacedBecause'] {
   if (!wasForced(task)) return 'ended';
   if (task.specVersion !== next.specVersion) return 'another version';
+  if (task.move) return 'moved';
   return task.status.state === 'orphaned' || isNodeLost(work, task) ? 'node lost' : 'told to stop';
 }
 

@@ -13,7 +13,7 @@ import {
   updateObject,
   type View,
 } from '../model/index.ts';
-import { replaceDrained } from './drain.ts';
+import { replaceLeaving } from './drain.ts';
 import { spreadGlobal } from './global.ts';
 import { advanceJob } from './job.ts';
 import { scaleReplicated } from './replicated.ts';
@@ -84,7 +84,7 @@ function* reconcile(
   yield;
   yield* advanceUpdate(work, slots, input.newTaskId);
   if (kind === 'replicated') {
-    yield* inParts(slots, (some) => replaceDrained(work, some, input.newTaskId));
+    yield* inParts(slots, (some) => replaceLeaving(work, some, input.newTaskId));
   }
   yield* inParts(slots, (some) => restartTasks(work, some, input.newTaskId));
   yield* inParts(slots, (some) => releaseTasks(work, some));
@@ -175,8 +175,9 @@ function removal(task: Task): Change {
   return updateObject('task', { ...task, desiredState: 'remove' });
 }
 
-/** When a held task may have to be let go; undefined for all others. */
+/** When a held task may have to be let go, or one that moves has to go; undefined for all others. */
 function dueAt(task: Task, now: InstantMs): InstantMs | undefined {
+  if (task.move !== undefined) return now;
   if (task.desiredState !== 'ready') return undefined;
   return task.startAfter ?? now;
 }

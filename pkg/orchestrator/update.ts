@@ -47,8 +47,10 @@ function settleSlots(work: Workload, slots: readonly SlotKey[]): void {
   for (const slot of slots.filter((each) => work.tasks(each).length > 1)) {
     const alive = runnable(work.tasks(slot));
     if (alive.length < 2) continue;
-    // Whoever takes over without an update or a drain has nobody's connections to take over.
-    const awaited = inProgress(work.service) || alive.some((task) => isOnDrainingNode(work, task));
+    // Whoever takes over without an update, a drain or a move has nobody's connections to take over.
+    const awaited =
+      inProgress(work.service) ||
+      alive.some((task) => task.move !== undefined || isOnDrainingNode(work, task));
     const serves = (task: Task): boolean =>
       isRunning(task) && (!awaited || isReachable(work, task));
     const matching = alive.findLastIndex((task) => serves(task) && !work.isDirty(task));

@@ -185,14 +185,24 @@ function recent(failed: readonly Task[], now: InstantMs): Failures {
 
 /** Count a task that is, or was just, placed on the node. */
 export function addTask(load: NodeLoad, task: Task, demand: Demand | undefined): void {
-  if (load.shared) {
-    load.byService = new Map(load.byService);
-    load.generic = [...load.generic];
-    load.hostPorts = new Set(load.hostPorts);
-    load.images = new Set(load.images);
-    load.shared = false;
-  }
+  own(load);
   take(load, task, demand);
+}
+
+/** It goes when its successor runs: it holds its room until then, but is no reason for others to go elsewhere. */
+export function discountTask(load: NodeLoad, { serviceId }: Task): void {
+  own(load);
+  load.tasks -= 1;
+  load.byService.set(serviceId, (load.byService.get(serviceId) ?? 0) - 1);
+}
+
+function own(load: NodeLoad): void {
+  if (!load.shared) return;
+  load.byService = new Map(load.byService);
+  load.generic = [...load.generic];
+  load.hostPorts = new Set(load.hostPorts);
+  load.images = new Set(load.images);
+  load.shared = false;
 }
 
 function take(taken: Taken, task: Task, demand: Demand | undefined): void {
@@ -203,7 +213,8 @@ function take(taken: Taken, task: Task, demand: Demand | undefined): void {
     taken.images.add(demand.image);
   }
   if (task.genericResources) taken.generic.push(...task.genericResources);
-  if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
+  // What leaves the node still holds its room, but is no reason for others to go elsewhere.
+  if (task.desiredState === 'shutdown' || task.desiredState === 'remove' || task.move) return;
   taken.tasks += 1;
   count(taken.byService, task.serviceId);
 }

@@ -7,12 +7,22 @@ import {
   type NodeId,
   type RevisionId,
   revisionId,
+  type ServiceId,
+  type Slot,
   slotName,
+  slotOf,
   type Task,
   updateObject,
+  type View,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
-import { addTask, type Demand, measureLoadInSteps, type NodeLoad } from './node-load.ts';
+import {
+  addTask,
+  type Demand,
+  discountTask,
+  measureLoadInSteps,
+  type NodeLoad,
+} from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { Preemption } from './preempt.ts';
 import { spreadKeys } from './preference.ts';
@@ -69,6 +79,7 @@ class Placement {
   readonly #loads: ReadonlyMap<NodeId, NodeLoad>;
   readonly #bad: ReadonlySet<NodeId>;
   readonly #preemption: Preemption;
+  readonly #discounted = new Set<ServiceId>();
 
   private constructor(
     input: DeciderInput,
@@ -125,6 +136,7 @@ class Placement {
   *#spread(tasks: readonly Task[], want: Want, pipeline: Pipeline): Generator<void, void> {
     const [first] = tasks;
     if (!first) return;
+    yield* this.#discountReplaced(first.serviceId);
     const loads = this.#loads.values();
     const ranking = new Ranking(this.#input.view, want, first, { loads, bad: this.#bad });
     const tree = new SpreadTree(spreadKeys(want.spec), ranking);
@@ -139,6 +151,19 @@ class Placement {
       refusal ??= pipeline.explain(this.#loads.values());
       this.#refuse(one, refusal);
       this.#makeRoom(one, want, this.#loads.values());
+    }
+  }
+
+  /** Whom the update replaces is about to go: else start-first would leave the service less spread than it was. */
+  *#discountReplaced(id: ServiceId): Generator<void, void> {
+    const { view } = this.#input;
+    if (this.#discounted.has(id)) return;
+    this.#discounted.add(id);
+    const state = view.get('service', id)?.updateStatus?.state;
+    if (state !== 'updating' && state !== 'rollback_started') return;
+    for (const task of yield* olderOfSlots(view, id)) {
+      const load = task.nodeId && this.#loads.get(task.nodeId);
+      if (load) discountTask(load, task);
     }
   }
 
@@ -192,6 +217,22 @@ class Placement {
       this.changes.push(updateObject('task', { ...victim, desiredState: 'shutdown', status }));
     }
   }
+}
+
+/** Running tasks that share their slot with a younger one. */
+function* olderOfSlots(view: View, id: ServiceId): Generator<void, readonly Task[]> {
+  const youngest = new Map<Slot, Task>();
+  const older: Task[] = [];
+  let seen = 0;
+  // Oldest first.
+  for (const task of view.tasksOfService(id)) {
+    if (++seen % LOOKS_PER_STEP === 0) yield;
+    if (!isRunnable(task)) continue;
+    const before = youngest.get(slotOf(task));
+    if (before?.status.state === 'running' && !before.move) older.push(before);
+    youngest.set(slotOf(task), task);
+  }
+  return older;
 }
 
 /** By service version, in order of first appearance. */

@@ -153,6 +153,41 @@ test('draining a node starts the replacements first where the service asks for i
   await cluster.ctl('h1', 'service', 'rm', 'kept');
 });
 
+test('a service spreads again over a node that came later, by force and by itself', async () => {
+  const perHost = async (service: string): Promise<string> => {
+    const tasks = await cluster.running(service);
+    const hosts = await Promise.all(tasks.map((task) => cluster.hostOf(task)));
+    return ['h1', 'h2', 'h3'].map((host) => hosts.filter((one) => one === host).length).join('');
+  };
+  const spreads = (service: string): Promise<void> =>
+    eventually(`${service} on three hosts`, async () =>
+      ['112', '121', '211'].includes(await perHost(service)),
+    );
+  await cluster.ctl('h1', 'node', 'update', '--availability', 'drain', 'h3');
+  for (const name of ['forced', 'moved']) await create('--name', name, '--replicas', '4', ...SLEEP);
+  for (const name of ['forced', 'moved']) await cluster.waitRunning(name, 4);
+  await cluster.ctl('h1', 'node', 'update', '--availability', 'active', 'h3');
+  const force = ['--force', '--update-monitor', '100ms', '--update-parallelism', '2', 'forced'];
+  await cluster.docker('h1', 'service', 'update', '-d', ...force);
+  await spreads('forced');
+  expect(await perHost('moved')).toBe('220');
+  const every = ['service', 'rebalance', '--every', '1s'];
+  expect(await cluster.ctl('h1', ...every, '--dry-run', 'moved')).toMatch(
+    /start moved\.\d on h3\n.*stop +moved\.\d on h[12]\nrunning: 4 now, at least 4 on the way/,
+  );
+  expect(await perHost('moved')).toBe('220');
+  await cluster.ctl('h1', ...every, 'moved');
+  await spreads('moved');
+  await eventually('rest', async () =>
+    (await cluster.ctl('h1', 'explain', 'service', 'moved')).includes(
+      'rebalance: no node could have clearly more of its tasks',
+    ),
+  );
+  await cluster.ctl('h1', 'service', 'rebalance', '--off', 'moved');
+  expect(await cluster.ctl('h1', 'explain', 'service', 'moved')).not.toContain('rebalance');
+  await cluster.ctl('h1', 'service', 'rm', 'forced', 'moved');
+});
+
 test('an agent that stands still and goes on never leaves two copies of a fenced slot', async () => {
   await cluster.ctl('h1', 'node', 'update', '--availability', 'active', 'h3');
   // The shell keeps its command line; what it starts has another.

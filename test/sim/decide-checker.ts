@@ -215,7 +215,7 @@ function mayStop(view: View, task: Task, knownUntil: number): string | undefined
   if (service.updatedAt >= knownUntil || node.updatedAt >= knownUntil) return undefined;
   const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
   const error = task.status.error ?? '';
-  if (lost || /^(assigned node no longer meets constraints|preempted by )/.test(error)) {
+  if (lost || /^(assigned node no longer |preempted by )/.test(error)) {
     return undefined;
   }
   if (serviceMode(service.spec).kind !== 'replicated') return undefined;

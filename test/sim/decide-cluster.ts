@@ -42,7 +42,7 @@ import {
   decideReaping,
   decideServices,
 } from '../../pkg/orchestrator/index.ts';
-import { decidePlacement } from '../../pkg/scheduler/index.ts';
+import { decidePlacement, decideRebalance } from '../../pkg/scheduler/index.ts';
 import { mergeChanges, placedByNode } from '../../pkg/store/batch.ts';
 import { DirtySet } from '../../pkg/store/dirty.ts';
 
@@ -52,6 +52,7 @@ export const DECIDERS: readonly Decider[] = [
   decideServices,
   decideAllocation,
   decidePlacement,
+  decideRebalance,
   decideConstraints,
   decideReaping,
 ];

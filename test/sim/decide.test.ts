@@ -162,6 +162,7 @@ class Simulation {
   #policies(): Record<string, string> {
     const dice = this.#dice;
     return {
+      ...(dice.chance(30) ? { 'muster.rebalance': `${1 + dice.below(10)}s` } : {}),
       ...(dice.chance(20) ? { 'muster.min-available': `${dice.below(101)}%` } : {}),
       ...(dice.chance(20) ? { 'muster.strategy': 'binpack' } : {}),
       ...(dice.chance(20) ? { 'muster.drain-deadline': `${dice.below(20)}s` } : {}),

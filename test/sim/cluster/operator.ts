@@ -124,11 +124,14 @@ export class Operator {
       FailureAction: random.pick(['pause', 'continue', 'rollback']),
       MaxFailureRatio: random.pick([0, 0.3, 0.5]),
     };
+    const labels = fence
+      ? { 'muster.fence': fence }
+      : random.chance(0.3) && { 'muster.rebalance': random.pick(['1s', '2s', '5s']) };
     const reserve = random.chance(0.3) ? { Reservations: { NanoCPUs: 1e9 } } : undefined;
     const mode = random.pick(['none', 'none', 'ingress', 'host']);
     return {
       Name: `svc${this.#names}`,
-      ...(fence && { Labels: { 'muster.fence': fence } }),
+      ...(labels && { Labels: labels }),
       TaskTemplate: {
         ContainerSpec: { Image: random.pick(['good1', 'good2', 'good3', 'bad1']) },
         Resources: reserve,
