@@ -15,6 +15,7 @@ import {
   TUNNEL,
 } from './name.ts';
 import type { LocalNetwork } from './network.ts';
+import { peersOf } from './peers.ts';
 import type { DesiredNamespace } from './plan.ts';
 import type { Attachment } from './record.ts';
 import { addressesOn } from './wiring.ts';
@@ -25,10 +26,13 @@ export interface WiredSandbox {
   readonly attachments: readonly Attachment[];
 }
 
-export interface HubContext {
+interface Self {
   readonly nodeId: string;
   /** Source address of the tunnel. */
   readonly underlayAddress: string;
+}
+
+export interface HubContext extends Self {
   readonly host: Namespace;
   readonly mtu: number;
   readonly checksumOffload: boolean;
@@ -84,7 +88,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
   if (foot !== undefined) {
     addPort(INGRESS_HUB_LINK, addressWithoutPrefix(foot), { link: INGRESS_LINK, namespace: host });
   }
-  const remote = remoteEntries(table, elsewhere);
+  const remote = remoteEntries(table, context, elsewhere);
   return {
     links,
     addresses: [],
@@ -101,11 +105,11 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
 /** The static entries that lead to these endpoints, without those of this node. */
 export function waysTo(
   table: NetworkTable,
-  nodeId: string,
+  self: Self,
   endpoints: NetworkTable['endpoints'],
 ): Pick<DesiredNamespace, 'neighbours' | 'fdb'> {
   const part = { ...table, endpoints, gateways: [] };
-  return remoteEntries(part, holdersElsewhere(part, nodeId));
+  return remoteEntries(part, self, holdersElsewhere(part, self.nodeId));
 }
 
 interface Holder {
@@ -130,9 +134,12 @@ function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<stri
 
 function remoteEntries(
   table: NetworkTable,
+  { underlayAddress }: Self,
   holders: ReadonlyMap<string, Holder>,
 ): { readonly neighbours: readonly Neighbour[]; readonly fdb: readonly FdbEntry[] } {
-  const tunnels = new Map<string, string>(table.peers.map((peer) => [peer.nodeId, peer.address]));
+  const reached = new Set(peersOf([table], underlayAddress));
+  const peers = table.peers.filter(({ address }) => reached.has(address));
+  const tunnels = new Map<string, string>(peers.map((peer) => [peer.nodeId, peer.address]));
   const neighbours: Neighbour[] = [];
   const fdb: FdbEntry[] = [];
   for (const [address, { nodeId, mac }] of holders) {

@@ -85,6 +85,19 @@ test('a plan that was carried out leaves nothing to do, and the end of encryptio
   expect(applied(observed, planSecurity(undefined, observed))).toEqual(NOTHING);
 });
 
+test('between IPv6 hosts policies are of IPv6, and those of hosts that have not moved there are none', () => {
+  const hosts = ['fd00::1', 'fd00::2', '10.9.0.3'];
+  const wanted = need('fd00::1', hosts, [1, 2], 1);
+  const before = applied(NOTHING, planSecurity(need('10.9.0.1', HOSTS, [1, 2], 1), NOTHING));
+  const observed = applied(before, planSecurity(wanted, before));
+  const text = JSON.stringify(observed);
+  expect(text).toContain('fd00::2');
+  expect(text).not.toContain('10.9');
+  const bans = observed.policies.filter(({ action }) => action === 'block');
+  expect(bans.map(({ selector }) => selector.ipv6)).toEqual([true, true]);
+  expect(planSecurity(wanted, observed)).toEqual([]);
+});
+
 test('nothing of other makers is touched', () => {
   const foreign: ObservedSecurity = {
     associations: [{ source: '10.9.0.1', destination: '10.9.0.2', spi: 777, request: 1 }],

@@ -1,6 +1,8 @@
 import { hkdfSync } from 'node:crypto';
+import { isIpv6 } from 'vxlan-netlink';
 import type { NetworkEncryption, NetworkKey, NetworkTable } from '../model/index.ts';
 import type { ObservedSecurity, SecurityOperation } from './kernel/security.ts';
+import { peersOf } from './peers.ts';
 
 /** Associations and policies with this `reqid` are ours. */
 const REQUEST = 0x4d75;
@@ -38,11 +40,9 @@ export function encryptionNeed(
 ): EncryptionNeed | undefined {
   const table = tables.find(({ encryption }) => encryption !== undefined);
   if (table?.encryption === undefined) return undefined;
-  const peers = new Set(table.peers.map(({ address }) => address));
-  peers.delete(self);
   return {
     self,
-    peers: [...peers].toSorted(),
+    peers: peersOf([table], self).filter((peer) => peer !== self),
     port: encryptedPort(table),
     encryption: table.encryption,
   };
@@ -59,7 +59,7 @@ export function planSecurity(
   const wanted = need === undefined ? [] : need.peers.flatMap((peer) => towards(need, peer));
   const associations = wanted.filter((one) => one.do === 'add-association');
   const policies = [
-    ...(need === undefined ? [] : bans(need.port)),
+    ...(need === undefined ? [] : bans(need)),
     ...wanted.filter((one) => one.do === 'put-policy'),
   ];
   const ours = {
@@ -112,12 +112,12 @@ function towards({ self, port, encryption }: EncryptionNeed, peer: string): read
 }
 
 /** Whatever else has the port: hosts that are not peers (any more), and ways that are not encrypted yet. */
-function bans(port: number): readonly Extract<Addition, { do: 'put-policy' }>[] {
+function bans({ self, port }: EncryptionNeed): readonly Extract<Addition, { do: 'put-policy' }>[] {
   return (['in', 'out'] as const).map((direction) => ({
     do: 'put-policy',
     policy: {
       direction,
-      selector: { protocol: UDP, destinationPort: port },
+      selector: { ...(isIpv6(self) && { ipv6: true }), protocol: UDP, destinationPort: port },
       priority: PRIORITY_BAN,
       action: 'block',
     },
@@ -168,6 +168,6 @@ function policyKey(policy: Policy): string {
 
 /** Two policies cannot have the same place. */
 function placeOf({ direction, selector }: Policy): string {
-  const { source, destination, destinationPort } = selector;
-  return `${direction} ${source ?? '*'} ${destination ?? '*'} ${destinationPort ?? '*'}`;
+  const { ipv6, source, destination, destinationPort } = selector;
+  return `${direction} ${ipv6 ? 'ipv6 ' : ''}${source ?? '*'} ${destination ?? '*'} ${destinationPort ?? '*'}`;
 }

@@ -1,8 +1,10 @@
-import { encodeIpv4, type RuleExpression } from 'vxlan-netlink';
-import { compareText, type NetworkTable } from '../model/index.ts';
+import { encodeAddress, isIpv6, type RuleExpression } from 'vxlan-netlink';
+import type { NetworkTable } from '../model/index.ts';
 import { encryptedPort } from './encryption.ts';
 import { loadSource, matchPort, matchProtocol } from './expression.ts';
+import { type Family, IPV4, IPV6 } from './family.ts';
 import { TABLE_PREFIX } from './name.ts';
+import { peersOf } from './peers.ts';
 import type { Chain, Ruleset } from './ruleset.ts';
 
 /** Before any filter of the host's own. */
@@ -17,9 +19,10 @@ const VNI_MASK = Buffer.from([0xff, 0xff, 0xff, 0]);
 /**
  * Frames of our overlays are taken from nodes of the cluster alone: whoever else can send datagrams to this host would
  * otherwise be on all of its networks. Other tunnels on the same port are not ours to judge.
+ * @param self address of this host's tunnel ends, whose sockets take packets of its family alone
  */
-export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
-  const peers = tables.flatMap((table) => table.peers.map(({ address }) => address));
+export function guardRuleset(tables: readonly NetworkTable[], self: string): Ruleset {
+  const family = tunnelFamily(self);
   const ports = [...new Set(tables.map(({ dataPathPort }) => dataPathPort))];
   const tunnelPorts = [
     ...new Set([...ports, ...tables.filter(({ encryption }) => encryption).map(encryptedPort)]),
@@ -27,12 +30,12 @@ export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
   const drop: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
   const accept: RuleExpression = { kind: 'verdict', verdict: { verdict: 'accept' } };
   return {
-    table: `${TABLE_PREFIX}guard`,
+    table: guardTable(family),
     sets: [
       {
         name: 'peers',
-        shape: { key: ['ipv4'] },
-        elements: distinct(peers).map((peer) => ({ key: encodeIpv4(peer) })),
+        shape: { key: [family.keyType] },
+        elements: peersOf(tables, self).map((peer) => ({ key: encodeAddress(peer) })),
       },
       {
         name: 'networks',
@@ -50,7 +53,7 @@ export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
           [
             ...matchProtocol('udp'),
             ...matchPort(port),
-            loadSource(1),
+            loadSource(1, family),
             { kind: 'lookup', set: 'peers', source: 1 },
             accept,
           ],
@@ -68,6 +71,16 @@ export function guardRuleset(tables: readonly NetworkTable[]): Ruleset {
   };
 }
 
+/** Name of the table for tunnels between hosts of a family. */
+export function guardTable(family: Family): string {
+  return family.tableOf(`${TABLE_PREFIX}guard`);
+}
+
+/** Of the packets that carry containers' ones to and from a host with this address. */
+function tunnelFamily(self: string): Family {
+  return isIpv6(self) ? IPV6 : IPV4;
+}
+
 /** The host need not track the outer packets: who is in them is tracked where it lives. */
 function untracked(hook: 'prerouting' | 'output', ports: readonly number[]): Chain {
   return {
@@ -81,8 +94,4 @@ function vniKey(vni: number): Buffer {
   const key = Buffer.alloc(4);
   key.writeUInt32BE(vni << 8);
   return key;
-}
-
-function distinct(texts: readonly string[]): readonly string[] {
-  return [...new Set(texts)].toSorted(compareText);
 }

@@ -13,8 +13,9 @@ export class HostEncryption {
     this.#security = security;
   }
 
-  canEncrypt(): boolean {
-    return this.#security.canEncrypt();
+  /** @param self address of this host, of the family that it would encrypt */
+  canEncrypt(self: string): boolean {
+    return this.#security.canEncrypt(self);
   }
 
   /**
@@ -49,7 +50,7 @@ export class HostEncryption {
 }
 
 function cannotEncrypt(cause: unknown): ClusterError {
-  const why = `${errorMessage(cause)}; the kernel needs ESP with AES-GCM (modules esp4 and gcm)`;
+  const why = `${errorMessage(cause)}; the kernel needs ESP with AES-GCM (modules gcm and esp4, or esp6 between IPv6 hosts)`;
   const text = `cannot encrypt overlay networks on this node: ${why}`;
   return new ClusterError('not-implemented', text, { cause });
 }

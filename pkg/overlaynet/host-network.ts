@@ -91,26 +91,27 @@ class KernelHostNetwork implements HostNetwork {
     this.#host = openHostSide(kernel, options, record.sysctlsBefore, this.#onPortFailure);
     this.#audit = new Audit(options.log, kernel.watch(this.#host.namespace));
     this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
-    const linkMtu = this.#host.mtuOf(options.underlayAddress);
     this.#underlay = new Underlay({
       namespace: this.#host.namespace,
-      linkMtu,
+      address: options.underlayAddress,
+      mtuOf: (address): number => this.#host.mtuOf(address),
       known: record,
       overlays: this.#overlays,
       log: options.log,
       onChange: (): void => this.#settleAll(),
     });
+    const { linkMtu } = this.#underlay;
     this.#locals = new LocalNetworks(record.localNetworks, this.#host.gatewaySubnet, linkMtu);
   }
 
   become(self: HostIdentity): void {
     this.#self = self;
     this.#host.nodeId = self.nodeId;
-    this.#underlay.moveTo(this.#host.mtuOf(self.underlayAddress));
+    this.#underlay.moveTo(self.underlayAddress);
   }
 
   abilities(): ReturnType<HostNetwork['abilities']> {
-    return { canEncrypt: this.#host.encryption.canEncrypt(), hasIpv6: this.#host.hasIpv6() };
+    return this.#host.abilities(this.#self.underlayAddress);
   }
 
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
@@ -127,7 +128,7 @@ class KernelHostNetwork implements HostNetwork {
         this.#overlays.get(table.networkId)?.forget();
       }
     }
-    this.#underlay.follow(this.#self.underlayAddress);
+    this.#underlay.follow();
     if (failure !== undefined) throw failure;
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
@@ -231,7 +232,7 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   repair(): RepairReport {
-    this.#underlay.follow(this.#self.underlayAddress);
+    this.#underlay.follow();
     return this.#audit.everything(this.#parts());
   }
 
@@ -299,8 +300,7 @@ class KernelHostNetwork implements HostNetwork {
   #guard(tables: readonly NetworkTable[]): Error | undefined {
     const left = [...this.#overlays.values()].map(({ table }) => table);
     const all = [...tables, ...left.filter(({ networkId }) => !this.#wanted.has(networkId))];
-    this.#host.guard(all);
-    return this.#host.encryption.settle(all, this.#self.underlayAddress);
+    return this.#host.guard(all, this.#self.underlayAddress);
   }
 
   #applyTable(table: NetworkTable): void {

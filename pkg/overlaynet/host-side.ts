@@ -2,15 +2,15 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
-import { IPV4, IPV6_THERE } from './family.ts';
+import { IPV4, IPV6, IPV6_THERE } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
-import { guardRuleset } from './guard.ts';
+import { guardRuleset, guardTable } from './guard.ts';
 import { HostEncryption } from './host-encryption.ts';
 import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, isLeavingTable, isOurTable, TABLE_PREFIX } from './name.ts';
-import type { HostNetworkOptions, LocalNetwork } from './network.ts';
+import type { HostNetworkOptions, KernelAbilities, LocalNetwork } from './network.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
 import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
@@ -99,8 +99,10 @@ export class HostSide {
     return links.find((link) => link.name === holder?.link)?.mtu ?? DEFAULT_MTU;
   }
 
-  hasIpv6(): boolean {
-    return this.namespace.readSysctl(IPV6_THERE) !== undefined;
+  /** @param self address of this host, of the family that it would encrypt */
+  abilities(self: string): KernelAbilities {
+    const hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
+    return { canEncrypt: this.encryption.canEncrypt(self), hasIpv6 };
   }
 
   /** What the host reaches by its links: their own networks and static routes. IPv4 alone. */
@@ -151,10 +153,23 @@ export class HostSide {
     return operations;
   }
 
-  /** Takes frames of these networks from their peers alone. */
-  guard(tables: readonly NetworkTable[]): void {
-    if (tables.length > 0) this.#applyTable(guardRuleset(tables));
-    else this.#removeTable(`${TABLE_PREFIX}guard`);
+  /**
+   * Takes frames of these networks from their peers alone, and of those that are encrypted no others.
+   * @param self address of this host's tunnel ends
+   * @returns why encrypted networks cannot be used here
+   */
+  guard(tables: readonly NetworkTable[], self: string): Error | undefined {
+    const wanted = tables.length > 0 ? guardRuleset(tables, self) : undefined;
+    const unwanted = [IPV4, IPV6].map(guardTable).filter((table) => table !== wanted?.table);
+    // That of an agent before this one, when the host had an address of the other family.
+    const isFirst = wanted !== undefined && !this.#applied.has(wanted.table);
+    const left = isFirst ? this.namespace.tables() : [];
+    if (wanted) this.#applyTable(wanted);
+    for (const table of unwanted) {
+      if (left.includes(table)) this.rulesets.discard(table);
+      this.#removeTable(table);
+    }
+    return this.encryption.settle(tables, self);
   }
 
   deleteLink(name: string): void {

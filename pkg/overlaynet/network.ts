@@ -4,7 +4,7 @@ import type { HostNetworkCheck, NetworkTable } from '../model/index.ts';
 /** Who this host is in its cluster; both empty while it is in none. */
 export interface HostIdentity {
   readonly nodeId: string;
-  /** This host's IPv4 address: source of VXLAN packets. */
+  /** This host's address, IPv4 or IPv6: source of VXLAN packets. */
   readonly underlayAddress: string;
 }
 

@@ -1,3 +1,4 @@
+import { isIpv6 } from 'vxlan-netlink';
 import { ClusterError, compareText, type NetworkTable } from '../model/index.ts';
 import { inService } from './backends.ts';
 import { desiredHub, type HubContext, waysTo } from './desired.ts';
@@ -35,8 +36,10 @@ const WITH_IPV6 = {
   'net/ipv6/conf/default/disable_ipv6': '0',
 } as const;
 
-/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
+/** Inner Ethernet, outer IPv4, UDP and VXLAN headers (RFC 7348 section 5). */
 const VXLAN_OVERHEAD = 50;
+/** An IPv6 header is so much longer. */
+const IPV6_OVERHEAD = 20;
 /** ESP header, nonce, padding, trailer and tag in transport mode (RFC 4303, RFC 4106): 37 at most. */
 const ESP_OVERHEAD = 40;
 
@@ -220,10 +223,9 @@ export class Overlay {
     const after = [...new Set(holders)].toSorted((left, right) =>
       compareText(left.taskId, right.taskId),
     );
-    const { nodeId } = context;
     const operations = planWays(
-      waysTo(this.#table, nodeId, before),
-      waysTo(this.#table, nodeId, after),
+      waysTo(this.#table, context, before),
+      waysTo(this.#table, context, after),
     );
     try {
       this.namespace.apply(operations);
@@ -271,9 +273,13 @@ export function removeOverlays(
   return unwanted.map(([, overlay]) => overlay);
 }
 
-/** What is left of the underlay's MTU inside the tunnel, unless the network was given one. */
-export function overlayMtu({ mtu, encryption }: NetworkTable, underlayMtu: number): number {
-  return mtu ?? underlayMtu - VXLAN_OVERHEAD - (encryption ? ESP_OVERHEAD : 0);
+/** What is left of the underlay's MTU inside a tunnel between hosts with such addresses, unless the network was given one. */
+export function overlayMtu(
+  { mtu, encryption }: NetworkTable,
+  underlay: { readonly address: string; readonly mtu: number },
+): number {
+  const header = VXLAN_OVERHEAD + (isIpv6(underlay.address) ? IPV6_OVERHEAD : 0);
+  return mtu ?? underlay.mtu - header - (encryption ? ESP_OVERHEAD : 0);
 }
 
 /** Whether static entries differ after it. */

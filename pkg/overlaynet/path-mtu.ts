@@ -1,8 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { isIpv6 } from 'vxlan-netlink';
 import type { Namespace, Ping } from './kernel/kernel.ts';
 
-/** Every path is taken to let so much through: what every IPv4 host must accept (RFC 791 section 3.1). */
-const PACKET_MIN = 576;
+/**
+ * Every path is taken to let so much through: what every IPv4 host must accept (RFC 791 section 3.1), and every link of
+ * IPv6 (RFC 8200 section 5).
+ */
+const PACKET_MIN = { ipv4: 576, ipv6: 1280 } as const;
 const ANSWER_WITHIN_MS = 400;
 const LOOK_EVERY_MS = 5;
 /** A path is called narrow after so many lost packets, since one may be lost for other reasons. */
@@ -22,14 +26,15 @@ export async function probePathMtu(
   linkMtu: number,
   signal: AbortSignal,
 ): Promise<number | undefined> {
+  const packetMin: number = isIpv6(address) ? PACKET_MIN.ipv6 : PACKET_MIN.ipv4;
   let reachable = false;
   for (let attempt = 0; attempt < TRIES; attempt++) {
-    const answered = await sizesAnswered(namespace, address, [PACKET_MIN, linkMtu], signal);
+    const answered = await sizesAnswered(namespace, address, [packetMin, linkMtu], signal);
     if (answered.has(linkMtu)) return linkMtu;
-    reachable ||= answered.has(PACKET_MIN);
+    reachable ||= answered.has(packetMin);
   }
   if (!reachable) return undefined;
-  let [least, most] = [PACKET_MIN, linkMtu];
+  let [least, most] = [packetMin, linkMtu];
   while (most - least > 1) {
     const sizes = sizesBetween(least, most);
     const answered = new Set<number>();

@@ -27,7 +27,8 @@ function underlay(
   const overlays = new Map([['app', { table: TABLE, setChecksumOffload }]]);
   const made: Underlay = new Underlay({
     namespace: { ping } as Namespace,
-    linkMtu: 1500,
+    address: '192.168.50.1',
+    mtuOf: () => 1500,
     known: { narrowPaths: narrow },
     log: silentLogger,
     overlays,
@@ -39,16 +40,16 @@ function underlay(
 test('overlays have what the narrowest path leaves, and again more when its host is gone', async () => {
   const mtus = { '192.168.50.2': 1500, '192.168.50.3': 1400 };
   const { underlay: made, overlays, asked, changes } = underlay(mtus);
-  made.follow('192.168.50.1');
+  made.follow();
   await expect.poll(() => changes).toEqual([1350]);
   expect(asked).not.toContain('192.168.50.1');
   expect(made.record).toEqual({ narrowPaths: { '192.168.50.3': 1400 } });
   const before = asked.length;
-  made.follow('192.168.50.1');
+  made.follow();
   expect(asked).toHaveLength(before);
   const table = { ...TABLE, peers: TABLE.peers.slice(0, 2) };
   overlays.set('app', { table, setChecksumOffload: () => undefined });
-  made.follow('192.168.50.1');
+  made.follow();
   expect(changes).toEqual([1350, 1450]);
   expect(made.mtuOf({ ...TABLE, mtu: 1200 })).toBe(1200);
 });
@@ -56,7 +57,7 @@ test('overlays have what the narrowest path leaves, and again more when its host
 test('what an earlier agent found holds until the path is looked at; silence changes nothing', async () => {
   const { underlay: made, asked, changes } = underlay({}, { '192.168.50.2': 1400 });
   expect(made.mtuOf(TABLE)).toBe(1350);
-  made.follow('192.168.50.1');
+  made.follow();
   await expect.poll(() => asked.filter((address) => address === '192.168.50.2').length).toBe(6);
   expect(made.mtuOf(TABLE)).toBe(1350);
   expect(changes).toEqual([]);

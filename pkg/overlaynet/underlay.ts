@@ -1,9 +1,11 @@
+import { isIpv6 } from 'vxlan-netlink';
 import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
 import { type ChecksumVerdict, testChecksums } from './checksum-test.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { type Overlay, overlayMtu } from './overlay.ts';
 import { probePathMtu } from './path-mtu.ts';
+import { peersOf } from './peers.ts';
 
 const PROBES_AT_ONCE = 8;
 /** When a path is looked at again: routes change, and whoever was silent may have been down. */
@@ -44,12 +46,19 @@ export class Underlay {
   #hasTested = false;
   /** One test at a time: they change what the others see. */
   #tests: Promise<unknown> = Promise.resolve();
+  readonly #mtuOf: (address: string) => number;
+  #address: string;
   #linkMtu: number;
+  /** As it was when overlays were last told. */
+  #settled: string;
 
   /** @param known what an earlier agent found: narrow paths hold until they are looked at again */
   constructor(options: {
     readonly namespace: Namespace;
-    readonly linkMtu: number;
+    /** Of this host. */
+    readonly address: string;
+    /** Of the link that has an address. */
+    readonly mtuOf: (address: string) => number;
     readonly known: UnderlayRecord;
     readonly log: Logger;
     readonly onChange: () => void;
@@ -57,7 +66,9 @@ export class Underlay {
     readonly overlays: ReadonlyMap<string, Tunnelled>;
   }) {
     this.#namespace = options.namespace;
-    this.#linkMtu = options.linkMtu;
+    this.#address = options.address;
+    this.#mtuOf = options.mtuOf;
+    this.#linkMtu = options.mtuOf(options.address);
     this.#log = options.log;
     this.#onChange = options.onChange;
     this.#overlays = options.overlays;
@@ -65,6 +76,7 @@ export class Underlay {
     for (const [peer, mtu] of Object.entries(options.known.narrowPaths ?? {})) {
       this.#paths.set(peer, { mtu, askedAt: Number.NEGATIVE_INFINITY });
     }
+    this.#settled = this.#state;
   }
 
   /** Of the link that holds this host's address. */
@@ -73,19 +85,25 @@ export class Underlay {
   }
 
   /** The host got another address: what was known of paths was known of other ones. */
-  moveTo(linkMtu: number): void {
-    this.#linkMtu = linkMtu;
+  moveTo(address: string): void {
+    this.#address = address;
+    this.#linkMtu = this.#mtuOf(address);
     this.#paths.clear();
   }
 
   /** Of an overlay's links. */
   mtuOf(table: NetworkTable): number {
-    return overlayMtu(table, this.#mtu);
+    return overlayMtu(table, { address: this.#address, mtu: this.#mtu });
   }
 
   mtuOfNetwork(networkId: string): number | undefined {
     const overlay = this.#overlays.get(networkId);
     return overlay && this.mtuOf(overlay.table);
+  }
+
+  /** What the MTU of overlays follows from. */
+  get #state(): string {
+    return `${this.#mtu} ${isIpv6(this.#address)}`;
   }
 
   /** What every path takes. */
@@ -112,18 +130,24 @@ export class Underlay {
   }
 
   /** Looks at the paths to the peers of the overlays, in the background: new ones now, others when it is time again. */
-  follow(ownAddress: string): void {
-    const tables = this.#tables();
-    const peers = new Set(tables.flatMap((table) => table.peers.map(({ address }) => address)));
-    peers.delete(ownAddress);
-    const before = this.#mtu;
+  follow(): void {
+    const peers = new Set(peersOf(this.#tables(), this.#address));
+    peers.delete(this.#address);
     for (const peer of this.#paths.keys()) if (!peers.has(peer)) this.#paths.delete(peer);
     for (const peer of peers) if (this.#isDue(peer)) this.#waiting.add(peer);
     for (const peer of this.#waiting) {
       if (this.#running >= PROBES_AT_ONCE) break;
       void this.#work(peer);
     }
-    if (this.#mtu !== before) this.#onChange();
+    this.#settle();
+  }
+
+  /** Tells overlays when they have more or less room than before. */
+  #settle(): boolean {
+    if (this.#state === this.#settled) return false;
+    this.#settled = this.#state;
+    this.#onChange();
+    return true;
   }
 
   close(): void {
@@ -163,12 +187,9 @@ export class Underlay {
     const path = this.#paths.get(peer);
     // Silence takes nothing back; a peer that left or another address of ours does.
     if (mtu === undefined || path === undefined || linkMtu !== this.#linkMtu) return;
-    const before = this.#mtu;
     this.#paths.set(peer, { ...path, mtu });
     if (mtu !== (path.mtu ?? linkMtu)) this.#say(peer, mtu);
-    if (this.#mtu === before) return;
-    this.#sayWhatDoesNotFit();
-    this.#onChange();
+    if (this.#settle()) this.#sayWhatDoesNotFit();
   }
 
   #tables(): readonly NetworkTable[] {

@@ -129,7 +129,7 @@ class FakeSecurity implements Security {
 
   #decide(operation: Extract<SecurityOperation, { policy: unknown }>): void {
     const place = ({ direction, selector }: typeof operation.policy): string =>
-      `${direction} ${selector.source} ${selector.destination} ${selector.destinationPort}`;
+      `${direction} ${selector.ipv6} ${selector.source} ${selector.destination} ${selector.destinationPort}`;
     const others = this.#policies.filter((one) => place(one) !== place(operation.policy));
     this.#policies = operation.do === 'put-policy' ? [...others, operation.policy] : others;
   }

@@ -5,6 +5,7 @@ import {
   dumpAssociations,
   dumpPolicies,
   hasCode,
+  isIpv6,
   type NetlinkSocket,
   newAssociation,
   parseAssociation,
@@ -14,7 +15,7 @@ import {
   type SecurityPolicy,
 } from 'vxlan-netlink';
 
-/** IPsec state of a namespace, IPv4; keys are not read back, the numbers that name associations follow from them. */
+/** IPsec state of a namespace; keys are not read back, the numbers that name associations follow from them. */
 export interface ObservedSecurity {
   readonly associations: readonly SecurityAssociation[];
   readonly policies: readonly SecurityPolicy[];
@@ -36,8 +37,8 @@ export type SecurityOperation =
 
 /** The part of a namespace that encrypts. */
 export interface Security {
-  /** Whether packets can be sent encrypted: ESP with AES-GCM is there, or its module can be loaded. */
-  canEncrypt(): boolean;
+  /** Whether packets of a host with this address can be sent encrypted: ESP with AES-GCM is there, or its module can be loaded. */
+  canEncrypt(self: string): boolean;
   /** Nothing where the kernel has no IPsec at all. */
   observe(): ObservedSecurity;
   /** In order; stops at the first refusal. Taking away what is gone already is none. */
@@ -47,15 +48,18 @@ export interface Security {
 const NO_IPSEC = ['EPROTONOSUPPORT', 'ESOCKTNOSUPPORT', 'EAFNOSUPPORT'] as const;
 /** TEST-NET-1 (RFC 5737): no host has these addresses. */
 const TRIAL = { source: '192.0.2.1', destination: '192.0.2.2', spi: 0x4d75, request: 0x4d75 };
+/** Nor these (RFC 3849). */
+const TRIAL_IPV6 = { ...TRIAL, source: '2001:db8::1', destination: '2001:db8::2' };
 
 /** @param open a socket of the namespace; called for each use */
 export function linuxSecurity(open: () => NetlinkSocket): Security {
   return {
-    canEncrypt: (): boolean => {
+    canEncrypt: (self): boolean => {
+      const trial = isIpv6(self) ? TRIAL_IPV6 : TRIAL;
       try {
         using socket = open();
-        socket.request(newAssociation(TRIAL, Buffer.alloc(20, 1)));
-        socket.request(deleteAssociation(TRIAL));
+        socket.request(newAssociation(trial, Buffer.alloc(20, 1)));
+        socket.request(deleteAssociation(trial));
         return true;
       } catch {
         return false;

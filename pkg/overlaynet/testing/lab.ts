@@ -12,6 +12,9 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { linuxKernel } from '../kernel/linux.ts';
 import type { HostNetwork, HostNetworkOptions } from '../network.ts';
 import { reconcile } from '../reconcile.ts';
+import { type HostFamily, hostAddress } from './table.ts';
+
+const PREFIX_LENGTH = { ipv4: 24, ipv6: 64 } as const;
 
 /** Longer than any answer takes. */
 const SILENCE_MS = 5000;
@@ -21,8 +24,10 @@ export class NetworkLab {
   readonly folder = mkdtempSync(join(tmpdir(), 'overlaynet-'));
   readonly #pins = new Set<string>();
   readonly #closers: (() => Promise<void> | void)[] = [];
+  readonly #hosts: HostFamily;
 
-  constructor() {
+  constructor(options: { readonly hosts?: HostFamily | undefined } = {}) {
+    this.#hosts = options.hosts ?? 'ipv4';
     this.namespace('switch');
     using ns = linuxKernel.open(this.pin('switch'));
     const bridge = { kind: 'bridge', name: 'sw', mtu: 1500 } as const;
@@ -42,7 +47,7 @@ export class NetworkLab {
     return path;
   }
 
-  /** A machine at 192.168.50.`number` on the switch, without any network software. */
+  /** A machine at its `hostAddress` on the switch, without any network software. */
   machine(name: string, number: number): string {
     const path = this.namespace(name);
     using wire = linuxKernel.open(this.pin('switch'));
@@ -57,7 +62,12 @@ export class NetworkLab {
     reconcile(machine, {
       ...NOTHING,
       links: [{ kind: 'present', name: 'eth0' }],
-      addresses: [{ link: 'eth0', address: `192.168.50.${number}/24` }],
+      addresses: [
+        {
+          link: 'eth0',
+          address: `${hostAddress(number, this.#hosts)}/${PREFIX_LENGTH[this.#hosts]}`,
+        },
+      ],
     });
     return path;
   }
@@ -76,7 +86,7 @@ export class NetworkLab {
     const all: HostNetworkOptions = {
       nodeId: `node-${number}`,
       runDir: this.runDir(name),
-      underlayAddress: `192.168.50.${number}`,
+      underlayAddress: hostAddress(number, this.#hosts),
       netns,
       resolver: () => ({ servers: [], search: [], options: [] }),
       log: silentLogger,

@@ -20,7 +20,14 @@ export interface TestEndpoint {
   readonly weight?: number | undefined;
 }
 
-/** A network table as the store would derive it: node `n` is at 192.168.50.`n`, services are named by their id. */
+/** Of the addresses that hosts reach each other at. */
+export type HostFamily = 'ipv4' | 'ipv6';
+
+export function hostAddress(number: number, family: HostFamily): string {
+  return family === 'ipv4' ? `192.168.50.${number}` : `fd00:50::${number.toString(16)}`;
+}
+
+/** A network table as the store would derive it: node `n` is at its `hostAddress`, services are named by their id. */
 export function networkTable(options: {
   readonly name?: string | undefined;
   readonly ingress?: boolean | undefined;
@@ -29,6 +36,7 @@ export function networkTable(options: {
   readonly subnet?: string | undefined;
   readonly subnet6?: string | undefined;
   readonly nodes?: number | undefined;
+  readonly hosts?: HostFamily | undefined;
   readonly endpoints: readonly TestEndpoint[];
   readonly services?: readonly {
     readonly name: string;
@@ -58,7 +66,7 @@ export function networkTable(options: {
     ],
     peers: numbers.map((number) => ({
       nodeId: `node-${number}` as NodeId,
-      address: `192.168.50.${number}`,
+      address: hostAddress(number, options.hosts ?? 'ipv4'),
     })),
     endpoints: options.endpoints.map(endpoint),
     services: (options.services ?? []).map((service) => ({
