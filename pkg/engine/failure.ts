@@ -8,6 +8,7 @@ const KINDS: Readonly<Record<RuntimeErrorCode, ErrorKind>> = {
   conflict: 'conflict',
   'exec-not-found': 'invalid',
   'exec-denied': 'invalid',
+  fenced: 'unavailable',
   lost: 'system',
   failed: 'system',
 };

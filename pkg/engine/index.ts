@@ -1,10 +1,11 @@
 export { createEngine } from './engine.ts';
 export type { ClusterNetworks } from './host.ts';
-export type {
-  TaskContainer,
-  TaskContainerSpec,
-  TaskEngine,
-  TaskEvent,
-  TaskHealth,
-  TaskNetwork,
+export {
+  FENCED,
+  type TaskContainer,
+  type TaskContainerSpec,
+  type TaskEngine,
+  type TaskEvent,
+  type TaskHealth,
+  type TaskNetwork,
 } from './task-engine.ts';

@@ -65,6 +65,8 @@ export interface RunState {
   readonly exitCode: number;
   readonly error: string;
   readonly oomKilled: boolean;
+  /** Killed at the end of its lease. */
+  readonly fenced?: boolean | undefined;
   readonly restartCount: number;
   /** Last seen while it runs; kept so that an agent restart does not make it 'starting' again. */
   readonly health?: 'starting' | 'healthy' | 'unhealthy' | undefined;

@@ -8,6 +8,7 @@ import type { Host } from './host.ts';
 import { launch } from './launcher.ts';
 import { restartDelay } from './restart-policy.ts';
 import { removeSecrets } from './secrets.ts';
+import { FENCED } from './task-engine.ts';
 import { msToNs, timeText } from './time.ts';
 
 const STOP_TIMEOUT_MS = 10_000;
@@ -79,6 +80,8 @@ export class Supervisor {
       container.pid = launched.pid;
       container.sandbox = launched.sandbox;
     } catch (error) {
+      // Nothing was tried: it stays what it is until its lease is renewed.
+      if (error instanceof ClusterError && error.code === FENCED) throw error;
       const exitCode = failureCode(error);
       container.setState({
         status: container.state.status === 'created' ? 'created' : 'exited',
@@ -97,6 +100,7 @@ export class Supervisor {
       exitCode: 0,
       error: '',
       oomKilled: false,
+      fenced: undefined,
     });
     await records.save(container.record);
     this.watch(container);
@@ -181,6 +185,7 @@ export class Supervisor {
         exitCode: exit.code,
         error: exit.error ?? '',
         oomKilled: exit.oomKilled,
+        fenced: exit.fenced || undefined,
         health: undefined,
       });
       await records.save(container.record);

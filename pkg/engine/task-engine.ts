@@ -35,6 +35,9 @@ export interface TaskContainerSpec {
   readonly templated?: ReadonlySet<string> | undefined;
 }
 
+/** Code of the error. */
+export const FENCED = 'ERR_FENCED';
+
 export interface TaskHostPort extends PortStatus {
   /** Open on these addresses, prefixes and links of the host alone. */
   readonly listenOn?: readonly string[] | undefined;
@@ -64,6 +67,8 @@ export interface TaskContainer {
   /** Why it could not be started, or that memory ran out. */
   readonly error?: string | undefined;
   readonly oomKilled: boolean;
+  /** Killed at the end of its lease. */
+  readonly fenced?: boolean | undefined;
   readonly hostPorts: readonly PortStatus[];
 }
 
@@ -94,7 +99,10 @@ export interface TaskEngine {
   ): Promise<string>;
   /** Makes the container, not yet running; the one of an earlier call for the same task is returned as it is. */
   createTask(spec: TaskContainerSpec): Promise<TaskContainer>;
-  /** Wires its networks and lets its program run. Resolves when it runs; does not wait for health. */
+  /**
+   * Wires its networks and lets its program run. Resolves when it runs; does not wait for health.
+   * @throws ClusterError `ERR_FENCED` while the task's lease is over: it may be started when that is renewed
+   */
   startTask(id: string): Promise<TaskContainer>;
   /**
    * Resolves when the container is healthy, at once when it has no health check.

@@ -255,6 +255,7 @@ function describe(container: Container): TaskContainer {
     exitCode: status === 'exited' || failed ? state.exitCode : undefined,
     error: state.error || undefined,
     oomKilled: state.oomKilled,
+    fenced: state.fenced,
     hostPorts: portsOf(container),
   };
 }

@@ -185,6 +185,7 @@ export { type AppliedChange, Tables } from './tables.ts';
 export {
   compareTaskState,
   type DesiredState,
+  FENCED_MESSAGE,
   isProgress,
   isRunnable,
   isTerminal,

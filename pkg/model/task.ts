@@ -59,6 +59,9 @@ export interface TaskStatus {
   readonly hostPorts?: readonly PortStatus[] | undefined;
 }
 
+/** Message of a task that its host killed because it heard no manager for as long as the service's fence. */
+export const FENCED_MESSAGE = 'fenced';
+
 /** The task's place on one network, fixed by the allocator before the task is placed. */
 export interface NetworkAttachment {
   readonly networkId: NetworkId;

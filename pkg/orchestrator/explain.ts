@@ -1,4 +1,5 @@
 import {
+  FENCED_MESSAGE,
   type InstantMs,
   isTerminal,
   type RestartPolicy,
@@ -27,7 +28,13 @@ export interface EarlierTask {
   readonly exitCode?: number | undefined;
   readonly error?: string | undefined;
   /** Why the slot got another task after it. */
-  readonly replacedBecause: 'ended' | 'told to stop' | 'node lost' | 'another version' | 'moved';
+  readonly replacedBecause:
+    | 'ended'
+    | 'told to stop'
+    | 'node lost'
+    | 'another version'
+    | 'moved'
+    | 'fenced';
 }
 
 /** How a slot came to the task it has, and what happens next. */
@@ -93,6 +100,7 @@ function earlierTask(work: Workload, task: Task, next: Task): EarlierTask {
 
 function cause(work: Workload, task: Task, next: Task): EarlierTask['replacedBecause'] {
   if (!wasForced(task)) return 'ended';
+  if (task.status.message === FENCED_MESSAGE) return 'fenced';
   if (task.specVersion !== next.specVersion) return 'another version';
   if (task.move) return 'moved';
   return task.status.state === 'orphaned' || isNodeLost(work, task) ? 'node lost' : 'told to stop';

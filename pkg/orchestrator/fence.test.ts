@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { DecideCluster, webSpec, withImage, withReplicas } from '../../test/sim/decide-cluster.ts';
-import { type NodeId, type ServiceId, updateObject } from '../model/index.ts';
+import { type NodeId, type ServiceId, type TaskId, updateObject } from '../model/index.ts';
 
 const LABELS = { 'muster.fence': '10s' };
 
@@ -172,3 +172,39 @@ test.each([
     expect(cluster.service(db).updateStatus?.failures).toBe(0);
   },
 );
+
+test('a task that its fence killed used up no attempt, and is replaced at once', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const RestartPolicy = { Condition: 'any', MaxAttempts: 1, Delay: 5e9 };
+  const TaskTemplate = { ContainerSpec: { Image: 'db:1' }, RestartPolicy };
+  const db = cluster.createService(webSpec({ replicas: 1, Labels: LABELS, TaskTemplate }));
+  cluster.converge();
+  for (let time = 0; time < 3; time++) {
+    const [task] = cluster.running(db);
+    cluster.report(task?.id as TaskId, 'shutdown', 'killed');
+    cluster.converge();
+    expect(cluster.running(db)).toHaveLength(1);
+    expect(cluster.running(db)[0]).toMatchObject({ restarts: [], failures: undefined });
+  }
+  const [last] = cluster.running(db);
+  cluster.report(last?.id as TaskId, 'failed', 'exit 1');
+  cluster.converge();
+  expect(cluster.running(db)).toEqual([]);
+  expect(cluster.runnable(db)[0]?.startAfter).toBe(cluster.now + 5_000);
+});
+
+test('a replacement that its fence killed is no failure of the update', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const UpdateConfig = { Monitor: 10e9, FailureAction: 'pause', Parallelism: 1 };
+  const db = cluster.createService(webSpec({ replicas: 2, Labels: LABELS, UpdateConfig }));
+  cluster.converge();
+  cluster.updateService(db, (spec) => withImage(spec, 'db:2'));
+  cluster.converge();
+  const [fresh] = cluster.running(db).filter(({ specVersion }) => specVersion === 2);
+  cluster.report(fresh?.id as TaskId, 'shutdown', 'killed');
+  for (let second = 0; second < 40; second++) {
+    cluster.advance(1000);
+    cluster.converge();
+  }
+  expect(cluster.service(db).updateStatus).toMatchObject({ state: 'completed', failures: 0 });
+});

@@ -46,6 +46,8 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 }
 
 const DEFAULT_PARENT = '/muster';
+/** A shim's answer. */
+const FENCED = "the cluster has not been heard for as long as the service's fence";
 const LOST_CODE = 137;
 /** How often a cgroup is tried that the kernel still calls busy, and for how long. */
 const REMOVE_RETRY_MS = 10;
@@ -116,6 +118,7 @@ class LinuxRuntime implements Runtime {
     this.#dirs.read(id);
     const answer = await askShim(this.#dirs.path(id), FRAME.start).catch(notRunning(id));
     if (answer === 'already started') throw new RuntimeError('conflict', `${id}: ${answer}`);
+    if (answer === FENCED) throw new RuntimeError('fenced', answer);
     if (answer) throw failure(answer);
   }
 

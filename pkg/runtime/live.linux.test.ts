@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createRuntime } from './create-runtime.ts';
+import { processStartTime } from './status.ts';
 import { INIT_PATH, TestHost } from './test-host.ts';
 
 let host: TestHost;
@@ -269,6 +270,22 @@ describe('an agent that is killed', () => {
     ]);
     await runtime.delete('gone');
     await runtime.delete('survivor');
+  });
+
+  it('takes a process that ended and that nobody waits for for ended', async () => {
+    // The shell becomes a program that waits for no children.
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 100']);
+    try {
+      const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+      const pid = Number(line.toString());
+      await vi.waitFor(() => {
+        expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toContain(') Z ');
+      });
+      expect(processStartTime(pid)).toBeUndefined();
+      expect(processStartTime(parent.pid ?? 0)).toMatch(/^\d+$/);
+    } finally {
+      parent.kill('SIGKILL');
+    }
   });
 
   it('takes a container whose shim was killed for lost, and its processes with it', async () => {

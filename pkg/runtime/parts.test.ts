@@ -187,6 +187,7 @@ describe('status files', () => {
         code: 127,
         signal: undefined,
         oomKilled: false,
+        fenced: false,
         error: 'exec: "x": no',
         finishedAtNs: 20n,
       },

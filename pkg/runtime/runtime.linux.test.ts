@@ -35,7 +35,7 @@ describe('the fence of a container', () => {
       await new Promise((settle) => setTimeout(settle, 100));
     }
     expect((await host.runtime.state(spec.id)).status).toBe('running');
-    expect(await host.runtime.wait(spec.id)).toMatchObject({ code: 137, signal: 9 });
+    expect(await host.runtime.wait(spec.id)).toMatchObject({ code: 137, signal: 9, fenced: true });
     await host.runtime.delete(spec.id);
   });
 
@@ -43,7 +43,7 @@ describe('the fence of a container', () => {
     for (const fence of [lease(-501), { path: join(host.dir, 'nothing'), ms: 60_000 }]) {
       const spec = host.spec('echo ready; sleep 100', { fence });
       await host.runtime.create(spec);
-      await expect(host.runtime.start(spec.id)).rejects.toThrow('the cluster has not been heard');
+      await expect(host.runtime.start(spec.id)).rejects.toMatchObject({ code: 'fenced' });
       await host.runtime.delete(spec.id, { force: true });
     }
   });

@@ -12,6 +12,7 @@ export type RuntimeErrorCode =
   | 'conflict' // wrong state for the verb
   | 'exec-not-found' // the program does not exist in the container
   | 'exec-denied' // the program exists and cannot be run
+  | 'fenced' // the container's lease is over: it may be started when that is renewed
   | 'lost' // the shim is gone
   | 'failed'; // the kernel refused; the message names the call
 
@@ -37,6 +38,8 @@ export interface ExitStatus {
   readonly signal?: number | undefined;
   /** The kernel's out-of-memory killer struck in this container's cgroup. */
   readonly oomKilled: boolean;
+  /** The shim killed it at the end of its lease. */
+  readonly fenced?: boolean | undefined;
   /** Why the program could not be started, in Docker's words. */
   readonly error?: string | undefined;
   readonly finishedAtNs: UnixNs;

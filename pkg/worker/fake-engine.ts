@@ -1,9 +1,10 @@
-import type {
-  TaskContainer,
-  TaskContainerSpec,
-  TaskEngine,
-  TaskEvent,
-  TaskHealth,
+import {
+  FENCED,
+  type TaskContainer,
+  type TaskContainerSpec,
+  type TaskEngine,
+  type TaskEvent,
+  type TaskHealth,
 } from '../engine/index.ts';
 import { ClusterError } from '../model/index.ts';
 
@@ -36,6 +37,8 @@ export class FakeEngine implements TaskEngine {
   /** Health of a container that just started. */
   startHealth: TaskHealth = 'none';
   startError: string | undefined;
+  /** While set, the leases of all tasks are over. */
+  leaseIsOver = false;
 
   async prepareImage(
     image: string,
@@ -79,6 +82,7 @@ export class FakeEngine implements TaskEngine {
   async startTask(id: string): Promise<TaskContainer> {
     this.calls.push(`start ${id}`);
     await this.startsWait;
+    if (this.leaseIsOver) throw new ClusterError('unavailable', 'not heard', { code: FENCED });
     if (this.startError) throw new ClusterError('system', this.startError);
     return this.change(id, { state: 'running', pid: 42, health: this.startHealth }, 'started');
   }

@@ -27,7 +27,31 @@ interface Row {
 }
 
 const WAIT = { kind: 'wait' };
+const FENCED = report(
+  'shutdown',
+  'fenced',
+  "killed: no manager was heard for as long as the service's fence",
+);
 const ROWS: Readonly<Record<string, Row>> = {
+  'killed by its fence it did not fail': {
+    desired: 'running',
+    state: 'running',
+    container: { ...exited(137), fenced: true },
+    step: FENCED,
+  },
+  'nor is it started again by a host that is alone': {
+    desired: 'running',
+    state: 'running',
+    container: { ...exited(137), fenced: true },
+    mayRestartHere: true,
+    step: FENCED,
+  },
+  'and it says so to a manager that has replaced it meanwhile': {
+    desired: 'shutdown',
+    state: 'running',
+    container: { ...exited(137), fenced: true },
+    step: FENCED,
+  },
   'a new assignment is accepted': {
     desired: 'running',
     state: 'assigned',

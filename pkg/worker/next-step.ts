@@ -1,5 +1,11 @@
 import type { TaskContainer } from '../engine/index.ts';
-import { type DesiredState, isTerminal, type TaskState, unreachable } from '../model/index.ts';
+import {
+  type DesiredState,
+  FENCED_MESSAGE,
+  isTerminal,
+  type TaskState,
+  unreachable,
+} from '../model/index.ts';
 
 /** What is known of a task on this machine. */
 export interface Observed {
@@ -7,7 +13,7 @@ export interface Observed {
   readonly state: TaskState;
   readonly container:
     | (Pick<TaskContainer, 'state' | 'health' | 'exitCode' | 'error'> &
-        Partial<Pick<TaskContainer, 'oomKilled'>>)
+        Partial<Pick<TaskContainer, 'oomKilled' | 'fenced'>>)
     | undefined;
   /** Its secrets, configs and network tables are here. */
   readonly hasNeeds: boolean;
@@ -39,6 +45,13 @@ export type Step =
   | { readonly kind: 'wait' };
 
 const WAIT: Step = { kind: 'wait' };
+/** It did not fail: nobody may know that it runs. Its slot goes on as if its node had been lost. */
+const FENCED: Step = {
+  kind: 'report',
+  state: 'shutdown',
+  message: FENCED_MESSAGE,
+  error: "killed: no manager was heard for as long as the service's fence",
+};
 const UNHEALTHY = 'dockerexec: unhealthy container';
 
 /**
@@ -52,7 +65,8 @@ export function nextStep(desired: DesiredState, observed: Observed): Step {
     return running ? { kind: 'stop' } : failed(observed.failure);
   }
   if (desired === 'shutdown' || desired === 'remove') {
-    return running ? { kind: 'stop' } : report('shutdown', 'shutdown');
+    if (running) return { kind: 'stop' };
+    return observed.container?.fenced ? FENCED : report('shutdown', 'shutdown');
   }
   if (desired === 'running' && observed.mayRestartHere && hasEnded(observed)) {
     return { kind: 'restart' };
@@ -62,7 +76,7 @@ export function nextStep(desired: DesiredState, observed: Observed): Step {
 
 /** It had been running, and is over or unhealthy. */
 export function hasEnded({ state, container }: Observed): boolean {
-  if (state !== 'running' || container === undefined) return false;
+  if (state !== 'running' || container === undefined || container.fenced) return false;
   return container.state === 'exited' || container.health === 'unhealthy';
 }
 
@@ -112,7 +126,8 @@ function whileUp(container: Observed['container'], state: 'starting' | 'running'
 }
 
 function finished(container: NonNullable<Observed['container']>): Step {
-  const { exitCode, error, oomKilled } = container;
+  const { exitCode, error, oomKilled, fenced } = container;
+  if (fenced) return FENCED;
   if (exitCode === 0) return report('complete', 'finished');
   const code = exitCode === undefined ? '' : ` (${exitCode})`;
   const why = error || (oomKilled ? 'out of memory' : '');

@@ -1,6 +1,7 @@
-import type { TaskContainer, TaskEngine } from '../engine/index.ts';
+import { FENCED, type TaskContainer, type TaskEngine } from '../engine/index.ts';
 import type { Clock, Logger } from '../io/index.ts';
 import {
+  ClusterError,
   compareTaskState,
   type DesiredState,
   errorMessage,
@@ -235,9 +236,19 @@ export class TaskController {
       await work(signal);
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof ClusterError && error.code === FENCED) {
+        await this.#waitForLease();
+        return;
+      }
       const message = state === 'rejected' ? 'preparing' : 'starting';
       this.#report({ kind: 'report', state, message, error: errorMessage(error) });
     }
+  }
+
+  /** Starting is refused until a leader has said everything to this host. */
+  async #waitForLease(): Promise<void> {
+    using _timer = this.#options.clock.after(RETRY_MS, () => this.look());
+    await this.#waitForChange();
   }
 
   async #stop(): Promise<void> {

@@ -211,6 +211,16 @@ describe('a host without managers', () => {
 });
 
 describe('the lease of fenced tasks', () => {
+  it('is waited for where it is over before a start, and no failure', async () => {
+    const { manager, engine } = await bench(identities);
+    engine.leaseIsOver = true;
+    manager.assign({ tasks: [assignment('t1')] }, true);
+    await manager.reaches('t1', 'starting');
+    await eventually(() => expect(engine.calls).toContain('start t1'));
+    engine.leaseIsOver = false;
+    await manager.reaches('t1', 'running');
+  });
+
   it('is not renewed before the leader said what is to stop, nor while that is being started', async () => {
     const { manager, engine } = await bench(identities);
     let start = (): void => undefined;

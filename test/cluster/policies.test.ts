@@ -219,6 +219,11 @@ test('an agent that stands still and goes on never leaves two copies of a fenced
       return heard && ['failed', 'shutdown'].includes(task.Status.State);
     });
     expect((await cluster.running('db')).map(({ ID }) => ID)).toEqual([fresh?.ID]);
+    const ended = await cluster.api<TaskJson>('h1', 'GET', `/tasks/${old.ID}`);
+    expect(ended.Status).toMatchObject({
+      State: 'shutdown',
+      Err: "killed: no manager was heard for as long as the service's fence",
+    });
     expect(copies.seen).toEqual(new Set([pidOf(old), pidOf(fresh)]));
   } finally {
     frozen.freeze('agent', 'SIGCONT');
@@ -226,6 +231,43 @@ test('an agent that stands still and goes on never leaves two copies of a fenced
     await cluster.ctl('h1', 'service', 'rm', 'db');
   }
   expect(copies.samples).toBeGreaterThan(100);
+  expect(copies.most).toBe(1);
+});
+
+test('a host that lost its power and comes back just when it is given up never leaves two copies', async () => {
+  const words = ['--name', 'cut', '--fence', '5s', '--constraint', 'node.role == worker'];
+  const loop = ": copy-of-cut; trap 'exit 0' TERM; while :; do sleep 1; done";
+  await create(...words, 'muster/web:1', 'sh', '-c', loop);
+  await cluster.waitRunning('cut', 1);
+  const copies = new CopyWatch('copy-of-cut; trap');
+  try {
+    for (const givenUp of ['is down', 'is replaced']) {
+      const [old] = await cluster.running('cut');
+      if (!old) throw new Error('no task');
+      const name = await cluster.hostOf(old);
+      await cluster.host(name).kill('all');
+      await eventually(`${name} ${givenUp}`, async () => {
+        const nodes = await cluster.nodes();
+        const down = nodes.some(({ ID, Status }) => ID === old.NodeID && Status.State === 'down');
+        if (givenUp === 'is down') return down;
+        return (await cluster.running('cut')).some(({ ID }) => ID !== old.ID);
+      });
+      await cluster.host(name).start();
+      await eventually('the old task to have ended and one other to run', async () => {
+        const { Status } = await cluster.api<TaskJson>('h1', 'GET', `/tasks/${old.ID}`);
+        const running = await cluster.running('cut');
+        const others = running.filter(({ ID }) => ID !== old.ID).length;
+        return ['failed', 'shutdown'].includes(Status.State) && others === 1;
+      });
+      await eventually(`${name} to be ready`, async () =>
+        (await cluster.nodes()).every(({ Status }) => Status.State === 'ready'),
+      );
+    }
+  } finally {
+    await copies.stop();
+    await cluster.ctl('h1', 'service', 'rm', 'cut');
+  }
+  expect(copies.seen.size).toBeGreaterThanOrEqual(3);
   expect(copies.most).toBe(1);
 });
 

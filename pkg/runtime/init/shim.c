@@ -45,6 +45,8 @@ static uint64_t now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static bool fenced; /* killed by the end of its lease */
+
 /* Milliseconds until the container has to stop because the cluster knows nothing of its node any more; -1: no fence. The
  * file holds an instant of CLOCK_BOOTTIME in milliseconds. Without it there is no time left. */
 static int fence_left(void) {
@@ -330,8 +332,8 @@ static void record_exit(void) {
     char *at = strstr(text, "oom_kill ");
     oom = at ? strtoul(at + 9, NULL, 10) : 0;
   }
-  snprintf(more, sizeof more, "code %d\nsignal %d\noom %d\nfinished %llu\n%s%s%s", (killed ? 128 : 0) + si.si_status,
-           killed ? si.si_status : 0, oom > 0, (unsigned long long)now_ns(), shared->error[0] ? "error " : "",
+  snprintf(more, sizeof more, "code %d\nsignal %d\noom %d\nfenced %d\nfinished %llu\n%s%s%s", (killed ? 128 : 0) + si.si_status,
+           killed ? si.si_status : 0, oom > 0, fenced && killed, (unsigned long long)now_ns(), shared->error[0] ? "error " : "",
            shared->error, shared->error[0] ? "\n" : "");
   shim_status("exited", more);
 }
@@ -350,7 +352,7 @@ void shim_serve(const struct shim *s, int listener) {
   if (write(3, "ok", 2) == 2) close(3);
   for (int left = -1; !wait_events(listener, left);) {
     left = started ? fence_left() : -1;
-    if (left == 0) syscall(SYS_pidfd_send_signal, S.pidfd, SIGKILL, NULL, 0), left = FENCE_LOOK_MS;
+    if (left == 0) fenced = true, syscall(SYS_pidfd_send_signal, S.pidfd, SIGKILL, NULL, 0), left = FENCE_LOOK_MS;
   }
   uint64_t deadline = now_ns() + DRAIN_NS;
   for (int s1 = 1; s1 <= 2; s1++)

@@ -1,8 +1,9 @@
-import type {
-  TaskContainer,
-  TaskContainerSpec,
-  TaskEngine,
-  TaskEvent,
+import {
+  FENCED,
+  type TaskContainer,
+  type TaskContainerSpec,
+  type TaskEngine,
+  type TaskEvent,
 } from '../../../pkg/engine/index.ts';
 import { ClusterError } from '../../../pkg/model/index.ts';
 import type { World } from '../store/world.ts';
@@ -154,7 +155,7 @@ export class SimRuntime {
     const leftMs = this.#leaseLeftMs(one);
     if (leftMs <= 0) {
       this.#witness.fenced(one.spec);
-      throw new ClusterError('system', 'the cluster has not been heard for as long as the fence');
+      throw new ClusterError('unavailable', 'the lease is over', { code: FENCED });
     }
     one.now = { ...one.now, state: 'running', pid: 42 };
     this.#witness.started(one.spec);
@@ -179,7 +180,7 @@ export class SimRuntime {
         return;
       }
       this.#witness.fenced(one.spec);
-      this.#exit(one.spec.taskId, 137);
+      this.#exit(one.spec.taskId, 137, true);
     });
   }
 
@@ -209,10 +210,10 @@ export class SimRuntime {
     this.#later(id, this.#plan.stopMs, 143);
   }
 
-  #exit(id: string, exitCode: number): void {
+  #exit(id: string, exitCode: number, fenced?: true): void {
     const one = this.#containers.get(id);
     if (one?.now.state !== 'running') return;
-    one.now = { ...one.now, state: 'exited', pid: 0, exitCode };
+    one.now = { ...one.now, state: 'exited', pid: 0, exitCode, fenced };
     this.#emit('exited', id);
   }
 
