@@ -1,6 +1,13 @@
-import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { ClusterError } from '../../pkg/model/index.ts';
+import {
+  ClusterError,
+  canonicalAddress,
+  joinHostPort,
+  splitHostPort,
+} from '../../pkg/model/index.ts';
+
+/** Of managers. */
+const PORT_DEFAULT = 2377;
 
 /**
  * The address others reach this host at: what was asked for (an address or the name of an interface, a port is
@@ -9,17 +16,18 @@ import { ClusterError } from '../../pkg/model/index.ts';
  */
 export function advertiseAddress(asked: string | undefined, configured: string): string {
   const wish = withoutPort(asked || configured);
-  if (wish !== '' && isIPv4(wish)) return wish;
-  const addresses = hostAddresses();
+  const named = canonicalAddress(wish);
+  if (named !== undefined && !MEANS_NOTHING_ELSEWHERE.test(named)) return named;
+  const all = hostAddresses();
   if (wish !== '') {
-    const found = addresses.find((entry) => entry.link === wish);
+    const [found] = preferred(all.filter((entry) => entry.link === wish));
     if (found) return found.address;
     throw new ClusterError(
       'invalid',
-      `advertise address must be a non-zero IP address or network interface (with optional port number), not ${wish}`,
+      `advertise address must be a non-zero IP address or network interface (with optional port number), not ${asked || configured}`,
     );
   }
-  const [only, second] = addresses;
+  const [only, second] = preferred(all);
   if (only && !second) return only.address;
   if (!only)
     throw new ClusterError(
@@ -31,6 +39,9 @@ export function advertiseAddress(asked: string | undefined, configured: string):
     `could not choose an IP address to advertise since this system has multiple addresses on different interfaces (${only.address} on ${only.link} and ${second?.address} on ${second?.link}) - specify one with --advertise-addr`,
   );
 }
+
+/** No address, and those of one link alone. */
+const MEANS_NOTHING_ELSEWHERE = /^(?:0\.0\.0\.0|::|fe[89ab].:.*)$/;
 
 /** Why a host advertises the address that it does. */
 export interface AddressChoice {
@@ -53,8 +64,12 @@ export function addressAgain(
 ): string {
   if (configured !== '' && configured !== before) return advertiseAddress('', configured);
   const wish = withoutPort(asked || before);
-  if (isIPv4(wish)) return current;
-  const candidates = addresses.filter(({ link }) => wish === '' || link === wish);
+  if (canonicalAddress(wish) !== undefined) return current;
+  // Of the family that the others reach it by.
+  const candidates = addresses.filter(
+    ({ link, address }) =>
+      (wish === '' || link === wish) && address.includes(':') === current.includes(':'),
+  );
   if (candidates.some(({ address }) => address === current)) return current;
   const [only, second] = candidates;
   if (only && !second) return only.address;
@@ -67,15 +82,33 @@ export function addressAgain(
   );
 }
 
-/** Port of `host:port`, or the fallback. */
-export function portOf(address: string | undefined, fallback: number): number {
-  const port = Number(/:(\d+)$/.exec(address ?? '')?.[1] ?? fallback);
-  if (port >= 1 && port <= 65_535) return port;
-  throw new ClusterError('invalid', `invalid port in address ${address}`);
+/**
+ * Where the manager listens: on the port, or the fallback, of all addresses; those of IPv6 among them when one is asked for.
+ * @throws ClusterError invalid
+ */
+export function listenOn(
+  asked: string | undefined,
+  fallback: number,
+): { readonly listenPort: number; readonly listensOnIpv6?: true } {
+  const { host, port } = splitHostPort(asked || `0.0.0.0:${fallback}`, fallback);
+  if (port === 0) throw new ClusterError('invalid', `invalid port in address ${asked}`);
+  return { listenPort: port, ...(host.includes(':') && { listensOnIpv6: true }) };
 }
 
+/**
+ * Managers to join through, as host:port.
+ * @throws ClusterError invalid
+ */
+export function remoteAddresses(asked: readonly string[] | null | undefined): readonly string[] {
+  const given = (asked ?? []).filter((address) => address !== '');
+  if (given.length === 0)
+    throw new ClusterError('invalid', 'at least 1 RemoteAddr is required to join');
+  return given.map((address) => joinHostPort(splitHostPort(address, PORT_DEFAULT)));
+}
+
+/** A bare IPv6 address has none. */
 function withoutPort(address: string): string {
-  return address.replace(/:\d+$/, '');
+  return address === '' ? '' : splitHostPort(address, PORT_DEFAULT).host;
 }
 
 export interface LinkAddress {
@@ -83,13 +116,19 @@ export interface LinkAddress {
   readonly address: string;
 }
 
-/** IPv4 addresses of real links; our own bridges do not count. */
+/** Addresses of real links; our own bridges do not count, nor do addresses that mean something on one link alone. */
 function hostAddresses(): readonly LinkAddress[] {
   return Object.entries(networkInterfaces())
     .filter(([link]) => !/^(lo|mu|docker|veth|br-)/.test(link))
     .flatMap(([link, addresses]) =>
       (addresses ?? [])
-        .filter((entry) => entry.family === 'IPv4' && !entry.internal)
+        .filter((entry) => !entry.internal && !MEANS_NOTHING_ELSEWHERE.test(entry.address))
         .map(({ address }) => ({ link, address })),
     );
+}
+
+/** Those of IPv4 where there are any: of IPv6 alone, hosts are reached at IPv6 addresses. */
+function preferred(addresses: readonly LinkAddress[]): readonly LinkAddress[] {
+  const ipv4 = addresses.filter(({ address }) => !address.includes(':'));
+  return ipv4.length > 0 ? ipv4 : addresses;
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, writeFileAtomic } from '../../pkg/io/index.ts';
+import { joinHostPort } from '../../pkg/model/index.ts';
 import { needsUnlocking } from '../../pkg/store/index.ts';
 import type { NodeRecord } from './node-record.ts';
 import type { Obstacle } from './supervise-manager.ts';
@@ -10,6 +11,8 @@ export interface BeginFile {
   readonly raftId: number;
   /** host:port that others reach the manager at. */
   readonly advertise?: string | undefined;
+  /** host:port that it listens on. */
+  readonly listen?: string | undefined;
   /** host:port where other managers may be now, whatever the log says. */
   readonly managers?: readonly string[] | undefined;
   readonly how:
@@ -19,7 +22,13 @@ export interface BeginFile {
 
 /** host:port that other nodes reach this one's manager at. */
 export function addressOf(record: NodeRecord): string {
-  return `${record.advertiseAddress}:${record.listenPort}`;
+  return joinHostPort({ host: record.advertiseAddress, port: record.listenPort });
+}
+
+/** All addresses of the host. A socket of IPv6 takes IPv4 too, but some kernels have none. */
+export function listenAddressOf(record: NodeRecord): string {
+  const isIpv6 = record.listensOnIpv6 || record.advertiseAddress.includes(':');
+  return joinHostPort({ host: isIpv6 ? '::' : '0.0.0.0', port: record.listenPort });
 }
 
 export function readBegin(dataDir: string): BeginFile | undefined {
@@ -30,7 +39,7 @@ export function readBegin(dataDir: string): BeginFile | undefined {
 export function changeBegin(
   dataDir: string,
   begin: BeginFile,
-  change: Pick<BeginFile, 'advertise' | 'managers'>,
+  change: Pick<BeginFile, 'advertise' | 'listen' | 'managers'>,
 ): void {
   writeFileAtomic(beginFile(dataDir), JSON.stringify({ ...begin, ...change }), 0o600);
 }
@@ -41,8 +50,7 @@ export function writeBegin(
   begin: BeginFile & { readonly record: NodeRecord },
 ): void {
   const { raftId, record, how } = begin;
-  const listen = `0.0.0.0:${record.listenPort}`;
-  const content = { raftId, advertise: addressOf(record), listen, how };
+  const content = { raftId, advertise: addressOf(record), listen: listenAddressOf(record), how };
   writeFileAtomic(beginFile(dataDir), JSON.stringify(content), 0o600);
 }
 

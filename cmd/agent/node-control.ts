@@ -32,12 +32,13 @@ import {
 } from '../../pkg/model/index.ts';
 import { Credentials } from '../../pkg/rpc/index.ts';
 import { isUnlockKey, unlocks } from '../../pkg/store/index.ts';
-import { type AddressChoice, advertiseAddress, portOf } from './address.ts';
+import { type AddressChoice, advertiseAddress, listenOn, remoteAddresses } from './address.ts';
 import {
   addressOf,
   type BeginFile,
   changeBegin,
   keyFile,
+  listenAddressOf,
   obstacleOf,
   readBegin,
   writeBegin,
@@ -178,7 +179,7 @@ export class Member implements NodeControl {
       await supervisor.stop();
       if (unlockKey !== '') supervisor.unlock(unlockKey);
     }
-    changeBegin(dataDir, begin, { advertise, managers });
+    changeBegin(dataDir, begin, { advertise, listen: listenAddressOf(record), managers });
   }
 
   status(): NodeMembership {
@@ -286,13 +287,12 @@ export class Member implements NodeControl {
   async join(request: SwarmJoinRequest): Promise<void> {
     const token = request.JoinToken ?? '';
     parseJoinToken(token);
-    const remotes = (request.RemoteAddrs ?? []).filter((address) => address !== '');
-    if (remotes.length === 0)
-      throw new ClusterError('invalid', 'at least 1 RemoteAddr is required to join');
+    const remotes = remoteAddresses(request.RemoteAddrs);
     await this.#exclusively(async () => {
       const record = this.#newRecord(request, remotes);
       const { csrPem, keyPem } = await createCertificateRequest();
-      const issued = await firstCertificate(remotes, { csrPem, token });
+      const { dataPathAddress } = record;
+      const issued = await firstCertificate(remotes, { csrPem, token, dataPathAddress });
       const identity: NodeIdentity = { ...issued, keyPem };
       if (identity.role === 'manager') this.#writeBegin(record, { kind: 'join', remotes });
       await this.#adopt(identity, record);
@@ -423,7 +423,7 @@ export class Member implements NodeControl {
       advertiseAddress: address,
       chosen: this.#chosen(request),
       dataPathAddress: request.DataPathAddr ? advertiseAddress(request.DataPathAddr, '') : address,
-      listenPort: portOf(request.ListenAddr, this.#options.listenPort),
+      ...listenOn(request.ListenAddr, this.#options.listenPort),
       managers,
     };
   }

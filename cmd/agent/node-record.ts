@@ -12,6 +12,8 @@ export interface NodeRecord {
   /** Address of VXLAN packets; the advertised one unless said otherwise. */
   readonly dataPathAddress: string;
   readonly listenPort: number;
+  /** Its manager listens on addresses of both families, also when it is reached at IPv4 ones. */
+  readonly listensOnIpv6?: true | undefined;
   /** host:port of the managers heard of last. */
   readonly managers: readonly string[];
 }

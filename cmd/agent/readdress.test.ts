@@ -33,6 +33,20 @@ test('an address that was found on a link follows the link', () => {
   expect(readdressed(record(''), '', only).advertiseAddress).toBe('10.1.0.1');
 });
 
+test('an IPv6 address follows the link within its family', () => {
+  const before: NodeRecord = {
+    ...record('eth0'),
+    advertiseAddress: 'fd00::1',
+    dataPathAddress: 'fd00::1',
+    managers: ['[fd00::1]:2377', '[fd00::2]:2377'],
+  };
+  const now = ADDRESSES('eth0 10.0.0.9', 'eth0 fd00::9', 'eth1 fd00::10');
+  const { advertiseAddress, dataPathAddress, managers } = readdressed(before, '', now);
+  expect([advertiseAddress, dataPathAddress]).toEqual(['fd00::9', 'fd00::9']);
+  expect(managers).toEqual(['[fd00::9]:2377', '[fd00::2]:2377']);
+  expect(() => readdressed(before, '', ADDRESSES('eth0 10.0.0.9'))).toThrow('no other is there');
+});
+
 test('one that is still there, or was named, stays', () => {
   const both = ADDRESSES('eth0 10.0.0.9', 'eth0 10.0.0.1');
   for (const before of [record(''), record('eth0')])

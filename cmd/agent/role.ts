@@ -60,7 +60,7 @@ export async function leaveManagers(
 /** The first manager that answers decides; a refusal is final, an unreachable one is not. */
 export async function firstCertificate(
   remotes: readonly string[],
-  request: { readonly csrPem: string; readonly token: string },
+  request: Omit<Parameters<typeof requestCertificate>[0], 'address' | 'rootPem'>,
 ): Promise<CertifiedNode> {
   let last: unknown;
   for (const address of remotes) {

@@ -1,8 +1,11 @@
 import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import type { Readable } from 'node:stream';
+import { splitHostPort } from '../../pkg/model/index.ts';
 import { Failure } from './failure.ts';
 
 const API_VERSION = 'v1.44';
+/** Of the Engine API over TCP. */
+const API_PORT = 2375;
 
 /** The daemon's refusal: its own message and status. */
 export class ApiError extends Failure {
@@ -86,8 +89,8 @@ function targetOf(host: string): RequestOptions {
   const [scheme, rest = ''] = host.split(/:\/\/(.*)/s);
   if (scheme === 'unix') return { socketPath: rest };
   if (scheme === 'tcp' || scheme === 'http') {
-    const [hostname, port] = rest.replace(/\/$/, '').split(/:(?=\d+$)/);
-    return { hostname, port: port ?? 2375 };
+    const { host: hostname, port } = splitHostPort(rest.replace(/\/$/, ''), API_PORT);
+    return { hostname, port };
   }
   throw new Failure(`cannot use host ${host}: say unix:///path/to.sock or tcp://address:port`);
 }

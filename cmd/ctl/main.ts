@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { ClusterError } from '../../pkg/model/index.ts';
 import { Client } from './client.ts';
 import { NOUNS } from './commands.ts';
 import { readEnvironment } from './config.ts';
@@ -38,6 +39,9 @@ async function main(args: readonly string[]): Promise<void> {
 main(process.argv.slice(2)).catch((error: unknown) => {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+  } else if (error instanceof ClusterError) {
+    terminal.error(error.message);
+    process.exitCode = 1;
   } else if (error instanceof Failure) {
     terminal.error(error.message);
     process.exitCode = error.exitCode;

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { joinHostPort, splitHostPort } from '../../pkg/model/index.ts';
 import type { Context } from './context.ts';
 import { collect, type Options, texts } from './service-create.ts';
 import { oneOf } from './service-flags.ts';
@@ -73,7 +74,7 @@ async function init({ client, output }: Context, options: Options): Promise<void
 }
 
 async function join({ client, output }: Context, remote: string, options: Options): Promise<void> {
-  const address = /:\d+$/.test(remote) ? remote : `${remote}:${PORT}`;
+  const address = joinHostPort(splitHostPort(remote, PORT));
   await client.post('/swarm/join', {
     ...addresses(options),
     RemoteAddrs: [address],

@@ -248,8 +248,8 @@ function authority(store: Store, credentials: Credentials): CertificateAuthority
       // One that is demoted needs its certificate until the group has let it go.
       return node?.manager ? 'manager' : node?.spec.Role;
     },
-    admit: async (nodeId, role): Promise<void> => {
-      await store.update((draft) => recordNewNode(draft, { nodeId, role, now: store.now() }));
+    admit: async (node): Promise<void> => {
+      await store.update((draft) => recordNewNode(draft, { ...node, now: store.now() }));
     },
     newNodeId: () => newObjectId(systemRandom) as NodeId,
     now: () => store.now(),

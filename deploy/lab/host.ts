@@ -68,21 +68,20 @@ export class Host {
   }
 
   /** Namespace and link to the switch. */
-  createNetwork(prefixLength: number): void {
+  createNetwork(): void {
     run('ip', 'netns', 'add', this.netns);
     run('ip', '-n', this.netns, 'link', 'set', 'lo', 'up');
     const peer = ['peer', 'name', this.name, 'netns', this.#switchNetns];
     run('ip', 'link', 'add', 'name', 'eth0', 'netns', this.netns, 'type', 'veth', ...peer);
     run('ip', '-n', this.#switchNetns, 'link', 'set', this.name, 'master', 'br0', 'up');
-    run('ip', '-n', this.netns, 'addr', 'add', `${this.address}/${prefixLength}`, 'dev', 'eth0');
+    run('ip', '-n', this.netns, 'addr', 'add', ...onLink(this.address));
     run('ip', '-n', this.netns, 'link', 'set', 'eth0', 'up');
   }
 
   /** As a machine that was given another address while it was off: its agent learns of it at its next start. */
-  readdress(address: string, prefixLength: number): void {
-    const link = ['dev', 'eth0'];
-    run('ip', '-n', this.netns, 'addr', 'del', `${this.address}/${prefixLength}`, ...link);
-    run('ip', '-n', this.netns, 'addr', 'add', `${address}/${prefixLength}`, ...link);
+  readdress(address: string): void {
+    run('ip', '-n', this.netns, 'addr', 'del', ...onLink(this.address));
+    run('ip', '-n', this.netns, 'addr', 'add', ...onLink(address));
     this.#address = address;
   }
 
@@ -197,4 +196,10 @@ export class Host {
       ['--advertise-address', this.address],
     ].flat();
   }
+}
+
+/** Nobody else has it, so IPv6 need not look for others (`nodad`) before it is used. */
+function onLink(address: string): readonly string[] {
+  const [length, ...flags] = address.includes(':') ? [64, 'nodad'] : [24];
+  return [`${address}/${length}`, 'dev', 'eth0', ...flags.map(String)];
 }

@@ -6,8 +6,7 @@ import { attempt, cgroupMounts, removeCgroup, run, until } from './shell.ts';
 
 const LABS = '/var/lib/muster/labs';
 // Every lab has a switch of its own that leads nowhere else, so all of them can use the same addresses.
-const SUBNET = '172.30.0';
-const PREFIX_LENGTH = 24;
+const PREFIX = { ipv4: '172.30.0.', ipv6: 'fd30::' } as const;
 const FIRST_HOST = 11;
 const HOSTS_MAX = 200;
 const PORT = 2377;
@@ -40,8 +39,10 @@ export class Lab {
     readonly managers: number;
     readonly agents: number;
     readonly join: boolean;
+    /** Of the only address that a host has; IPv4 when absent. */
+    readonly family?: keyof typeof PREFIX | undefined;
   }): Promise<Lab> {
-    const { name, managers, agents } = options;
+    const { name, managers, agents, family = 'ipv4' } = options;
     if (!/^[a-z0-9]{1,20}$/.test(name))
       throw new Error(`lab name ${name} is not 1 to 20 letters or digits`);
     if (existsSync(join(LABS, name)))
@@ -54,7 +55,7 @@ export class Lab {
       (_, index): HostRecord => ({
         name: `h${index + 1}`,
         role: index < managers ? 'manager' : 'worker',
-        address: `${SUBNET}.${FIRST_HOST + index}`,
+        address: `${PREFIX[family]}${FIRST_HOST + index}`,
       }),
     );
     const lab = new Lab(name, records);
@@ -62,7 +63,7 @@ export class Lab {
     writeFileSync(join(lab.folder, 'lab.json'), JSON.stringify({ hosts: records }));
     try {
       lab.#createSwitch();
-      for (const host of lab.hosts) host.createNetwork(PREFIX_LENGTH);
+      for (const host of lab.hosts) host.createNetwork();
       for (let first = 0; first < lab.hosts.length; first += START_AT_ONCE) {
         const some = lab.hosts.slice(first, first + START_AT_ONCE);
         await Promise.all(some.map((host) => host.start()));
@@ -86,8 +87,10 @@ export class Lab {
   async join(): Promise<void> {
     const [first, ...others] = this.hosts;
     if (!first) return;
+    const listen = `${first.address.includes(':') ? '[::]' : '0.0.0.0'}:${PORT}`;
+    const manager = first.address.includes(':') ? `[${first.address}]` : first.address;
     await call(first.socket, 'POST', '/swarm/init', {
-      ListenAddr: `0.0.0.0:${PORT}`,
+      ListenAddr: listen,
       AdvertiseAddr: first.address,
     });
     const swarm = (await call(first.socket, 'GET', '/swarm')) as {
@@ -96,9 +99,9 @@ export class Lab {
     const joinOne = async (host: Host): Promise<void> => {
       const tokens = swarm.JoinTokens;
       await call(host.socket, 'POST', '/swarm/join', {
-        ListenAddr: `0.0.0.0:${PORT}`,
+        ListenAddr: listen,
         AdvertiseAddr: host.address,
-        RemoteAddrs: [`${first.address}:${PORT}`],
+        RemoteAddrs: [`${manager}:${PORT}`],
         JoinToken: host.role === 'manager' ? tokens.Manager : tokens.Worker,
       });
     };
@@ -113,7 +116,7 @@ export class Lab {
 
   /** Gives hosts other addresses; those in use belong to running agents that do not know it yet. */
   readdress(addresses: ReadonlyMap<Host, string>): void {
-    for (const [host, address] of addresses) host.readdress(address, PREFIX_LENGTH);
+    for (const [host, address] of addresses) host.readdress(address);
     const hosts = this.hosts.map(({ name, role, address }) => ({ name, role, address }));
     writeFileSync(join(this.folder, 'lab.json'), JSON.stringify({ hosts }));
   }
@@ -124,8 +127,9 @@ export class Lab {
     const table = `cut-${[one.name, other.name].toSorted().join('-')}`;
     attempt('ip', 'netns', 'exec', netns, 'nft', 'delete', 'table', 'bridge', table);
     if (state === 'healed') return;
+    const protocol = one.address.includes(':') ? 'ip6' : 'ip';
     const drop = (from: Host, to: Host): string =>
-      `ip saddr ${from.address} ip daddr ${to.address} drop`;
+      `${protocol} saddr ${from.address} ${protocol} daddr ${to.address} drop`;
     const chain = `type filter hook forward priority 0; ${drop(one, other)}; ${drop(other, one)};`;
     run(
       'ip',

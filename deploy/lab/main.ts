@@ -6,8 +6,9 @@ import { Lab } from './lab.ts';
 
 const USAGE = `Several Muster hosts on this one machine, each a network namespace with its own agent.
 
-  npm run lab -- up [--name lab] [--managers 3] [--agents 3] [--no-join]
-                                    make hosts h1, h2, … (managers first), start them, join them to one cluster
+  npm run lab -- up [--name lab] [--managers 3] [--agents 3] [--no-join] [--ipv6]
+                                    make hosts h1, h2, … (managers first), start them, join them to one cluster;
+                                    with --ipv6 they have IPv6 addresses alone
   npm run lab -- down               end and remove all of it
   npm run lab -- status [--json]
   npm run lab -- exec HOST CMD…     run CMD in HOST's network; ctl and docker in it talk to HOST
@@ -35,7 +36,8 @@ function parse(args: readonly string[]): Command {
       continue;
     }
     const [key = '', inline] = word.slice(2).split(/=(.*)/s);
-    const flag = key === 'no-join' || key === 'json' || key === 'keep' || key === 'help';
+    const flag =
+      key === 'no-join' || key === 'json' || key === 'keep' || key === 'help' || key === 'ipv6';
     options.set(key, inline ?? (flag ? 'true' : (args[++at] ?? '')));
   }
   return { words, options };
@@ -53,7 +55,9 @@ async function up(name: string, options: ReadonlyMap<string, string>): Promise<v
     return value;
   };
   const join = !options.has('no-join');
-  const lab = await Lab.up({ name, managers: count('managers'), agents: count('agents'), join });
+  const [managers, agents] = [count('managers'), count('agents')];
+  const family = options.has('ipv6') ? 'ipv6' : 'ipv4';
+  const lab = await Lab.up({ name, managers, agents, join, family });
   console.log(
     `Lab ${name} is up: ${lab.hosts.map((host) => `${host.name} ${host.address}`).join(', ')}`,
   );

@@ -11,13 +11,20 @@ export interface AuthorityState {
   readonly joinTokens: JoinTokens;
 }
 
+export interface NewNode {
+  readonly nodeId: NodeId;
+  readonly role: NodeRole;
+  /** Where it says that packets of overlay networks come and go; empty or absent when it does not. */
+  readonly dataPathAddress?: string | undefined;
+}
+
 export interface CertificateAuthorityOptions {
   /** Present state; undefined while this manager knows no cluster. */
   readonly state: () => AuthorityState | undefined;
   /** Role the cluster wants the node to have; undefined when the node was removed. */
   readonly roleOf: (nodeId: NodeId) => NodeRole | undefined;
-  /** Puts the new node into the store; its certificate is handed out only after this resolved. */
-  readonly admit: (nodeId: NodeId, role: NodeRole) => Promise<void>;
+  /** Puts the new node into the store, or refuses it; its certificate is handed out only after this resolved. */
+  readonly admit: (node: NewNode) => Promise<void>;
   readonly newNodeId: () => NodeId;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -48,11 +55,12 @@ export class CertificateAuthority {
   async issue(request: {
     readonly csrPem: string;
     readonly token: string;
+    readonly dataPathAddress?: string | undefined;
   }): Promise<IssuedIdentity> {
     const role = roleOfToken(request.token, this.#state().joinTokens);
     const nodeId = this.#options.newNodeId();
     const issued = await this.#certify(request.csrPem, nodeId, role);
-    await this.#options.admit(nodeId, role);
+    await this.#options.admit({ nodeId, role, dataPathAddress: request.dataPathAddress });
     return issued;
   }
 

@@ -166,7 +166,7 @@ describe('certificate authority', () => {
     const authority = new CertificateAuthority({
       state: () => ({ clusterId: CLUSTER as never, root, joinTokens }),
       roleOf: (id) => roles.get(id),
-      admit: async (id, role) => {
+      admit: async ({ nodeId: id, role }) => {
         roles.set(id, role);
       },
       newNodeId: () => NODE as NodeId,

@@ -47,6 +47,7 @@ export {
   genericReservations,
   parseGenericResources,
 } from './generic-resource.ts';
+export { canonicalAddress, joinHostPort, splitHostPort } from './host-address.ts';
 export {
   type AttachmentId,
   type ClusterId,

@@ -15,7 +15,11 @@ export interface CertifiedNode {
 /** `ca`'s `CertificateAuthority` is one. */
 export interface CaHandlers {
   rootCertificate(): string;
-  issue(request: { readonly csrPem: string; readonly token: string }): Promise<CertifiedNode>;
+  issue(request: {
+    readonly csrPem: string;
+    readonly token: string;
+    readonly dataPathAddress: string;
+  }): Promise<CertifiedNode>;
   renew(request: { readonly csrPem: string; readonly nodeId: NodeId }): Promise<CertifiedNode>;
 }
 
@@ -26,8 +30,8 @@ export function caService(handlers: CaHandlers): ServiceBinding {
     service: CaMethods,
     methods: [
       openUnary(getRootCertificate, async () => ({ pem: handlers.rootCertificate() })),
-      openUnary(issueNodeCertificate, async ({ csrPem, token }) =>
-        handlers.issue({ csrPem, token }),
+      openUnary(issueNodeCertificate, async ({ csrPem, token, dataPathAddress }) =>
+        handlers.issue({ csrPem, token, dataPathAddress }),
       ),
       unary(renewNodeCertificate, ['worker', 'manager'], async ({ csrPem }, { nodeId }) =>
         handlers.renew({ csrPem, nodeId }),
@@ -52,11 +56,15 @@ export async function requestCertificate(options: {
   readonly rootPem: string;
   readonly csrPem: string;
   readonly token: string;
+  /** Refused when tunnels between the cluster's nodes cannot lead there. */
+  readonly dataPathAddress?: string | undefined;
 }): Promise<CertifiedNode> {
-  const { address, rootPem, csrPem, token } = options;
+  const { address, rootPem, csrPem, token, dataPathAddress = '' } = options;
   const client = RpcClient.connectAsJoiner(address, rootPem);
   try {
-    return certified(await client.unary(CaMethods.method.issueNodeCertificate, { csrPem, token }));
+    return certified(
+      await client.unary(CaMethods.method.issueNodeCertificate, { csrPem, token, dataPathAddress }),
+    );
   } finally {
     client.close();
   }

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { splitAddress } from './address.ts';
+import { splitHostPort } from '../model/index.ts';
 
 /**
  * Whether the kernel of the host at host:port answers within `timeoutMs`, if only to refuse: what runs there may stand still
@@ -7,7 +7,7 @@ import { splitAddress } from './address.ts';
  */
 export function hostAnswers(address: string, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ ...splitAddress(address), timeout: timeoutMs });
+    const socket = connect({ ...splitHostPort(address), timeout: timeoutMs });
     const over = (answers: boolean): void => {
       socket.destroy();
       resolve(answers);

@@ -1,7 +1,6 @@
 import { connect, type TLSSocket } from 'node:tls';
 import type { Clock, Logger, Random, Timer } from '../io/index.ts';
-import { errorMessage } from '../model/index.ts';
-import { splitAddress } from './address.ts';
+import { errorMessage, splitHostPort } from '../model/index.ts';
 import { type Credentials, managerTls } from './credentials.ts';
 import { EMPTY_FRAME, encodeSender, frameHead, RAFT_PROTOCOL } from './raft-frames.ts';
 
@@ -73,7 +72,7 @@ export class RaftLink {
     let failure: unknown = 'closed by the other side';
     try {
       const socket = connect({
-        ...splitAddress(this.address),
+        ...splitHostPort(this.address),
         ...managerTls(credentials.identity),
         ALPNProtocols: [RAFT_PROTOCOL],
       });

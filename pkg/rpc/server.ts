@@ -16,8 +16,7 @@ import {
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
 import type { Logger } from '../io/index.ts';
-import { ClusterError, type NodeRole } from '../model/index.ts';
-import { splitAddress } from './address.ts';
+import { ClusterError, type NodeRole, splitHostPort } from '../model/index.ts';
 import { methodDefinition } from './codec.ts';
 import { type Credentials, type PeerIdentity, peerIdentity } from './credentials.ts';
 import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
@@ -171,7 +170,7 @@ export class RpcServer {
 
   /** `address`: host:port, port 0 picks one. Returns the port. */
   async listen(address: string): Promise<number> {
-    const { host, port } = splitAddress(address);
+    const { host, port } = splitHostPort(address);
     // The listener has done TLS; grpc-js takes over from there, and finds the certificate on the socket.
     const grpc = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     const listener = new TlsListener({
@@ -233,12 +232,13 @@ export class RpcServer {
   }
 }
 
-/** `1.2.3.4:5678` or `[::1]:5678` without the port. */
+/** `1.2.3.4:5678`, `[::1]:5678`, or what grpc-js makes of the latter, `::1:5678`, without the port. */
 function hostOf(peer: string): string {
   const host = peer.slice(0, Math.max(0, peer.lastIndexOf(':')));
   return plainHost(host.replace(/^\[(.*)\]$/, '$1'));
 }
 
+/** An IPv4 caller of a socket that takes both families. */
 function plainHost(host: string): string {
   return host.replace(/^::ffff:/, '');
 }

@@ -56,12 +56,16 @@ export class TestCluster {
 
   static async start(
     name: string,
-    size: { readonly managers?: number; readonly agents?: number } = {},
+    options: {
+      readonly managers?: number;
+      readonly agents?: number;
+      readonly family?: 'ipv4' | 'ipv6';
+    } = {},
   ): Promise<TestCluster> {
     await removeLeftover(name);
     const before = kernelState(name);
-    const { managers = 3, agents = 3 } = size;
-    const lab = await Lab.up({ name, managers, agents, join: true });
+    const { managers = 3, agents = 3, family } = options;
+    const lab = await Lab.up({ name, managers, agents, join: true, family });
     const cluster = new TestCluster(lab, before);
     await cluster.loadImages();
     return cluster;

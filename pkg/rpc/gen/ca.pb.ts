@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ca.proto.
  */
 export const file_ca: GenFile = /*@__PURE__*/
-  fileDesc("CghjYS5wcm90bxIJbXVzdGVyLmNhIhgKFlJvb3RDZXJ0aWZpY2F0ZVJlcXVlc3QiHgoPUm9vdENlcnRpZmljYXRlEgsKA3BlbRgBIAEoCSIuCgxJc3N1ZVJlcXVlc3QSDwoHY3NyX3BlbRgBIAEoCRINCgV0b2tlbhgCIAEoCSIfCgxSZW5ld1JlcXVlc3QSDwoHY3NyX3BlbRgBIAEoCSJxChFJc3N1ZWRDZXJ0aWZpY2F0ZRIPCgdub2RlX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEgoKY2x1c3Rlcl9pZBgDIAEoCRIXCg9jZXJ0aWZpY2F0ZV9wZW0YBCABKAkSEAoIcm9vdF9wZW0YBSABKAkyiQIKFENlcnRpZmljYXRlQXV0aG9yaXR5ElMKEkdldFJvb3RDZXJ0aWZpY2F0ZRIhLm11c3Rlci5jYS5Sb290Q2VydGlmaWNhdGVSZXF1ZXN0GhoubXVzdGVyLmNhLlJvb3RDZXJ0aWZpY2F0ZRJNChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIXLm11c3Rlci5jYS5Jc3N1ZVJlcXVlc3QaHC5tdXN0ZXIuY2EuSXNzdWVkQ2VydGlmaWNhdGUSTQoUUmVuZXdOb2RlQ2VydGlmaWNhdGUSFy5tdXN0ZXIuY2EuUmVuZXdSZXF1ZXN0GhwubXVzdGVyLmNhLklzc3VlZENlcnRpZmljYXRlYgZwcm90bzM");
+  fileDesc("CghjYS5wcm90bxIJbXVzdGVyLmNhIhgKFlJvb3RDZXJ0aWZpY2F0ZVJlcXVlc3QiHgoPUm9vdENlcnRpZmljYXRlEgsKA3BlbRgBIAEoCSJJCgxJc3N1ZVJlcXVlc3QSDwoHY3NyX3BlbRgBIAEoCRINCgV0b2tlbhgCIAEoCRIZChFkYXRhX3BhdGhfYWRkcmVzcxgDIAEoCSIfCgxSZW5ld1JlcXVlc3QSDwoHY3NyX3BlbRgBIAEoCSJxChFJc3N1ZWRDZXJ0aWZpY2F0ZRIPCgdub2RlX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEgoKY2x1c3Rlcl9pZBgDIAEoCRIXCg9jZXJ0aWZpY2F0ZV9wZW0YBCABKAkSEAoIcm9vdF9wZW0YBSABKAkyiQIKFENlcnRpZmljYXRlQXV0aG9yaXR5ElMKEkdldFJvb3RDZXJ0aWZpY2F0ZRIhLm11c3Rlci5jYS5Sb290Q2VydGlmaWNhdGVSZXF1ZXN0GhoubXVzdGVyLmNhLlJvb3RDZXJ0aWZpY2F0ZRJNChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIXLm11c3Rlci5jYS5Jc3N1ZVJlcXVlc3QaHC5tdXN0ZXIuY2EuSXNzdWVkQ2VydGlmaWNhdGUSTQoUUmVuZXdOb2RlQ2VydGlmaWNhdGUSFy5tdXN0ZXIuY2EuUmVuZXdSZXF1ZXN0GhwubXVzdGVyLmNhLklzc3VlZENlcnRpZmljYXRlYgZwcm90bzM");
 
 /**
  * @generated from message muster.ca.RootCertificateRequest
@@ -59,6 +59,13 @@ export type IssueRequest = Message<"muster.ca.IssueRequest"> & {
    * @generated from field: string token = 2;
    */
   token: string;
+
+  /**
+   * Where the node will send and take packets of overlay networks; empty: not known.
+   *
+   * @generated from field: string data_path_address = 3;
+   */
+  dataPathAddress: string;
 };
 
 /**
