@@ -16,7 +16,13 @@ test('the ingress network gets the first block of the pool, the next one the nex
   cluster.settle();
   const [ingress] = cluster.tables.list('network');
   expect(ingress).toMatchObject({
-    subnets: [{ subnet: '10.0.0.0/20', gateway: '10.0.0.1' }],
+    subnets: [
+      { subnet: '10.0.0.0/20', gateway: '10.0.0.1' },
+      {
+        subnet: expect.stringMatching(/^fd.*::\/64$/),
+        gateway: expect.stringMatching(/^fd.*::1$/),
+      },
+    ],
     vni: 4096,
   });
   expect(cluster.tables.get('network', app.id)).toMatchObject({

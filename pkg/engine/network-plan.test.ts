@@ -8,15 +8,16 @@ const publishing = (HostIp: string): ContainerRecord =>
     hostConfig: { PortBindings: { '80/tcp': [{ HostIp, HostPort: '8080' }] } },
   }) as unknown as ContainerRecord;
 
-test('a port is published on all addresses or on one of IPv4; one of IPv6 is refused', () => {
+test('a port is published on all addresses or on one of either family', () => {
   const hostIp = (asked: string): string | undefined => hostPorts(publishing(asked))[0]?.hostIp;
-  expect(['', '0.0.0.0', '127.0.0.1', '::'].map(hostIp)).toEqual([
+  expect(['', '0.0.0.0', '127.0.0.1', '::', 'FD00:0::1'].map(hostIp)).toEqual([
     undefined,
-    undefined,
+    '0.0.0.0',
     '127.0.0.1',
     '::',
+    'fd00::1',
   ]);
-  expect(() => hostPorts(publishing('fd00::1'))).toThrow(
-    'publishing port 80/tcp on fd00::1 is not supported by this version: ports are published on IPv4 addresses',
-  );
+  for (const asked of ['eth0', 'fd00::1/64', '10.0.0.256']) {
+    expect(() => hostPorts(publishing(asked))).toThrow(`invalid hostIP: ${asked}`);
+  }
 });

@@ -1,5 +1,5 @@
 /** How a container is wired, read from its record. Pure but for the names it looks up. */
-import { ClusterError, unsupported } from '../model/index.ts';
+import { ClusterError, formatIpAddress, parseIpAddress } from '../model/index.ts';
 import type { HostPort } from '../overlaynet/index.ts';
 import type { EndpointConfig, PortBinding } from './docker-shape.ts';
 import type { ContainerRecord } from './record.ts';
@@ -50,10 +50,11 @@ function hostPort(key: string, binding: PortBinding): HostPort {
   if (!Number.isInteger(publishedPort) || publishedPort < 0 || publishedPort > 65_535) {
     throw new ClusterError('invalid', `invalid port specification: "${binding.HostPort}"`);
   }
-  const hostIp = binding.HostIp && binding.HostIp !== '0.0.0.0' ? binding.HostIp : undefined;
-  if (hostIp?.includes(':') && hostIp !== '::') {
-    unsupported(`publishing port ${key} on ${hostIp} is`, 'ports are published on IPv4 addresses');
+  const address = binding.HostIp ? parseIpAddress(binding.HostIp) : undefined;
+  if (binding.HostIp && (address === undefined || binding.HostIp.includes('/'))) {
+    throw new ClusterError('invalid', `invalid hostIP: ${binding.HostIp}`);
   }
+  const hostIp = address && formatIpAddress(address);
   return { protocol, targetPort: port, publishedPort, hostIp };
 }
 

@@ -33,3 +33,28 @@ test('what labels of a service wish for is in the tables of its networks, the me
     Array.from({ length: 3 }, () => ({ weight: 3, state: 'in-service' })),
   );
 });
+
+test('the mesh has both families, but for tasks on a node whose kernel has IPv4 alone', () => {
+  const cluster = new DecideCluster({ nodes: 2 });
+  const { id } = must(cluster.tables.byName('network', 'ingress'), 'the mesh');
+  cluster.createService(
+    webSpec({
+      Mode: { Global: {} },
+      EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 8080 }] },
+    }),
+  );
+  cluster.converge();
+  const familiesByNode = (): unknown =>
+    Object.fromEntries(
+      (deriveNetworkTable(cluster.tables, id)?.endpoints ?? []).map(({ nodeId, addresses }) => [
+        nodeId,
+        addresses.map((address) => (address.includes(':') ? 6 : 4)),
+      ]),
+    );
+  const nodes = [...cluster.tables.list('node')];
+  const [one, two] = [must(nodes[0], 'a node'), must(nodes[1], 'another')];
+  expect(familiesByNode()).toEqual({ [one.id]: [4, 6], [two.id]: [4, 6] });
+  const description = { ...must(two.description, 'a description'), lacksIpv6: true };
+  cluster.setNode(two.id, (node) => ({ ...node, description }));
+  expect(familiesByNode()).toEqual({ [one.id]: [4, 6], [two.id]: [4] });
+});

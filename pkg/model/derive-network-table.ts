@@ -60,11 +60,18 @@ export function taskEndpoint(view: View, task: Task, id: NetworkId): NetworkEndp
     serviceName: task.serviceName,
     slotName: slotName(task),
     name: taskName(task),
-    addresses: attachment.addresses.map(withoutPrefix),
+    addresses: attachment.addresses.map(withoutPrefix).filter(usableOn(view, task)),
     aliases: attachment.aliases,
     state: serving ? 'in-service' : 'out',
     weight: spec && taskWeight(spec),
   };
+}
+
+/** A node whose kernel was started without IPv6 takes no packets for the addresses of IPv6 that tasks of the mesh have. */
+function usableOn(view: View, { nodeId }: Task): (address: string) => boolean {
+  const node = nodeId && view.get('node', nodeId);
+  const lacksIpv6 = node && node.description?.lacksIpv6 === true;
+  return (address) => !lacksIpv6 || !address.includes(':');
 }
 
 /** A standalone container is no backend of any service: it has a name and a way there. */

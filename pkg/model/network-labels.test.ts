@@ -25,11 +25,15 @@ test('labels say how a service is reached', () => {
   const mesh = service({
     'muster.network.mesh-source': 'masquerade',
     'muster.network.mesh-prefer': 'local',
-    'muster.network.publish-on': '127.0.0.1, 10.0.0.0/8,eth1',
+    'muster.network.publish-on': '127.0.0.1, 10.0.0.0/8,eth1,2001:db8::/32',
   });
   expect(() => validateNetworkLabels(mesh)).not.toThrow();
   expect(networkWishes(mesh)).toEqual({
-    mesh: { masquerade: true, preferLocal: true, listenOn: ['127.0.0.1', '10.0.0.0/8', 'eth1'] },
+    mesh: {
+      masquerade: true,
+      preferLocal: true,
+      listenOn: ['127.0.0.1', '10.0.0.0/8', 'eth1', '2001:db8::/32'],
+    },
   });
   // The labels of placement share the longer prefix only in part.
   expect(() => validateServiceSpec(mesh)).not.toThrow();
@@ -42,9 +46,9 @@ test.each([
   [service({ 'muster.network.allow-from': 'web,' }), 'names of services, by comma, or none'],
   [service({ 'muster.network.mesh-prefer': '' }), 'must be local or any, not ""'],
   [service({ 'muster.network.publish-on': '10.0.0.256' }), 'not "10.0.0.256"'],
-  [service({ 'muster.network.publish-on': '10.0.0.0/33,eth0' }), 'IPv4 addresses, prefixes or'],
-  [service({ 'muster.network.publish-on': 'fd00::1' }), 'IPv4 addresses, prefixes or link names'],
-  [service({ 'muster.network.publish-on': '' }), 'IPv4 addresses, prefixes or link names'],
+  [service({ 'muster.network.publish-on': '10.0.0.0/33,eth0' }), 'addresses, prefixes or'],
+  [service({ 'muster.network.publish-on': 'fd00:::1' }), 'addresses, prefixes or link names'],
+  [service({ 'muster.network.publish-on': '' }), 'addresses, prefixes or link names'],
   [service({ 'muster.network.affinity': 'ip' }), 'must be client or none, not "ip"'],
   [service({ 'muster.network.weight': '3' }), 'belongs to the container'],
   [service({}, { 'muster.network.weight': '0' }), 'a whole number from 1 to 100'],

@@ -1,4 +1,5 @@
 import type { MeshWishes } from './endpoint.ts';
+import { parseIpAddress, parseIpBlock } from './ip-address.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { refuse } from './validate-refuse.ts';
 
@@ -35,10 +36,7 @@ const LABELS: ReadonlyMap<string, { readonly values: string; readonly read: Read
     'mesh-prefer',
     { values: 'local or any', read: choice({ local: { mesh: { preferLocal: true } }, any: {} }) },
   ],
-  [
-    'publish-on',
-    { values: 'IPv4 addresses, prefixes or link names, by comma', read: readPublishOn },
-  ],
+  ['publish-on', { values: 'addresses, prefixes or link names, by comma', read: readPublishOn }],
 ]);
 
 /**
@@ -48,7 +46,7 @@ const LABELS: ReadonlyMap<string, { readonly values: string; readonly read: Read
 const WEIGHT = `${NETWORK_LABEL_PREFIX}weight`;
 const WEIGHT_MAX = 100;
 const SERVICE_NAME = /^[a-zA-Z0-9][\w-]*$/;
-/** A colon would be an IPv6 address: published ports are of IPv4. */
+/** A colon would be an IPv6 address. */
 const LINK_NAME = /^[^\s/,:]{1,15}$/;
 
 /** The wishes of a spec that was accepted. */
@@ -86,13 +84,9 @@ export function validateNetworkLabels(spec: ServiceSpec): void {
   }
 }
 
-/** `192.0.2.1` or `192.0.2.0/24`; anything else is a link's name. */
+/** `192.0.2.1`, `192.0.2.0/24`, or either of IPv6; anything else is a link's name. */
 export function isAddressOrPrefix(text: string): boolean {
-  const [address = '', length = '32', ...rest] = text.split('/');
-  const bytes = address.split('.');
-  const isByte = (byte: string): boolean => /^\d{1,3}$/.test(byte) && Number(byte) <= 255;
-  const isLength = /^\d{1,2}$/.test(length) && Number(length) <= 32;
-  return rest.length === 0 && bytes.length === 4 && bytes.every(isByte) && isLength;
+  return (text.includes('/') ? parseIpBlock(text) : parseIpAddress(text)) !== undefined;
 }
 
 function labelsOf(spec: ServiceSpec): readonly { readonly name: string; readonly value: string }[] {
@@ -113,7 +107,7 @@ function readAllowFrom(value: string): NetworkWishes | undefined {
 
 function readPublishOn(value: string): NetworkWishes | undefined {
   const listenOn = value.split(',').map((place) => place.trim());
-  const looksNumeric = (place: string): boolean => /^[\d./:]+$/.test(place);
+  const looksNumeric = (place: string): boolean => /^[\d.]+$/.test(place);
   const isKnown = (place: string): boolean =>
     isAddressOrPrefix(place) || (LINK_NAME.test(place) && !looksNumeric(place));
   return listenOn.every(isKnown) ? { mesh: { listenOn } } : undefined;

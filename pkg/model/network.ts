@@ -64,7 +64,16 @@ export function isEncrypted(spec: NetworkSpec): boolean {
   return value !== undefined && value !== 'false' && value !== '0';
 }
 
-/** The network that the cluster is made with; its subnet is the first block of the address pools. */
+/**
+ * The network that the cluster is made with: published ports are open on addresses of both families. Its subnets are the
+ * first blocks of the address pools.
+ */
 export function ingressNetworkSpec(): NetworkSpec {
-  return { Name: INGRESS_NETWORK_NAME, Driver: 'overlay', Scope: 'swarm', Ingress: true };
+  return {
+    Name: INGRESS_NETWORK_NAME,
+    Driver: 'overlay',
+    Scope: 'swarm',
+    Ingress: true,
+    EnableIPv6: true,
+  };
 }

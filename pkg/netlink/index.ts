@@ -95,6 +95,7 @@ export {
   type ObservedRoute,
   parseRoute,
   type Route,
+  TABLE_LOCAL,
   TABLE_MAIN,
 } from './route/route.ts';
 export { deleteRule, dumpRules, type MarkRule, newRule, parseRule } from './route/rule.ts';

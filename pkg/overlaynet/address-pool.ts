@@ -1,4 +1,13 @@
-import { decodeIpv4, encodeIpv4, parseCidr } from 'vxlan-netlink';
+import {
+  formatIpAddress,
+  type IpBlock,
+  ipBlockSize,
+  ipBlocksOverlap,
+  isInIpBlock,
+  must,
+  parseIpAddress,
+  parseIpBlock,
+} from '../model/index.ts';
 
 /** Where local networks without a wish get their subnet from, in this order. */
 const SUBNET_POOL: readonly string[] = [
@@ -6,54 +15,43 @@ const SUBNET_POOL: readonly string[] = [
   ...Array.from({ length: 16 }, (_, index) => `192.168.${index * 16}.0/20`),
 ];
 
-interface Range {
-  readonly first: number;
-  readonly last: number;
-}
-
 /** The first pool subnet that overlaps none of `taken`; undefined when all do. */
 export function pickSubnet(taken: readonly string[]): string | undefined {
   return SUBNET_POOL.find((subnet) => !taken.some((other) => overlaps(subnet, other)));
 }
 
 export function overlaps(left: string, right: string): boolean {
-  const [a, b] = [rangeOf(left), rangeOf(right)];
-  return a.first <= b.last && b.first <= a.last;
+  return ipBlocksOverlap(blockOf(left), blockOf(right));
 }
 
+/** False also for an address of the other family. */
 export function contains(subnet: string, address: string): boolean {
-  const { first, last } = rangeOf(subnet);
-  const number = encodeIpv4(address).readUInt32BE(0);
-  return number >= first && number <= last;
+  return isInIpBlock(must(parseIpAddress(address), `address ${address}`), blockOf(subnet));
 }
 
 /**
- * The lowest usable address of the subnet that is not taken, within `range` when given; network and broadcast addresses
- * are never given.
+ * The lowest usable address of the subnet that is not taken, within `range` when given; the first and the last one,
+ * which IPv4 uses for network and broadcast, are never given.
  */
 export function pickAddress(
   subnet: string,
   taken: ReadonlySet<string>,
   range = subnet,
 ): string | undefined {
-  const [whole, part] = [rangeOf(subnet), rangeOf(range)];
-  const end = Math.min(part.last, whole.last - 1);
-  for (let number = Math.max(part.first, whole.first + 1); number <= end; number++) {
-    const address = textOf(number);
+  const [whole, part] = [blockOf(subnet), blockOf(range)];
+  const { family, first } = whole;
+  const end = lower(part.first + ipBlockSize(part), first + ipBlockSize(whole) - 1n);
+  for (let value = part.first > first ? part.first : first + 1n; value < end; value++) {
+    const address = formatIpAddress({ family, value });
     if (!taken.has(address)) return address;
   }
   return undefined;
 }
 
-function rangeOf(subnet: string): Range {
-  const { address, prefixLength } = parseCidr(subnet);
-  const size = 2 ** (32 - prefixLength);
-  const first = Math.floor(encodeIpv4(address).readUInt32BE(0) / size) * size;
-  return { first, last: first + size - 1 };
+function lower(left: bigint, right: bigint): bigint {
+  return left < right ? left : right;
 }
 
-function textOf(number: number): string {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(number);
-  return decodeIpv4(bytes);
+function blockOf(subnet: string): IpBlock {
+  return must(parseIpBlock(subnet), `subnet ${subnet}`);
 }

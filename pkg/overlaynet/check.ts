@@ -11,6 +11,7 @@ import { describeTable } from './describe-difference.ts';
 import type { SandboxContext } from './desired.ts';
 import { macOf } from './expression.ts';
 import type { HostSide } from './host-side.ts';
+import { gatewayAddresses } from './ingress.ts';
 import type { Namespace, Ping } from './kernel/kernel.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -41,6 +42,8 @@ interface Origin {
 }
 
 export interface CheckedHost {
+  /** The table as it came. */
+  readonly told: NetworkTable;
   readonly hub: readonly string[];
   readonly host: HostSide;
   /** On the network. */
@@ -54,12 +57,12 @@ export async function checkNetwork(
   table: NetworkTable,
   checked: CheckedHost,
 ): Promise<HostNetworkCheck> {
-  const { hub, repairs } = checked;
+  const { told, hub, repairs } = checked;
   const origins = originsOf(table, checked);
   const own = origins.flatMap((origin) => origin.own.map((line) => `${origin.name}: ${line}`));
   return {
     revision: table.revision,
-    digest: shortDigest(tableText(table)),
+    digest: shortDigest(tableText(told)),
     differences: [...hub, ...own],
     repairs,
     probes: await probeNetwork(table, origins),
@@ -116,9 +119,11 @@ function targetsOf(table: NetworkTable): readonly Target[] {
       return { kind: 'endpoint', address, name: slotName || name, nodeId, refuses: false, mac };
     });
   });
-  const gateways = table.gateways.map(({ nodeId, address }): Target => {
-    const mac = macOf(address);
-    return { kind: 'gateway', address, name: nodeId, nodeId, refuses: false, mac };
+  const gateways = table.gateways.flatMap(({ nodeId, address: first }): Target[] => {
+    const mac = macOf(first);
+    return gatewayAddresses(table, first).map((address) => {
+      return { kind: 'gateway', address, name: nodeId, nodeId, refuses: false, mac };
+    });
   });
   return [...(table.ingress ? gateways : vips), ...endpoints];
 }

@@ -4,7 +4,7 @@ import type { LocalNetworks } from './local-networks.ts';
 import type { HostResolver } from './network.ts';
 import type { Overlay } from './overlay.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
-import { defaultGatewayOf } from './wiring.ts';
+import { defaultGatewaysOf } from './wiring.ts';
 
 export interface NameContext {
   readonly overlays: ReadonlyMap<string, Overlay>;
@@ -30,8 +30,8 @@ function resolversOf(
   context: NameContext,
 ): readonly string[] {
   const { locals, gatewaySubnet, resolver } = context;
-  const way = defaultGatewayOf(attachments, { localNetworks: locals.byId, gatewaySubnet });
-  if (way === undefined) return [];
+  const host = { localNetworks: locals.byId, gatewaySubnet, gatewaySubnet6: undefined };
+  if (defaultGatewaysOf(attachments, host).length === 0) return [];
   const own = spec.dns?.servers ?? [];
   return own.length > 0 ? own : resolver().servers;
 }

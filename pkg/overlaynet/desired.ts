@@ -1,10 +1,23 @@
-import { isIpv6, TABLE_MAIN } from 'vxlan-netlink';
+import { isIpv6, TABLE_LOCAL, TABLE_MAIN } from 'vxlan-netlink';
 import type { NetworkTable } from '../model/index.ts';
 import { contains } from './address-pool.ts';
 import { encryptedPort } from './encryption.ts';
 import { addressWithoutPrefix, macOf } from './expression.ts';
-import { gatewayAddress, ingressReturnRoutes, MARK_RULE_PRIORITY } from './ingress.ts';
-import type { DesiredLink, FdbEntry, Namespace, Neighbour } from './kernel/kernel.ts';
+import { IPV6, IPV6_MTU_MIN, isLinkLocal, linkLocalOf } from './family.ts';
+import {
+  footAddresses,
+  gatewayAddresses,
+  ingressReturnRoutes,
+  MARK_RULE_PRIORITY,
+} from './ingress.ts';
+import type {
+  DesiredLink,
+  FdbEntry,
+  LinkAddress,
+  Namespace,
+  Neighbour,
+  Route,
+} from './kernel/kernel.ts';
 import {
   BRIDGE,
   GATEWAY_BRIDGE,
@@ -30,11 +43,12 @@ interface Self {
   readonly nodeId: string;
   /** Source address of the tunnel. */
   readonly underlayAddress: string;
+  /** Of the network's links. */
+  readonly mtu: number;
 }
 
 export interface HubContext extends Self {
   readonly host: Namespace;
-  readonly mtu: number;
   readonly checksumOffload: boolean;
   readonly sandboxes: readonly WiredSandbox[];
   readonly prune: boolean;
@@ -84,7 +98,7 @@ export function desiredHub(table: NetworkTable, context: HubContext): DesiredNam
       addPort(hostLink, addressWithoutPrefix(address), { link, namespace });
     }
   }
-  const foot = table.ingress ? gatewayAddress(table, context.nodeId) : undefined;
+  const [foot] = table.ingress ? footAddresses(table, context.nodeId) : [];
   if (foot !== undefined) {
     addPort(INGRESS_HUB_LINK, addressWithoutPrefix(foot), { link: INGRESS_LINK, namespace: host });
   }
@@ -128,13 +142,15 @@ function holdersElsewhere(table: NetworkTable, nodeId: string): ReadonlyMap<stri
     for (const address of addresses) holders.set(address, { nodeId: holder, mac });
   };
   for (const endpoint of table.endpoints) note(endpoint.nodeId, endpoint.addresses);
-  for (const gateway of table.gateways) note(gateway.nodeId, [gateway.address]);
+  for (const { nodeId: holder, address } of table.gateways) {
+    note(holder, gatewayAddresses(table, address));
+  }
   return new Map([...holders].filter(([, holder]) => holder.nodeId !== nodeId));
 }
 
 function remoteEntries(
   table: NetworkTable,
-  { underlayAddress }: Self,
+  { underlayAddress, mtu }: Self,
   holders: ReadonlyMap<string, Holder>,
 ): { readonly neighbours: readonly Neighbour[]; readonly fdb: readonly FdbEntry[] } {
   const reached = new Set(peersOf([table], underlayAddress));
@@ -145,7 +161,7 @@ function remoteEntries(
   for (const [address, { nodeId, mac }] of holders) {
     const tunnel = tunnels.get(nodeId);
     if (tunnel === undefined) continue;
-    neighbours.push({ link: TUNNEL, address, mac });
+    if (fits(address, mtu)) neighbours.push({ link: TUNNEL, address, mac });
     if (!isIpv6(address)) fdb.push({ link: TUNNEL, mac, tunnel }, { link: TUNNEL, mac });
   }
   return { neighbours, fdb };
@@ -153,10 +169,10 @@ function remoteEntries(
 
 export interface HostContext {
   readonly localNetworks: readonly LocalNetwork[];
-  /** Address of the gateway bridge with prefix length; undefined while no container needs it. */
-  readonly gateway: string | undefined;
-  /** Address of this host in the ingress network. */
-  readonly ingress: { readonly address: string; readonly mtu: number } | undefined;
+  /** Addresses of the gateway bridge with prefix length; undefined while no container needs it. */
+  readonly gateway: readonly string[] | undefined;
+  /** Addresses of this host in the ingress network. */
+  readonly ingress: { readonly addresses: readonly string[]; readonly mtu: number } | undefined;
   readonly sandboxes: readonly WiredSandbox[];
   readonly mtu: number;
   /** Wall off the gateway bridge's ports from each other at the bridge, where packet rules do not see their frames. */
@@ -169,19 +185,20 @@ export function desiredHost(context: HostContext): DesiredNamespace {
   const local = context.localNetworks.filter(({ parent }) => parent === undefined);
   const bridges = local.map((network) => ({
     name: network.bridge,
-    address: `${network.gateway}/${network.subnet.split('/')[1]}`,
+    addresses: [`${network.gateway}/${network.subnet.split('/')[1]}`] as readonly string[],
     mtu: network.mtu,
     networkId: network.networkId,
     isolated: false,
   }));
   if (context.gateway !== undefined) {
-    const { gateway: address, mtu } = context;
-    bridges.push({ name: GATEWAY_BRIDGE, address, mtu, networkId: '', isolated: context.isolate });
+    const { gateway: addresses, mtu, isolate: isolated } = context;
+    bridges.push({ name: GATEWAY_BRIDGE, addresses, mtu, networkId: '', isolated });
   }
   const links: DesiredLink[] = [];
-  const addresses = bridges.map(({ name, address }) => ({ link: name, address }));
-  for (const { name, address, mtu } of bridges) {
-    links.push({ kind: 'bridge', name, mtu, mac: macOf(addressWithoutPrefix(address)) });
+  const addresses: LinkAddress[] = [];
+  for (const { name, addresses: own, mtu } of bridges) {
+    links.push({ kind: 'bridge', name, mtu, mac: macOf(addressWithoutPrefix(own[0] ?? '')) });
+    addresses.push(...onRoutingLink(name, own, mtu));
   }
   const byNetwork = new Map(bridges.map((bridge) => [bridge.networkId, bridge]));
   for (const { namespace, attachments } of context.sandboxes) {
@@ -202,14 +219,16 @@ export function desiredHost(context: HostContext): DesiredNamespace {
     }
   }
   if (context.ingress !== undefined) {
-    const { address, mtu } = context.ingress;
+    const { addresses: own, mtu } = context.ingress;
     links.push({ kind: 'present', name: INGRESS_LINK, mtu });
-    addresses.push({ link: INGRESS_LINK, address });
+    addresses.push(...onRoutingLink(INGRESS_LINK, own, mtu));
   }
   return {
     links,
     addresses,
-    routes: [],
+    routes: addresses
+      .filter(({ address }) => isLinkLocal(address))
+      .map(({ link }) => loopbackBy(link)),
     rules: [],
     neighbours: [],
     fdb: [],
@@ -218,10 +237,47 @@ export function desiredHost(context: HostContext): DesiredNamespace {
   };
 }
 
+function onLink(
+  link: string,
+  addresses: readonly string[],
+  mtu: number | undefined,
+): readonly LinkAddress[] {
+  return addresses.filter((one) => fits(one, mtu)).map((address) => ({ link, address }));
+}
+
+/** The kernel has no IPv6 on links that are too narrow for it. */
+function fits(address: string, mtu = IPV6_MTU_MIN): boolean {
+  return mtu >= IPV6_MTU_MIN || !isIpv6(address);
+}
+
+/**
+ * With a link-local one beside an address of IPv6: the kernel asks for the neighbours of packets that it only forwards
+ * from that address, and without one does not ask at all.
+ */
+function onRoutingLink(
+  link: string,
+  addresses: readonly string[],
+  mtu: number,
+): readonly LinkAddress[] {
+  const all = onLink(link, addresses, mtu);
+  const [first] = addresses;
+  if (first === undefined || !all.some(({ address }) => isIpv6(address))) return all;
+  return [...all, { link, address: `${linkLocalOf(addressWithoutPrefix(first))}/64` }];
+}
+
+/**
+ * Answers to what the host asked of its own [::1]:port come back by one of our links, and are turned back to ::1 there.
+ * Without this the kernel takes that for an address of `lo` alone. From the wire it takes no packet to ::1 at all.
+ */
+function loopbackBy(link: string): Route {
+  return { destination: IPV6.loopback, link, table: TABLE_LOCAL, onLink: false, local: true };
+}
+
 export interface SandboxContext {
   readonly host: Namespace;
   readonly attachments: readonly Attachment[];
-  readonly defaultGateway: string | undefined;
+  /** At most one of each family. */
+  readonly defaultGateways: readonly string[];
   /** The ingress network's table when the container takes part in it and keeps client addresses. */
   readonly ingressTable: NetworkTable | undefined;
   /** Of an overlay's links. */
@@ -230,28 +286,21 @@ export interface SandboxContext {
 
 /** A container's side. Its links are born by the other ends; here they come up and get addresses and routes. */
 export function desiredSandbox(context: SandboxContext): DesiredNamespace {
-  const { attachments, defaultGateway, ingressTable } = context;
+  const { attachments, defaultGateways, ingressTable } = context;
   const ingress = attachments.find(({ networkId }) => networkId === ingressTable?.networkId);
   const back =
     ingressTable === undefined || ingress === undefined
       ? { rules: [], routes: [] }
       : ingressReturnRoutes(ingressTable, ingress.link);
-  const way = attachments.find(
-    ({ kind, address }) =>
-      kind !== 'overlay' && defaultGateway !== undefined && contains(address, defaultGateway),
+  const addresses = attachments.flatMap((attachment) =>
+    onLink(attachment.link, addressesOn(attachment), context.mtuOf(attachment.networkId)),
   );
-  const routes =
-    way === undefined || defaultGateway === undefined
-      ? []
-      : [
-          {
-            destination: 'default',
-            link: way.link,
-            gateway: defaultGateway,
-            table: TABLE_MAIN,
-            onLink: false,
-          },
-        ];
+  const hasIpv6 = (link: string): boolean =>
+    addresses.some((one) => one.link === link && isIpv6(one.address));
+  const routes = [
+    ...defaultGateways.flatMap((gateway) => defaultRoute(attachments, gateway) ?? []),
+    ...back.routes,
+  ];
   return {
     links: [
       { kind: 'present', name: 'lo' },
@@ -262,14 +311,22 @@ export function desiredSandbox(context: SandboxContext): DesiredNamespace {
         return { kind: 'macvlan', ...common, parent, underlay: context.host };
       }),
     ],
-    addresses: attachments.flatMap((attachment) =>
-      addressesOn(attachment).map((address) => ({ link: attachment.link, address })),
-    ),
-    routes: [...routes, ...back.routes],
+    addresses,
+    routes: routes.filter(({ gateway = '', link }) => !isIpv6(gateway) || hasIpv6(link)),
     rules: back.rules,
     neighbours: [],
     fdb: [],
     ownedRulePriority: MARK_RULE_PRIORITY,
     prune: true,
   };
+}
+
+function defaultRoute(attachments: readonly Attachment[], gateway: string): Route | undefined {
+  const way = attachments.find(
+    (attachment) =>
+      attachment.kind !== 'overlay' &&
+      addressesOn(attachment).some((address) => contains(address, gateway)),
+  );
+  if (way === undefined) return undefined;
+  return { destination: 'default', link: way.link, gateway, table: TABLE_MAIN, onLink: false };
 }

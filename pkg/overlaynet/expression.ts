@@ -1,5 +1,6 @@
 import {
   CtState,
+  encodeAddress,
   encodeIpv4,
   encodeMac,
   parseCidr,
@@ -7,10 +8,11 @@ import {
   type SetElement,
 } from 'vxlan-netlink';
 import { isAddressOrPrefix } from '../model/index.ts';
-import { IPV4 } from './family.ts';
+import { type Family, IPV4 } from './family.ts';
 
 /*
- * The handful of nf_tables phrases that our rules are made of. Register 1 is 16 bytes; 9 is its second quarter.
+ * The handful of nf_tables phrases that our rules are made of. Registers 1 and 2 are 16 bytes each; 9 is the second
+ * quarter of 1, behind which an IPv4 address ends and an IPv6 one does not.
  */
 const PROTOCOL_NUMBER = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
 const INTERFACE_NAME_LENGTH = 16;
@@ -52,36 +54,48 @@ export function matchDestination(address: string): readonly RuleExpression[] {
   return [loadDestination(), equals(encodeIpv4(address))];
 }
 
-/** `ip saddr prefix` */
-export function matchSource(prefix: string): readonly RuleExpression[] {
-  return [loadSource(1), ...matchLoadedPrefix(prefix)];
+/** `ip saddr prefix` or `ip saddr != prefix`, of the family */
+export function matchSource(
+  prefix: string,
+  family = IPV4,
+  operator: 'eq' | 'neq' = 'eq',
+): readonly RuleExpression[] {
+  return [loadSource(1, family), ...matchLoadedPrefix(prefix, family, operator)];
+}
+
+/** `ip daddr != prefix`, of the family */
+export function matchOthers(prefix: string, family: Family): readonly RuleExpression[] {
+  return [loadDestination(family), ...matchLoadedPrefix(prefix, family, 'neq')];
 }
 
 /**
- * One match for each address, prefix or link at which a published port is open. Elsewhere the host answers as if nothing
- * were published. Absent: everywhere.
+ * One match for each link, and for each address or prefix of the family, at which a published port is open. Elsewhere the
+ * host answers as if nothing were published. Absent: everywhere.
  */
 export function matchPlaces(
   places: readonly string[] | undefined,
+  family: Family,
 ): readonly (readonly RuleExpression[])[] {
   if (places === undefined) return [[]];
-  return places.map((place) => {
-    if (!isAddressOrPrefix(place)) return matchLink('iifname', 'eq', place);
-    return matchDestinationPrefix(place.includes('/') ? place : `${place}/32`);
+  return places.flatMap((place) => {
+    if (!isAddressOrPrefix(place)) return [matchLink('iifname', 'eq', place)];
+    if (!family.has(place)) return [];
+    const prefix = place.includes('/') ? place : `${place}/${family.length * 8}`;
+    return [[loadDestination(family), ...matchLoadedPrefix(prefix, family)]];
   });
 }
 
-/** `ip daddr prefix` */
-function matchDestinationPrefix(prefix: string): readonly RuleExpression[] {
-  return [loadDestination(), ...matchLoadedPrefix(prefix)];
-}
-
-function matchLoadedPrefix(prefix: string): readonly RuleExpression[] {
+function matchLoadedPrefix(
+  prefix: string,
+  { length }: Family,
+  operator: 'eq' | 'neq' = 'eq',
+): readonly RuleExpression[] {
   const { address, prefixLength } = parseCidr(prefix);
-  const mask = prefixMask(prefixLength);
+  const mask = prefixMask(prefixLength, length);
+  const value = Buffer.from(encodeAddress(address).map((byte, at) => byte & (mask[at] ?? 0)));
   return [
-    { kind: 'bitwise', source: 1, target: 1, mask, xor: Buffer.alloc(4) },
-    equals(Buffer.from(encodeIpv4(address).map((byte, index) => byte & (mask[index] ?? 0)))),
+    { kind: 'bitwise', source: 1, target: 1, mask, xor: Buffer.alloc(length) },
+    { kind: 'cmp', source: 1, operator, value },
   ];
 }
 
@@ -175,24 +189,32 @@ export function dispatchOnPort(set: string): readonly RuleExpression[] {
   ];
 }
 
-/** `dnat to` the address of a slot: each new connection the next, or one by the client's address. */
+/** `dnat to` the address of a slot, all of the family: each new connection the next, or one by the client's address. */
 export function balance(
   slots: readonly string[],
-  options: { readonly port?: number | undefined; readonly byClient?: boolean | undefined },
+  options: {
+    readonly family: Family;
+    readonly port?: number | undefined;
+    readonly byClient?: boolean | undefined;
+  },
 ): readonly RuleExpression[] {
+  const { family } = options;
   const modulus = slots.length;
   const elements: readonly SetElement[] = slots.map((address, slot) => ({
     key: hostOrder(slot),
-    value: encodeIpv4(address),
+    value: encodeAddress(address),
   }));
   const pick: readonly RuleExpression[] = options.byClient
-    ? [loadSource(2), { kind: 'jhash', source: 2, length: 4, modulus, seed: 0, target: 1 }]
+    ? [
+        loadSource(2, family),
+        { kind: 'jhash', source: 2, length: family.length, modulus, seed: 0, target: 1 },
+      ]
     : [{ kind: 'numgen', mode: 'increment', modulus, target: 1 }];
   return [
     ...pick,
     {
       kind: 'anonymous-lookup',
-      shape: { key: ['integer'], value: ['ipv4'] },
+      shape: { key: ['integer'], value: [family.keyType] },
       elements,
       source: 1,
       target: 1,
@@ -203,7 +225,10 @@ export function balance(
 
 /** `dnat to address[:port]` */
 export function translateTo(address: string, port?: number): readonly RuleExpression[] {
-  return [{ kind: 'immediate', target: 1, value: encodeIpv4(address) }, ...translateLoaded(port)];
+  return [
+    { kind: 'immediate', target: 1, value: encodeAddress(address) },
+    ...translateLoaded(port),
+  ];
 }
 
 /** Verdict map entry from protocol and port to a chain. */
@@ -237,13 +262,16 @@ export function portBytes(port: number): Buffer {
 function translateLoaded(port: number | undefined): readonly RuleExpression[] {
   if (port === undefined) return [{ kind: 'dnat', address: 1 }];
   return [
-    { kind: 'immediate', target: 9, value: portBytes(port) },
-    { kind: 'dnat', address: 1, port: 9 },
+    { kind: 'immediate', target: 2, value: portBytes(port) },
+    { kind: 'dnat', address: 1, port: 2 },
   ];
 }
 
-function prefixMask(prefixLength: number): Buffer {
-  const mask = Buffer.alloc(4);
-  mask.writeUInt32BE(prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0);
-  return mask;
+function prefixMask(prefixLength: number, length: number): Buffer {
+  return Buffer.from(
+    Array.from({ length }, (_, at) => {
+      const bits = Math.min(8, Math.max(0, prefixLength - at * 8));
+      return 0xff & (0xff << (8 - bits));
+    }),
+  );
 }

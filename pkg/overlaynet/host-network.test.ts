@@ -55,6 +55,21 @@ test('a table becomes static entries for every remote address and none for our o
   expect(neighbours).toEqual([{ link: 'vx0', mac, address: '10.0.1.12' }]);
 });
 
+test('a host whose kernel has IPv4 alone takes part in the mesh by that, and in no network made for both', () => {
+  const endpoints = [{ address: '10.0.0.12', address6: 'fd00:7::12', node: 2 }];
+  const mesh = { name: 'ingress', ingress: true, subnet: '10.0.0.0/24', subnet6: 'fd00:7::/64' };
+  host.applyTables([networkTable({ ...mesh, endpoints })]);
+  const addresses = hub('ingress-id').neighbours.map(({ address }) => address);
+  expect(addresses.toSorted()).toEqual(['10.0.0.12', '10.0.0.202', '10.0.0.203']);
+  expect(kernel.open().observe().addresses).toEqual([
+    { link: 'mu-ingress', address: '10.0.0.201/24' },
+  ]);
+  const dual = networkTable({ subnet6: 'fd00:1::/64', endpoints: [] });
+  expect(() => host.applyTables([dual])).toThrow(
+    'network app has IPv6 addresses, and the kernel of this node was started without IPv6',
+  );
+});
+
 test('an address that moves to another node gets its new tunnel', () => {
   host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 2 }] })]);
   host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 3 }] })]);

@@ -35,12 +35,13 @@ import {
   chooseHostPorts,
   chooseOne,
   type Description,
-  defaultGatewayOf,
+  defaultGatewaysOf,
   describeInterface,
   describeSandbox,
   freeLink,
   type WiringContext,
   wiringContext,
+  withWayOut6,
 } from './wiring.ts';
 
 /**
@@ -163,11 +164,9 @@ class KernelHostNetwork implements HostNetwork {
     // The container was started anew, in another namespace.
     if (old !== undefined) await this.detach(spec.containerId);
     const context = this.#wiring();
-    const record: SandboxRecord = {
-      spec,
-      attachments: chooseAttachments(spec, context),
-      hostPorts: chooseHostPorts(spec.hostPorts ?? [], context.hostPorts),
-    };
+    const attachments = chooseAttachments(spec, context);
+    const hostPorts = chooseHostPorts(spec.hostPorts ?? [], context.hostPorts, attachments);
+    const record: SandboxRecord = { spec, attachments, hostPorts };
     try {
       this.#records.writeSandbox(record);
       const sandbox = new Sandbox(this.#kernel, record);
@@ -188,7 +187,8 @@ class KernelHostNetwork implements HostNetwork {
     if (known !== undefined) return describeInterface(known, this.#description());
     const context = { ...this.#wiring(), link: freeLink(record.attachments) };
     const added = chooseOne(containerId, attachment, context);
-    this.#rewire(sandbox, { ...record, attachments: [...record.attachments, added] });
+    const attachments = withWayOut6([...record.attachments, added], context);
+    this.#rewire(sandbox, { ...record, attachments });
     return describeInterface(added, this.#description());
   }
 
@@ -244,6 +244,7 @@ class KernelHostNetwork implements HostNetwork {
     const overlay = this.#overlays.get(networkId);
     return await (overlay &&
       checkNetwork(overlay.table, {
+        told: overlay.told,
         hub: overlay.differences(this.#hubContext(overlay)),
         host: this.#host,
         sandboxes: this.#sandboxesOn(networkId),
@@ -367,9 +368,7 @@ class KernelHostNetwork implements HostNetwork {
     const operations = sandbox.reconcile(context);
     for (const overlay of overlays) {
       if (!overlay.table.ingress) sandbox.follow(overlay);
-      if (overlay.returnPath === undefined || overlay.table !== context.ingressTable) continue;
-      sandbox.rulesets.apply(overlay.returnPath);
-      sandbox.rulesets.apply(sandbox.datagramReply);
+      else if (overlay.table === context.ingressTable) sandbox.followMesh(overlay);
     }
     return operations;
   }
@@ -378,10 +377,10 @@ class KernelHostNetwork implements HostNetwork {
     const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
     const ingress = overlays.find(({ table }) => table.ingress)?.table;
     const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
-    const defaultGateway = defaultGatewayOf(attachments, this.#description());
+    const defaultGateways = defaultGatewaysOf(attachments, this.#description());
     const host = this.#host.namespace;
     const mtuOf = (id: string): number | undefined => this.#underlay.mtuOfNetwork(id);
-    return { host, attachments, defaultGateway, ingressTable, mtuOf };
+    return { host, attachments, defaultGateways, ingressTable, mtuOf };
   }
 
   #settleHost(): number {
@@ -442,6 +441,7 @@ class KernelHostNetwork implements HostNetwork {
     return {
       localNetworks: this.#locals.byId,
       gatewaySubnet: this.#host.gatewaySubnet,
+      gatewaySubnet6: this.#host.gatewaySubnet6,
       resolver: this.#options.resolver(),
     };
   }

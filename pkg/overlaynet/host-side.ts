@@ -2,20 +2,22 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
 import { addressWithoutPrefix } from './expression.ts';
-import { IPV4, IPV6, IPV6_THERE } from './family.ts';
+import { type Family, familiesOf, IPV4, IPV6, IPV6_THERE, isLinkLocal } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset, guardTable } from './guard.ts';
 import { HostEncryption } from './host-encryption.ts';
-import { gatewayAddress, ingressHostRuleset } from './ingress.ts';
+import { ipv6ForwardingSysctls, ipv6LinkSysctls } from './host-sysctls.ts';
+import { footAddresses, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
 import { GATEWAY_BRIDGE, INGRESS_LINK, isLeavingTable, isOurTable, TABLE_PREFIX } from './name.ts';
 import type { HostNetworkOptions, KernelAbilities, LocalNetwork } from './network.ts';
+import type { DesiredNamespace } from './plan.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
-import { ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
+import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Sandbox } from './sandbox.ts';
-import { defaultGatewayOf, gatewayOf, publishedPortsOf } from './wiring.ts';
+import { defaultGatewaysOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
 /** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
 const DEFAULT_MTU = 1500;
@@ -35,6 +37,8 @@ export interface HostState {
 }
 
 const DEFAULT_GATEWAY_SUBNET = '172.18.0.0/16';
+/** Unique local (RFC 4193) and the same on every host: its addresses are always masqueraded. */
+const GATEWAY_SUBNET6 = 'fd6d:7573:7465:72::/64';
 
 export function openHostSide(
   kernel: Kernel,
@@ -64,6 +68,7 @@ export class HostSide {
   readonly #onPortFailure: PortFailure;
   #sysctlsBefore: Readonly<Record<string, string>>;
   readonly #applied = new Map<string, string>();
+  readonly #hasIpv6: boolean;
   #closed = false;
 
   constructor(options: {
@@ -82,6 +87,7 @@ export class HostSide {
     this.gatewaySubnet = options.gatewaySubnet;
     this.#ingressMode = options.ingressMode;
     this.#sysctlsBefore = options.sysctlsBefore;
+    this.#hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
     // Of an agent before, which did not come to their end.
     for (const table of this.namespace.tables().filter(isLeavingTable))
       this.rulesets.discard(table);
@@ -101,8 +107,12 @@ export class HostSide {
 
   /** @param self address of this host, of the family that it would encrypt */
   abilities(self: string): KernelAbilities {
-    const hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
-    return { canEncrypt: this.encryption.canEncrypt(self), hasIpv6 };
+    return { canEncrypt: this.encryption.canEncrypt(self), hasIpv6: this.#hasIpv6 };
+  }
+
+  /** Of the gateway bridge; undefined on a host without IPv6. */
+  get gatewaySubnet6(): string | undefined {
+    return this.#hasIpv6 ? GATEWAY_SUBNET6 : undefined;
   }
 
   /** What the host reaches by its links: their own networks and static routes. IPv4 alone. */
@@ -120,37 +130,57 @@ export class HostSide {
 
   /** Returns the number of link operations. */
   settle(state: HostState): number {
-    const { localNetworks, sandboxes, ingress } = state;
-    const usesGateway = sandboxes.some(({ attachments }) =>
-      attachments.some(({ kind }) => kind === 'gateway'),
-    );
-    const gateway = gatewayOf(this.gatewaySubnet);
-    const prefix = this.gatewaySubnet.split('/')[1];
-    const foot = ingress && gatewayAddress(ingress.table, this.nodeId);
-    const operations = reconcile(
-      this.namespace,
-      desiredHost({
-        ...state,
-        isolate: this.namespace.readSysctl(BRIDGE_FILTER) === undefined,
-        gateway: usesGateway ? `${gateway}/${prefix}` : undefined,
-        ingress: ingress && foot !== undefined ? { address: foot, mtu: ingress.mtu } : undefined,
+    const { ingress } = state;
+    const subnets = this.#gatewaySubnets(state.sandboxes);
+    const feet = ingress ? footAddresses(ingress.table, this.nodeId) : [];
+    const desired = desiredHost({
+      ...state,
+      isolate: !this.#hasBridgeFilter(),
+      gateway: subnets?.map((subnet) => `${gatewayOf(subnet)}/${subnet.split('/')[1]}`),
+      ingress: ingress && feet.length > 0 ? { addresses: feet, mtu: ingress.mtu } : undefined,
+    });
+    this.#allowIpv6(desired);
+    const operations = reconcile(this.namespace, desired, this.#onPortFailure);
+    const local = state.localNetworks.filter(({ parent }) => parent === undefined);
+    const bridges: HostBridge[] = [
+      ...local.map(({ bridge: link, subnet, internal }) => {
+        return { link, subnet, internal, walled: false };
       }),
-      this.#onPortFailure,
-    );
-    const local = localNetworks.filter(({ parent }) => parent === undefined);
-    const bridges: HostBridge[] = local.map(({ bridge, subnet, internal }) => ({
-      link: bridge,
-      subnet,
-      internal,
-      walled: false,
-    }));
-    if (usesGateway) {
-      const subnet = this.gatewaySubnet;
-      bridges.push({ link: GATEWAY_BRIDGE, subnet, internal: false, walled: true });
-    }
-    this.#settleSysctls(bridges, foot !== undefined);
-    this.#settleTables(state, bridges, foot !== undefined);
+      ...(subnets ?? []).map((subnet) => {
+        return { link: GATEWAY_BRIDGE, subnet, internal: false, walled: true };
+      }),
+    ];
+    this.#settleSysctls(bridges, feet.length > 0);
+    this.#settleTables(state, bridges, feet.length > 0);
     return operations;
+  }
+
+  #hasBridgeFilter(): boolean {
+    return this.namespace.readSysctl(BRIDGE_FILTER) !== undefined;
+  }
+
+  /** Undefined while no container needs the gateway bridge. */
+  #gatewaySubnets(sandboxes: readonly Sandbox[]): readonly string[] | undefined {
+    const legs = sandboxes.flatMap(({ attachments }) =>
+      attachments.filter(({ kind }) => kind === 'gateway'),
+    );
+    if (legs.length === 0) return undefined;
+    const hasIpv6 = legs.some(({ address6 }) => address6 !== undefined);
+    const subnet6 = hasIpv6 ? this.gatewaySubnet6 : undefined;
+    return [this.gatewaySubnet, ...(subnet6 === undefined ? [] : [subnet6])];
+  }
+
+  /** On our own links that get such addresses: the host may have it off for new ones. */
+  #allowIpv6(desired: DesiredNamespace): void {
+    const links = desired.addresses.filter(({ address }) => isLinkLocal(address));
+    if (links.length === 0) return;
+    const isMissing = ({ link }: { readonly link: string }): boolean =>
+      this.namespace.readSysctl(`net/ipv6/conf/${link}/disable_ipv6`) === undefined;
+    if (links.some(isMissing)) {
+      addLinks(this.namespace, { ...desired, addresses: [], routes: [] });
+    }
+    for (const { link } of links) ensureSysctls(this.namespace, ipv6LinkSysctls(link));
+    this.#keepBefore(ensureSysctls(this.namespace, ipv6ForwardingSysctls(this.namespace)));
   }
 
   /**
@@ -206,32 +236,44 @@ export class HostSide {
   #settleSysctls(bridges: readonly HostBridge[], mesh: boolean): void {
     const links = [...bridges.map(({ link }) => link), ...(mesh ? [INGRESS_LINK] : [])];
     if (links.length === 0) return;
-    const before = ensureSysctls(this.namespace, HOST_SYSCTLS);
-    // The first value seen is the host's own; later ones are ours.
-    this.#sysctlsBefore = { ...before, ...this.#sysctlsBefore };
+    this.#keepBefore(ensureSysctls(this.namespace, HOST_SYSCTLS));
     for (const link of links) {
       // Lets 127.0.0.1:<published port> leave over this link; the settings go with the link.
       ensureSysctls(this.namespace, { [`net/ipv4/conf/${link}/route_localnet`]: '1' });
     }
   }
 
+  /** The first value seen is the host's own; later ones are ours. */
+  #keepBefore(before: Readonly<Record<string, string>>): void {
+    this.#sysctlsBefore = { ...before, ...this.#sysctlsBefore };
+  }
+
   #settleTables(state: HostState, bridges: readonly HostBridge[], mesh: boolean): void {
     const context = {
       localNetworks: new Map(state.localNetworks.map((network) => [network.networkId, network])),
       gatewaySubnet: this.gatewaySubnet,
+      gatewaySubnet6: this.gatewaySubnet6,
     };
     const ports = state.sandboxes.flatMap(({ record }) =>
-      publishedPortsOf(record, defaultGatewayOf(record.attachments, context)),
+      publishedPortsOf(record, defaultGatewaysOf(record.attachments, context)),
     );
-    if (bridges.length > 0) this.#applyTable(hostRuleset(bridges, ports));
-    else this.#removeTable(`${TABLE_PREFIX}host`);
-    if (state.ingress !== undefined && mesh) {
-      const localSubnets = bridges.map(({ subnet }) => subnet);
-      const options = { mode: this.#ingressMode, localSubnets, nodeId: this.nodeId };
-      this.#applyTable(ingressHostRuleset(state.ingress.table, options));
-    } else {
-      this.#removeTable(`${TABLE_PREFIX}ingress`);
+    const table = mesh ? state.ingress?.table : undefined;
+    const bridgeFilter = this.#hasBridgeFilter();
+    const meshFamilies = table ? familiesOf(table) : [];
+    for (const family of [IPV4, IPV6]) {
+      const own = bridges.filter(({ subnet }) => family.has(subnet));
+      if (own.length > 0) this.#applyTable(hostRuleset(own, ports, { family, bridgeFilter }));
+      else this.#removeTable(family.tableOf(`${TABLE_PREFIX}host`));
+      if (table && meshFamilies.includes(family)) this.#applyMesh(table, own, family);
+      else this.#removeTable(family.tableOf(`${TABLE_PREFIX}ingress`));
     }
+  }
+
+  #applyMesh(table: NetworkTable, bridges: readonly HostBridge[], family: Family): void {
+    const localSubnets = bridges.map(({ subnet }) => subnet);
+    const { nodeId } = this;
+    const options = { mode: this.#ingressMode, localSubnets, nodeId, family };
+    this.#applyTable(ingressHostRuleset(table, options));
   }
 
   #applyTable(ruleset: Ruleset): void {

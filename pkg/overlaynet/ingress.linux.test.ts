@@ -83,6 +83,8 @@ test('a host reaches the port by its own address, by localhost and through anoth
     expect(await lab.ask(`h${number}`, own, 4)).toEqual(seen(`192.168.50.${number}`, 1));
     const local = { host: '127.0.0.1', port: 8080 };
     expect(await lab.ask(`h${number}`, local, 4)).toEqual(seen(`10.0.0.20${number}`, 1));
+    const datagrams = { ...local, port: 5353, udp: true };
+    expect(await lab.ask(`h${number}`, datagrams, 4)).toEqual(seen(`10.0.0.20${number}`, 1));
     const other = { host: '192.168.50.2', port: 8080 };
     expect(await lab.ask(`h${number}`, other, 4)).toEqual(seen(`192.168.50.${number}`, 1));
   }

@@ -1,12 +1,22 @@
 import {
   CT_STATUS_DNAT,
+  encodeAddress,
   encodeIpv4,
+  isIpv6,
   type MarkRule,
   parseCidr,
   type RuleExpression,
   type SetElement,
 } from 'vxlan-netlink';
-import { must, type NetworkService, type NetworkTable } from '../model/index.ts';
+import {
+  formatIpAddress,
+  ipBlockSize,
+  must,
+  type NetworkService,
+  type NetworkTable,
+  parseIpBlock,
+} from '../model/index.ts';
+import { contains } from './address-pool.ts';
 import { backendsByService, stickySlots } from './backends.ts';
 import {
   balance,
@@ -27,6 +37,7 @@ import {
   portElement,
   translateTo,
 } from './expression.ts';
+import { type Family, familiesOf } from './family.ts';
 import type { Route } from './kernel/kernel.ts';
 import { INGRESS_LINK, TABLE_PREFIX } from './name.ts';
 import type { Chain, Ruleset } from './ruleset.ts';
@@ -38,13 +49,16 @@ const PRIORITY_MARK = -150;
 const MARK_BASE = 0x4d000000;
 const MARK_MASK = 0xff000000;
 export const MARK_RULE_PRIORITY = 100;
+/** An IPv6 subnet must leave so many bits to hosts, for the gateways to be apart from what the allocator gives. */
+const HOST_BITS_MIN = 40n;
 
 export interface IngressOptions {
   readonly mode: 'preserve' | 'masquerade';
-  /** Subnets of this host's own bridges: their addresses mean nothing on other hosts. */
+  /** Subnets of this host's own bridges, of the family: their addresses mean nothing on other hosts. */
   readonly localSubnets: readonly string[];
   /** This host: services may want its own backends first. */
   readonly nodeId: string;
+  readonly family: Family;
 }
 
 /**
@@ -55,18 +69,19 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
   const elements: SetElement[] = [];
   const chains: Chain[] = [];
   const masked: SetElement[] = [];
-  for (const { service, slots } of meshBackends(table, options.nodeId)) {
+  const { family, nodeId } = options;
+  for (const { service, slots } of meshBackends(table, nodeId, family)) {
     if (service.mesh?.masquerade) {
-      masked.push(...[...new Set(slots)].map((address) => ({ key: encodeIpv4(address) })));
+      masked.push(...[...new Set(slots)].map((address) => ({ key: encodeAddress(address) })));
     }
     for (const port of service.ports) {
       if (port.publishMode !== 'ingress' || port.publishedPort === 0) continue;
       const name = `${port.protocol}-${port.publishedPort}`;
       const byClient = service.affinity === 'client';
-      const way = balance(slots, { port: port.targetPort, byClient });
+      const way = balance(slots, { family, port: port.targetPort, byClient });
       chains.push({
         name,
-        rules: matchPlaces(service.mesh?.listenOn).map((at) => [...at, ...way]),
+        rules: matchPlaces(service.mesh?.listenOn, family).map((at) => [...at, ...way]),
       });
       elements.push(portElement(port.protocol, port.publishedPort, name));
     }
@@ -78,10 +93,10 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
     rules: [enter],
   });
   return {
-    table: `${TABLE_PREFIX}ingress`,
+    table: family.tableOf(`${TABLE_PREFIX}ingress`),
     sets: [
       { name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements },
-      { name: 'masked', shape: { key: ['ipv4'] }, elements: masked },
+      { name: 'masked', shape: { key: [family.keyType] }, elements: masked },
     ],
     chains: [hook('prerouting'), hook('output'), postrouting(options), FORWARD, ...chains],
   };
@@ -91,13 +106,15 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
 function meshBackends(
   table: NetworkTable,
   nodeId: string,
+  family: Family,
 ): readonly { readonly service: NetworkService; readonly slots: readonly string[] }[] {
   const everywhere = backendsByService(table);
   const endpoints = table.endpoints.filter((endpoint) => endpoint.nodeId === nodeId);
   const here = backendsByService({ ...table, endpoints });
   return table.services.flatMap((service) => {
     const own = service.mesh?.preferLocal ? here.get(service.serviceId) : undefined;
-    const slots = own?.length ? own : (everywhere.get(service.serviceId) ?? []);
+    const all = own?.length ? own : (everywhere.get(service.serviceId) ?? []);
+    const slots = all.filter(family.has);
     if (slots.length === 0) return [];
     return [{ service, slots: service.affinity === 'client' ? stickySlots(slots) : slots }];
   });
@@ -128,14 +145,14 @@ function postrouting(options: IngressOptions): Chain {
   const rules =
     options.mode === 'masquerade'
       ? [[...leaves, ...matchCtBits('status', CT_STATUS_DNAT), masquerade]]
-      : ['127.0.0.0/8', ...options.localSubnets].map((subnet) => [
+      : [options.family.loopback, ...options.localSubnets].map((subnet) => [
           ...leaves,
-          ...matchSource(subnet),
+          ...matchSource(subnet, options.family),
           masquerade,
         ]);
   const masked: readonly RuleExpression[] = [
     ...leaves,
-    loadDestination(),
+    loadDestination(options.family),
     { kind: 'lookup', set: 'masked', source: 1 },
     masquerade,
   ];
@@ -151,12 +168,12 @@ function postrouting(options: IngressOptions): Chain {
  * entered at, told by the frame's source MAC, and its answers are routed back there. So the backend sees the client's
  * own address on any node.
  */
-export function ingressReturnRuleset(table: NetworkTable): Ruleset {
+export function ingressReturnRuleset(table: NetworkTable, family: Family): Ruleset {
   const elements = table.gateways.map(({ address }) =>
     macElement(macOf(address), hostOrder(markOf(address))),
   );
   return {
-    table: `${TABLE_PREFIX}return`,
+    table: family.tableOf(`${TABLE_PREFIX}return`),
     sets: [{ name: 'entries', shape: { key: ['mac'], value: ['mark'] }, elements }],
     chains: [
       {
@@ -186,19 +203,36 @@ export function ingressReturnRuleset(table: NetworkTable): Ruleset {
   };
 }
 
+/** Those of each family of the network. */
+export function ingressReturnRulesets(table: NetworkTable): readonly Ruleset[] {
+  return familiesOf(table).map((family) => ingressReturnRuleset(table, family));
+}
+
 /**
  * A UDP server bound to all addresses answers from the address of its default route, which is not the one the mesh
  * asked. So marked datagrams are delivered to that address in the first place, and connection tracking turns the
- * answer's source back.
- * @param address the container's own address towards its default gateway; nothing without one
+ * answer's source back. Entry nodes themselves are answered by the mesh's link as it is.
+ * @param address the container's own address of the family towards its default gateway; nothing without one
  */
-export function datagramReplyRuleset(address: string | undefined): Ruleset {
+export function datagramReplyRuleset(
+  { subnets }: Pick<NetworkTable, 'subnets'>,
+  address: string | undefined,
+  family: Family,
+): Ruleset {
+  const mesh = subnets.filter(({ subnet }) => family.has(subnet));
   const rules =
     address === undefined
       ? []
-      : [[...matchCtMark(MARK_MASK, MARK_BASE), ...matchProtocol('udp'), ...translateTo(address)]];
+      : [
+          [
+            ...matchCtMark(MARK_MASK, MARK_BASE),
+            ...matchProtocol('udp'),
+            ...mesh.flatMap(({ subnet }) => matchSource(subnet, family, 'neq')),
+            ...translateTo(address),
+          ],
+        ];
   return {
-    table: `${TABLE_PREFIX}datagram`,
+    table: family.tableOf(`${TABLE_PREFIX}datagram`),
     sets: [],
     chains: [
       {
@@ -210,14 +244,20 @@ export function datagramReplyRuleset(address: string | undefined): Ruleset {
   };
 }
 
-/** Policy routes that belong to `ingressReturnRuleset`: per entry node one rule and one table. */
+/** Policy routes that belong to `ingressReturnRulesets`: per entry node and family one rule and one table. */
 export function ingressReturnRoutes(
   table: NetworkTable,
   link: string,
 ): { readonly rules: readonly MarkRule[]; readonly routes: readonly Route[] } {
-  const marks = table.gateways.map(({ address }) => ({ address, mark: markOf(address) }));
+  const marks = table.gateways.flatMap((gateway) =>
+    gatewayAddresses(table, gateway.address).map((address) => ({
+      address,
+      mark: markOf(gateway.address),
+    })),
+  );
   return {
-    rules: marks.map(({ mark }) => ({
+    rules: marks.map(({ address, mark }) => ({
+      family: isIpv6(address) ? 'ipv6' : 'ipv4',
       mark,
       mask: 0xffffffff,
       table: mark,
@@ -233,22 +273,29 @@ export function ingressReturnRoutes(
   };
 }
 
-/** Address of this node in the mesh, with prefix length; undefined while the allocator has not given one. */
-export function gatewayAddress(table: NetworkTable, nodeId: string): string | undefined {
+/** Addresses of this node in the mesh, with prefix length; none while the allocator has not given one. */
+export function footAddresses(table: NetworkTable, nodeId: string): readonly string[] {
   const own = table.gateways.find((gateway) => gateway.nodeId === nodeId);
-  if (own === undefined) return undefined;
-  return withPrefixOf(table, own.address);
+  if (own === undefined) return [];
+  return gatewayAddresses(table, own.address).map((address) => withPrefixOf(table, address));
+}
+
+/**
+ * A node's addresses in the mesh, IPv4's first: the one given to it, and in a network of both families one of IPv6 that
+ * follows from it, so that none is distributed. The upper half of the subnet is theirs: the allocator begins below.
+ */
+export function gatewayAddresses(table: NetworkTable, address: string): readonly string[] {
+  const subnet = table.subnets.find((one) => isIpv6(one.subnet));
+  const block = subnet && parseIpBlock(subnet.subnet);
+  if (block === undefined || ipBlockSize(block) < 1n << HOST_BITS_MIN) return [address];
+  const upperHalf = block.first + ipBlockSize(block) / 2n;
+  const value = upperHalf + BigInt(encodeIpv4(address).readUInt32BE(0));
+  return [address, formatIpAddress({ family: block.family, value })];
 }
 
 /** The address with the prefix length of the network's subnet that holds it. */
-export function withPrefixOf(table: NetworkTable, address: string): string {
-  const number = encodeIpv4(address).readUInt32BE(0);
-  const subnet = table.subnets.find(({ subnet: text }) => {
-    const { address: base, prefixLength } = parseCidr(text);
-    const size = 2 ** (32 - prefixLength);
-    const start = Math.floor(encodeIpv4(base).readUInt32BE(0) / size) * size;
-    return number >= start && number < start + size;
-  });
+function withPrefixOf(table: NetworkTable, address: string): string {
+  const subnet = table.subnets.find(({ subnet: text }) => contains(text, address));
   const { prefixLength } = parseCidr(
     must(subnet, `a subnet of ${table.name} with ${address}`).subnet,
   );

@@ -5,7 +5,7 @@ import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { type Family, familiesOf, IPV6, IPV6_THERE } from './family.ts';
-import { ingressReturnRuleset } from './ingress.ts';
+import { ingressReturnRulesets } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { TUNNEL } from './name.ts';
 import { pinOf } from './pin.ts';
@@ -16,6 +16,7 @@ import type { Attachment } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
 import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
 import { isSameList, VirtualIps } from './vip.ts';
+import { withoutIpv6 } from './without-ipv6.ts';
 
 /** Where the bridge filter is loaded every frame would pass all of the hub's packet hooks, and there is no rule in any. */
 const WITHOUT_FILTER = {
@@ -65,6 +66,7 @@ export class Overlay {
   readonly #pin: string;
   readonly namespace: Namespace;
   readonly #memory = new EndpointMemory();
+  #told: NetworkTable;
   #table: NetworkTable;
   #head: string;
   #directory: Directory | undefined;
@@ -73,27 +75,35 @@ export class Overlay {
   readonly #policies = new Map<string, readonly Ruleset[]>();
   /** Some service says whom it takes connections from. */
   #isRestricted: boolean;
-  #return: Ruleset | undefined;
+  #returns: readonly Ruleset[];
   /** The kernel may not hold what the table says. */
   #doubtful = false;
 
-  constructor(kernel: Kernel, runDir: string, table: NetworkTable) {
+  constructor(kernel: Kernel, runDir: string, told: NetworkTable) {
     this.#kernel = kernel;
-    this.#pin = pinOf(runDir, table.networkId);
+    this.#pin = pinOf(runDir, told.networkId);
     kernel.createNamespace(this.#pin);
     this.namespace = kernel.open(this.#pin);
+    this.#told = told;
+    const table = this.#usable(told);
+    this.#table = table;
     this.#families = familiesOf(table);
     this.#prepare();
-    this.#table = table;
     this.#head = headOf(table);
     this.#isRestricted = isRestricted(table);
     this.#memory.update(table.endpoints);
     this.#virtualIps = this.#families.map(
       (family) => new VirtualIps(table, this.#memory.backends, family),
     );
-    this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
+    this.#returns = table.ingress ? ingressReturnRulesets(table) : [];
   }
 
+  /** As it came. */
+  get told(): NetworkTable {
+    return this.#told;
+  }
+
+  /** As far as this host uses it. */
   get table(): NetworkTable {
     return this.#table;
   }
@@ -121,6 +131,12 @@ export class Overlay {
     return made;
   }
 
+  /** The mesh is there for every host, also for one whose kernel has no IPv6. */
+  #usable(told: NetworkTable): NetworkTable {
+    const hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
+    return hasIpv6 || !told.ingress ? told : withoutIpv6(told);
+  }
+
   #prepare(): void {
     ensureSysctls(this.namespace, WITHOUT_FILTER);
     if (!this.#families.includes(IPV6)) {
@@ -135,13 +151,15 @@ export class Overlay {
     ensureSysctls(this.namespace, WITH_IPV6);
   }
 
-  /** Only of the ingress network. */
-  get returnPath(): Ruleset | undefined {
-    return this.#return;
+  /** One for each family, only of the ingress network; the same objects until the table changes. */
+  get returnPaths(): readonly Ruleset[] {
+    return this.#returns;
   }
 
   /** Takes the next table over; undefined when it is the same. The kernel is not told yet. */
-  update(table: NetworkTable): TableChange | undefined {
+  update(told: NetworkTable): TableChange | undefined {
+    this.#told = told;
+    const table = this.#usable(told);
     const head = headOf(table);
     const changes = this.#memory.update(table.endpoints);
     const headChanged = head !== this.#head;
@@ -157,7 +175,7 @@ export class Overlay {
     for (const virtualIps of this.#virtualIps) {
       virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
     }
-    this.#return = table.ingress ? ingressReturnRuleset(table) : undefined;
+    this.#returns = table.ingress ? ingressReturnRulesets(table) : [];
     const moved = doubtful || headChanged || changes.some(isMove);
     const alone = !doubtful && !headChanged && !table.ingress;
     return { ...this.#left(changes), moved, endpoints: alone ? changes : undefined };

@@ -1,4 +1,5 @@
 import { type MarkRule, TABLE_MAIN } from 'vxlan-netlink';
+import { isLinkLocal } from './family.ts';
 import type {
   DesiredLink,
   FdbEntry,
@@ -83,7 +84,8 @@ export function planNamespace(
   compare(desired.addresses, observed.addresses, {
     key: (item) => `${item.link} ${item.address}`,
     link: (item) => item.link,
-    mine: (item) => isOurs(desired, item.link) && kinds.has(item.link),
+    // Those that the kernel makes by itself come and go with the link.
+    mine: ({ link, address }) => isOurs(desired, link) && kinds.has(link) && !isLinkLocal(address),
     add: (address) => ({ do: 'add-address', address }),
     remove: (address) => ({ do: 'delete-address', address }),
   });
@@ -95,7 +97,7 @@ export function planNamespace(
     remove: (route) => ({ do: 'delete-route', route }),
   });
   compare(desired.rules, observed.rules, {
-    key: (item) => `${item.priority} ${item.mark}/${item.mask} ${item.table}`,
+    key: (item) => `${item.family} ${item.priority} ${item.mark}/${item.mask} ${item.table}`,
     link: () => '',
     mine: (item) => item.priority === desired.ownedRulePriority,
     add: (rule) => ({ do: 'add-rule', rule }),

@@ -4,11 +4,13 @@ import {
   matchCtBits,
   matchLink,
   matchLocalDestination,
+  matchOthers,
   matchPlaces,
   matchSource,
   portElement,
   translateTo,
 } from './expression.ts';
+import { type Family, IPV4, IPV6 } from './family.ts';
 import { TABLE_PREFIX } from './name.ts';
 import type { Chain, Ruleset } from './ruleset.ts';
 
@@ -19,6 +21,7 @@ const PRIORITY_FILTER = 0;
 /** A bridge of this host: the gateway bridge or a local network. */
 export interface HostBridge {
   readonly link: string;
+  /** Of the family that the rules are about. */
   readonly subnet: string;
   readonly internal: boolean;
   /** Its containers do not talk to each other. */
@@ -30,26 +33,37 @@ export interface PublishedHostPort {
   readonly protocol: 'tcp' | 'udp';
   readonly publishedPort: number;
   readonly hostIp?: string | undefined;
+  /** Beside `hostIp`, which goes before. */
   readonly listenOn?: readonly string[] | undefined;
   readonly targetAddress: string;
   readonly targetPort: number;
 }
 
-/** The host's own table: the way out for containers, ports of single containers, walls between bridges. */
+/**
+ * The host's own table of a family: the way out for containers, ports of single containers, walls between bridges. Ports
+ * that lead to an address of the other family are passed over.
+ * @param bridgeFilter packets that come by a bridge meet our rules before the kernel looks at them: what is turned back to
+ *   ::1 there counts as forged to it, so ports are not open on ::1 and refuse at once
+ */
 export function hostRuleset(
   bridges: readonly HostBridge[],
   ports: readonly PublishedHostPort[],
+  { family, bridgeFilter }: { readonly family: Family; readonly bridgeFilter: boolean },
 ): Ruleset {
-  const chains = portChains(ports);
+  const chains = portChains(ports, family);
   const elements = chains.map(({ protocol, port, name }) => portElement(protocol, port, name));
-  const enter: RuleExpression[] = [...matchLocalDestination, ...dispatchOnPort('ports')];
+  const enter: RuleExpression[] = [
+    ...matchLocalDestination,
+    ...(bridgeFilter && family === IPV6 ? matchOthers(family.loopback, family) : []),
+    ...dispatchOnPort('ports'),
+  ];
   const nat = (hook: 'prerouting' | 'output'): Chain => ({
     name: hook,
     hook: { type: 'nat', hook, priority: PRIORITY_DNAT },
     rules: [enter],
   });
   return {
-    table: `${TABLE_PREFIX}host`,
+    table: family.tableOf(`${TABLE_PREFIX}host`),
     sets: [{ name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements }],
     chains: [
       nat('prerouting'),
@@ -57,7 +71,7 @@ export function hostRuleset(
       {
         name: 'postrouting',
         hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_SNAT },
-        rules: bridges.flatMap(translationRules),
+        rules: bridges.flatMap((bridge) => translationRules(bridge, family)),
       },
       {
         name: 'forward',
@@ -71,9 +85,10 @@ export function hostRuleset(
 
 function portChains(
   ports: readonly PublishedHostPort[],
+  family: Family,
 ): readonly (Chain & { readonly protocol: 'tcp' | 'udp'; readonly port: number })[] {
   const groups = new Map<string, PublishedHostPort[]>();
-  for (const port of ports) {
+  for (const port of ports.filter(({ targetAddress }) => family.has(targetAddress))) {
     const name = `${port.protocol}-${port.publishedPort}`;
     groups.set(name, [...(groups.get(name) ?? []), port]);
   }
@@ -81,7 +96,7 @@ function portChains(
     const [first] = group;
     if (first === undefined) return [];
     const rules = group.flatMap((port) =>
-      matchPlaces(isAnyAddress(port.hostIp) ? port.listenOn : [port.hostIp]).map((place) => [
+      matchPlaces(placesOf(port, family), family).map((place) => [
         ...place,
         ...translateTo(port.targetAddress, port.targetPort),
       ]),
@@ -90,21 +105,38 @@ function portChains(
   });
 }
 
+/** Nothing and `::` stand for the addresses of both families, `0.0.0.0` for those of its own. */
+function placesOf(
+  { hostIp, listenOn }: PublishedHostPort,
+  family: Family,
+): readonly string[] | undefined {
+  if (hostIp === IPV4.any && family !== IPV4) return [];
+  return isAnyAddress(hostIp) ? listenOn : [hostIp];
+}
+
 /** `0.0.0.0`, `::` and nothing mean all addresses of the host. */
 export function isAnyAddress(address: string | undefined): address is undefined {
   return address === undefined || address === '' || address === '0.0.0.0' || address === '::';
 }
 
-function translationRules({ link, subnet, internal }: HostBridge): readonly RuleExpression[][] {
+function translationRules(
+  { link, subnet, internal }: HostBridge,
+  family: Family,
+): readonly RuleExpression[][] {
   const masquerade: RuleExpression = { kind: 'masquerade' };
   const intoBridge = matchLink('oifname', 'eq', link);
   const rules: RuleExpression[][] = [
-    // The host itself over 127.0.0.1, and a container that reaches its own bridge through a published port.
-    [...intoBridge, ...matchSource('127.0.0.0/8'), masquerade],
-    [...intoBridge, ...matchSource(subnet), ...matchCtBits('status', CT_STATUS_DNAT), masquerade],
+    // The host itself over 127.0.0.1 or ::1, and a container that reaches its own bridge through a published port.
+    [...intoBridge, ...matchSource(family.loopback, family), masquerade],
+    [
+      ...intoBridge,
+      ...matchSource(subnet, family),
+      ...matchCtBits('status', CT_STATUS_DNAT),
+      masquerade,
+    ],
   ];
   if (!internal) {
-    rules.push([...matchSource(subnet), ...matchLink('oifname', 'neq', link), masquerade]);
+    rules.push([...matchSource(subnet, family), ...matchLink('oifname', 'neq', link), masquerade]);
   }
   return rules;
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Command } from 'vxlan-netlink';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { backendsByService } from './backends.ts';
-import { IPV4 } from './family.ts';
+import { IPV4, IPV6 } from './family.ts';
 import { ingressHostRuleset } from './ingress.ts';
 import { FakeKernel } from './kernel/fake.ts';
 import { hostRuleset } from './publish.ts';
@@ -147,7 +147,12 @@ test('the mesh opens published ports with backends and nothing else', () => {
       { name: 'idle', ports: [{ ...port, publishMode: 'ingress', publishedPort: 7070 }] },
     ],
   });
-  const ruleset = ingressHostRuleset(table, { mode: 'preserve', localSubnets: [], nodeId: '' });
+  const ruleset = ingressHostRuleset(table, {
+    mode: 'preserve',
+    localSubnets: [],
+    nodeId: '',
+    family: IPV4,
+  });
   expect(ruleset.sets[0]?.elements.map(({ verdict }) => verdict)).toEqual([
     { verdict: 'goto', chain: 'tcp-8080' },
   ]);
@@ -166,10 +171,29 @@ test('ports of one number on several addresses share a chain', () => {
       { ...port, hostIp: '192.0.2.1' },
       { ...port, hostIp: '192.0.2.2', targetAddress: '172.17.0.3' },
     ],
+    { family: IPV4, bridgeFilter: false },
   );
   const chain = ruleset.chains.find(({ name }) => name === 'tcp-80');
   expect(chain?.rules).toHaveLength(2);
   expect(ruleset.sets[0]?.elements).toHaveLength(1);
+});
+
+test('a port is open on addresses of the family that it is asked for', () => {
+  const port = { protocol: 'tcp', publishedPort: 80, targetPort: 80 } as const;
+  const open = (hostIp: string | undefined, listenOn?: readonly string[]): readonly boolean[] =>
+    [IPV4, IPV6].map((family) => {
+      const targets = ['172.17.0.2', 'fd00::2'];
+      const ports = targets.map((targetAddress) => ({ ...port, targetAddress, hostIp, listenOn }));
+      const { chains } = hostRuleset([], ports, { family, bridgeFilter: false });
+      return chains.find(({ name }) => name === 'tcp-80')?.rules.length === 1;
+    });
+  expect(open(undefined)).toEqual([true, true]);
+  expect(open('::')).toEqual([true, true]);
+  expect(open('0.0.0.0')).toEqual([true, false]);
+  expect(open('192.0.2.1')).toEqual([true, false]);
+  expect(open('2001:db8::1')).toEqual([false, true]);
+  expect(open(undefined, ['2001:db8::/32'])).toEqual([false, true]);
+  expect(open(undefined, ['eth0'])).toEqual([true, true]);
 });
 
 test('applied rulesets are repaired only after foreign transactions', () => {

@@ -1,4 +1,5 @@
 import type { Logger } from '../io/index.ts';
+import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { describeTable } from './describe-difference.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
@@ -14,6 +15,7 @@ import type { Overlay } from './overlay.ts';
 import { differences, ensureSysctls, reconcile } from './reconcile.ts';
 import type { Attachment, SandboxRecord } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
+import { addressesOn } from './wiring.ts';
 
 /** IPv6 only where a network gives addresses; a container's neighbours do not configure it, nor it itself. */
 const IPV6_SYSCTLS = {
@@ -41,7 +43,7 @@ export class Sandbox {
   readonly rulesets: AppliedRulesets;
   #record: SandboxRecord;
   #dns: ContainerDns | undefined;
-  #datagramReply: Ruleset | undefined;
+  #datagramReplies: readonly Ruleset[] | undefined;
   #closed = false;
   /** Tables in the kernel that say who may open connections. */
   readonly #policies: Set<string>;
@@ -83,14 +85,22 @@ export class Sandbox {
       }
     }
     this.#record = record;
-    this.#datagramReply = undefined;
+    this.#datagramReplies = undefined;
   }
 
-  /** Where datagrams of the mesh are delivered, see `datagramReplyRuleset`; the same object until the wiring changes. */
-  get datagramReply(): Ruleset {
+  /** The rules that the mesh's network needs where backends see their clients. */
+  followMesh({ table, returnPaths }: Overlay): void {
+    for (const ruleset of [...returnPaths, ...this.#repliesOf(table)]) this.rulesets.apply(ruleset);
+  }
+
+  /** Where datagrams of the mesh are delivered, see `datagramReplyRuleset`; the same objects until the wiring changes. */
+  #repliesOf(ingress: NetworkTable): readonly Ruleset[] {
     const way = this.attachments.find(({ kind }) => kind !== 'overlay');
-    this.#datagramReply ??= datagramReplyRuleset(way && addressWithoutPrefix(way.address));
-    return this.#datagramReply;
+    const addresses = way ? addressesOn(way).map(addressWithoutPrefix) : [];
+    this.#datagramReplies ??= [IPV4, IPV6]
+      .filter((family) => family === IPV4 || addresses.some(family.has))
+      .map((family) => datagramReplyRuleset(ingress, addresses.find(family.has), family));
+    return this.#datagramReplies;
   }
 
   /** The rules of one of its overlays, but for the mesh's. */

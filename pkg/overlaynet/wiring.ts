@@ -1,7 +1,8 @@
-import { ClusterError } from '../model/index.ts';
+import { ClusterError, type NetworkTable, unsupported } from '../model/index.ts';
 import { contains, pickAddress } from './address-pool.ts';
 import { renderHosts, renderResolvConf } from './dns.ts';
 import { addressWithoutPrefix, macOf } from './expression.ts';
+import { familiesOf, IPV4, IPV6 } from './family.ts';
 import { HOST_LINK_PREFIX, HUB_LINK_PREFIX, linkName } from './name.ts';
 import type {
   AttachedInterface,
@@ -23,24 +24,39 @@ const PORT_MAX = 65535;
 
 /** What this host offers a new container. */
 export interface WiringContext {
-  /** Overlay networks by id; true for internal ones. */
-  readonly overlays: ReadonlyMap<string, { readonly internal: boolean }>;
+  readonly overlays: ReadonlyMap<string, OverlayKind>;
   readonly localNetworks: ReadonlyMap<string, LocalNetwork>;
   readonly gatewaySubnet: string;
+  /** Undefined on a host without IPv6. */
+  readonly gatewaySubnet6: string | undefined;
   /** Of all other containers. */
   readonly attachments: readonly Attachment[];
   readonly hostPorts: readonly HostPort[];
 }
 
+interface OverlayKind {
+  readonly internal: boolean;
+  /** This host uses it with IPv6 too. */
+  readonly hasIpv6: boolean;
+}
+
+/** What says where a container's way out leads. */
+export type WayOut = Pick<WiringContext, 'localNetworks' | 'gatewaySubnet' | 'gatewaySubnet6'>;
+
 /** @param records of every container that is on this host or may be */
 export function wiringContext(
-  description: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'>,
-  tables: readonly { readonly networkId: string; readonly internal: boolean }[],
+  description: WayOut,
+  tables: readonly Pick<NetworkTable, 'networkId' | 'internal' | 'subnets'>[],
   records: readonly SandboxRecord[],
 ): WiringContext {
   return {
     ...description,
-    overlays: new Map(tables.map((table) => [table.networkId, table])),
+    overlays: new Map(
+      tables.map((table) => {
+        const { networkId, internal } = table;
+        return [networkId, { internal, hasIpv6: familiesOf(table).includes(IPV6) }];
+      }),
+    ),
     attachments: records.flatMap(({ attachments }) => attachments),
     hostPorts: records.flatMap(({ hostPorts }) => hostPorts),
   };
@@ -67,15 +83,36 @@ export function chooseAttachments(
     const overlay = context.overlays.get(wanted.networkId);
     if (overlay === undefined) throw unknownNetwork(wanted.networkId);
     needsGateway ||= !overlay.internal;
-    attachments.push(overlayAttachment(spec.containerId, wanted, nextLink()));
+    attachments.push(overlayAttachment(spec.containerId, given(wanted, overlay), nextLink()));
   }
   for (const wanted of spec.localNetworks ?? []) {
     const attachment = chooseLocal(spec.containerId, wanted, { ...context, link: nextLink() });
     attachments.push(attachment);
     if (context.localNetworks.get(wanted.networkId)?.internal !== true) needsGateway = false;
   }
-  if (needsGateway) attachments.push(chooseGateway(spec.containerId, nextLink(), context));
-  return attachments;
+  if (!needsGateway) return attachments;
+  const leg = chooseGateway(spec.containerId, nextLink(), context);
+  const publishes = (spec.hostPorts ?? []).length > 0;
+  return withWayOut6([...attachments, leg], { ...context, always: publishes });
+}
+
+/** With an IPv6 address for the leg in the gateway bridge, when there is one of a network or always. */
+export function withWayOut6(
+  attachments: readonly Attachment[],
+  context: WiringContext & { readonly always?: boolean | undefined },
+): readonly Attachment[] {
+  const { gatewaySubnet6: subnet6, always } = context;
+  const isWanted = always || attachments.some(({ address6 }) => address6 !== undefined);
+  if (subnet6 === undefined || !isWanted) return attachments;
+  return attachments.map((attachment) => {
+    if (attachment.kind !== 'gateway' || attachment.address6 !== undefined) return attachment;
+    return { ...attachment, address6: gatewayAddress(subnet6, context) };
+  });
+}
+
+/** Without the IPv6 address where the host does not use it. */
+function given(wanted: OverlayAttachment, { hasIpv6 }: OverlayKind): OverlayAttachment {
+  return hasIpv6 ? wanted : { ...wanted, address6: undefined };
 }
 
 /** Without prefix lengths. */
@@ -104,10 +141,15 @@ export function chooseOne(
 ): Attachment {
   const { networkId, address } = wanted;
   const address6 = 'address6' in wanted ? wanted.address6 : undefined;
-  if (!context.overlays.has(networkId)) return chooseLocal(containerId, wanted, context);
+  const overlay = context.overlays.get(networkId);
+  if (overlay === undefined) return chooseLocal(containerId, wanted, context);
   if (address === undefined)
     throw new ClusterError('invalid', 'an overlay attachment needs an address');
-  return overlayAttachment(containerId, { networkId, address, address6 }, context.link);
+  return overlayAttachment(
+    containerId,
+    given({ networkId, address, address6 }, overlay),
+    context.link,
+  );
 }
 
 function overlayAttachment(
@@ -149,33 +191,49 @@ function chooseLocal(
 }
 
 function chooseGateway(containerId: string, link: string, context: WiringContext): Attachment {
-  const subnet = context.gatewaySubnet;
-  const taken = new Set([gatewayOf(subnet), ...addressesTaken('', context)]);
-  const address = pickAddress(subnet, taken);
-  if (address === undefined) throw noAddressLeft('gateway');
   return {
     kind: 'gateway',
     networkId: '',
     link,
     hostLink: linkName(HOST_LINK_PREFIX, containerId, 'gateway'),
-    address: `${address}/${subnet.split('/')[1]}`,
+    address: gatewayAddress(context.gatewaySubnet, context),
     aliases: [],
   };
+}
+
+/** A free one in the gateway bridge, with prefix length. */
+function gatewayAddress(subnet: string, context: WiringContext): string {
+  const taken = new Set([gatewayOf(subnet), ...addressesTaken('', context)]);
+  const address = pickAddress(subnet, taken);
+  if (address === undefined) throw noAddressLeft('gateway');
+  return `${address}/${subnet.split('/')[1]}`;
 }
 
 function addressesTaken(networkId: string, context: WiringContext): readonly string[] {
   return context.attachments
     .filter((attachment) => attachment.kind !== 'overlay' && attachment.networkId === networkId)
-    .map((attachment) => addressWithoutPrefix(attachment.address));
+    .flatMap(addressesOn)
+    .map(addressWithoutPrefix);
 }
 
-/** @throws ClusterError `conflict`, in Docker's words, when a port is taken by another container */
+/**
+ * @param attachments of the container that publishes them
+ * @throws ClusterError `conflict`, in Docker's words, when a port is taken by another container
+ */
 export function chooseHostPorts(
   wanted: readonly HostPort[],
   taken: readonly HostPort[],
+  attachments: readonly Attachment[],
 ): readonly HostPort[] {
+  const hasIpv6 = attachments.some(({ kind, address6 }) => kind !== 'overlay' && address6);
   const chosen: HostPort[] = [];
   for (const port of wanted) {
+    if (!hasIpv6 && !isAnyAddress(port.hostIp) && IPV6.has(port.hostIp)) {
+      unsupported(
+        `publishing port ${port.targetPort}/${port.protocol} on ${port.hostIp} is`,
+        "none of the container's networks that lead out has IPv6",
+      );
+    }
     const others = [...taken, ...chosen];
     const publishedPort = port.publishedPort === 0 ? freePort(port, others) : port.publishedPort;
     if (others.some((other) => clashes({ ...port, publishedPort }, other))) {
@@ -203,46 +261,56 @@ function clashes(left: HostPort, right: HostPort): boolean {
   return (
     left.protocol === right.protocol &&
     left.publishedPort === right.publishedPort &&
-    (isAnyAddress(left.hostIp) || isAnyAddress(right.hostIp) || left.hostIp === right.hostIp)
+    (isCovered(left.hostIp, right.hostIp) || isCovered(right.hostIp, left.hostIp))
   );
 }
 
-/** The container's default route: its first local network that leads out, else the gateway bridge. */
-export function defaultGatewayOf(
-  attachments: readonly Attachment[],
-  context: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'>,
-): string | undefined {
-  for (const { kind, networkId } of attachments) {
-    const network = kind === 'local' ? context.localNetworks.get(networkId) : undefined;
-    if (network?.internal === false) return network.gateway;
-  }
-  const out = attachments.some(({ kind }) => kind === 'gateway');
-  return out ? gatewayOf(context.gatewaySubnet) : undefined;
+/** Whether what is published on `wide` takes `address` too. */
+function isCovered(address: string | undefined, wide: string | undefined): boolean {
+  if (wide === IPV4.any) return address === undefined || IPV4.has(address) || address === IPV6.any;
+  return isAnyAddress(wide) || wide === address;
 }
 
-/** Published ports of a container lead to the interface its default route uses. */
+/** The container's default routes, IPv4's first: its first local network that leads out, else the gateway bridge. */
+export function defaultGatewaysOf(
+  attachments: readonly Attachment[],
+  { localNetworks, gatewaySubnet, gatewaySubnet6 }: WayOut,
+): readonly string[] {
+  for (const { kind, networkId } of attachments) {
+    const network = kind === 'local' ? localNetworks.get(networkId) : undefined;
+    if (network?.internal === false) return [network.gateway];
+  }
+  const leg = attachments.find(({ kind }) => kind === 'gateway');
+  if (leg === undefined) return [];
+  const subnets = [gatewaySubnet, ...(leg.address6 && gatewaySubnet6 ? [gatewaySubnet6] : [])];
+  return subnets.map(gatewayOf);
+}
+
+/** Published ports of a container lead to the interface its default route uses, in each family that it has there. */
 export function publishedPortsOf(
   record: SandboxRecord,
-  gateway: string | undefined,
+  gateways: readonly string[],
 ): readonly PublishedHostPort[] {
-  const target = record.attachments.find(
-    ({ kind, address }) =>
-      kind !== 'overlay' && gateway !== undefined && contains(address, gateway),
-  );
-  // A macvlan's container is on the network itself; the host could not even reach it.
-  if (target === undefined || target.parent !== undefined) return [];
-  const targetAddress = addressWithoutPrefix(target.address);
-  return record.hostPorts.map((port) => ({ ...port, targetAddress }));
+  const targets = record.attachments
+    // A macvlan's container is on the network itself; the host could not even reach it.
+    .filter(({ kind, parent }) => kind !== 'overlay' && parent === undefined)
+    .flatMap(addressesOn);
+  return gateways.flatMap((gateway) => {
+    const target = targets.find((address) => contains(address, gateway));
+    if (target === undefined) return [];
+    const targetAddress = addressWithoutPrefix(target);
+    return record.hostPorts.map((port) => ({ ...port, targetAddress }));
+  });
 }
 
 /** What of the host shows in the description of its containers. */
-export type Description = Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'> & {
+export type Description = WayOut & {
   readonly resolver: HostResolver;
 };
 
 export function describeSandbox(record: SandboxRecord, context: Description): AttachedSandbox {
   const { spec, attachments, hostPorts } = record;
-  const gateway = defaultGatewayOf(attachments, context);
+  const [gateway] = defaultGatewaysOf(attachments, context);
   const addresses = attachments
     .filter(({ kind }) => kind !== 'gateway')
     .flatMap(addressesOn)
@@ -264,10 +332,7 @@ export function describeSandbox(record: SandboxRecord, context: Description): At
   };
 }
 
-export function describeInterface(
-  attachment: Attachment,
-  context: Pick<WiringContext, 'localNetworks' | 'gatewaySubnet'>,
-): AttachedInterface {
+export function describeInterface(attachment: Attachment, context: WayOut): AttachedInterface {
   const { kind, networkId, link, address, address6 } = attachment;
   const gateway = {
     overlay: undefined,

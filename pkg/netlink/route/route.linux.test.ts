@@ -25,7 +25,7 @@ import {
   putFdbEntry,
   putNeighbour,
 } from './neighbour.ts';
-import { deleteRoute, dumpRoutes, newRoute, parseRoute } from './route.ts';
+import { deleteRoute, dumpRoutes, newRoute, parseRoute, TABLE_LOCAL } from './route.ts';
 import { deleteRule, dumpRules, newRule, parseRule } from './rule.ts';
 
 let folder: string;
@@ -176,7 +176,13 @@ test('addresses, routes and mark rules', () => {
   socket.request(newRoute({ destination: '10.8.0.0/16', link }));
   const far = { destination: 'default', gateway: '203.0.113.7', link, table: 70000, onLink: true };
   socket.request(newRoute(far));
-  const rule = { mark: 0x1000005, mask: 0xff00ffff, table: 70000, priority: 99 };
+  const rule = {
+    family: 'ipv4',
+    mark: 0x1000005,
+    mask: 0xff00ffff,
+    table: 70000,
+    priority: 99,
+  } as const;
   socket.request(newRule(rule));
 
   expect(inside('a', 'ip', '-j', 'route')).toEqual(
@@ -254,12 +260,43 @@ test('the same for IPv6, usable at once', () => {
     permanent: true,
   });
 
+  const rule = { family: 'ipv6', mark: 5, mask: 0xff, table: 70000, priority: 99 } as const;
+  socket.request(newRule(rule));
+  expect(inside('a', 'ip', '-j', '-6', 'rule')).toContainEqual(
+    expect.objectContaining({ priority: 99, fwmark: '0x5', table: '70000' }),
+  );
+  expect(socket.dump(dumpRules()).map(parseRule)).toContainEqual(rule);
+
+  socket.request(deleteRule(rule));
+  expect(socket.dump(dumpRules()).map(parseRule)).not.toContainEqual(rule);
   socket.request(deleteNeighbour(neighbour));
   socket.request(deleteRoute({ destination: '2001:db8::/32', link }));
   socket.request(deleteAddress({ link, address: 'fd00:9::1/64' }));
   const left = socket.dump(dumpAddresses()).map(parseAddress);
   expect(left.filter(({ linkLocal }) => !linkLocal)).toEqual([]);
   expect(JSON.stringify(inside('a', 'ip', '-j', '-6', 'neigh'))).not.toContain('fd00:9::5');
+});
+
+test('local routes of one address by several links stand side by side', () => {
+  const own = ['br0', 'br1'].map((name) => {
+    socket.request(newLink({ kind: 'bridge', name }));
+    const link = indexOf(name);
+    socket.request(changeLink(link, { up: true }));
+    return { destination: '::1/128', link, table: TABLE_LOCAL, local: true } as const;
+  });
+  for (const route of own) socket.request(newRoute(route));
+  const held = (): readonly unknown[] =>
+    socket
+      .dump(dumpRoutes())
+      .map(parseRoute)
+      .filter(({ local, destination }) => local && destination === '::1/128')
+      .map(({ link }) => link);
+  expect(held()).toEqual(expect.arrayContaining(own.map(({ link }) => link)));
+  const [first, second] = own;
+  if (first === undefined || second === undefined) throw new Error('two links');
+  socket.request(deleteRoute(first));
+  expect(held()).toContain(second.link);
+  expect(held()).not.toContain(first.link);
 });
 
 test('a refusal names the request, the errno and the reason of the kernel', () => {

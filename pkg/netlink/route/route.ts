@@ -10,9 +10,11 @@ const RTPROT_STATIC = 4;
 const SCOPE_UNIVERSE = 0;
 const SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
+const RTN_LOCAL = 2;
 const RTNH_ONLINK = 4;
-/** `main` of /etc/iproute2/rt_tables. */
+/** `main` and `local` of /etc/iproute2/rt_tables. */
 export const TABLE_MAIN = 254;
+export const TABLE_LOCAL = 255;
 const Attribute = { destination: 1, outLink: 4, gateway: 5, table: 15 } as const;
 
 export interface Route {
@@ -25,23 +27,30 @@ export interface Route {
   readonly table?: number | undefined;
   /** The gateway is reached directly over `link` though no address of that link covers it. */
   readonly onLink?: boolean | undefined;
+  /** What arrives by the link for this destination is for the host itself. Routes over several links stand side by side. */
+  readonly local?: true | undefined;
 }
 
 /** A route as dumped; `protocol` tells who made it (2 kernel, 4 static). */
 export interface ObservedRoute extends Route {
   readonly table: number;
+  readonly local?: true | undefined;
   readonly protocol: number;
   readonly type: number;
 }
 
-/** Replaces a route of the same destination and table. */
+/** Replaces a route of the same destination and table, but for local ones. */
 export function newRoute(route: Route): Message {
-  const flags = MessageFlag.create | MessageFlag.replace;
-  return { type: RTM_NEWROUTE, flags, body: encode(route, RTN_UNICAST) };
+  const flags = route.local ? MessageFlag.create : MessageFlag.create | MessageFlag.replace;
+  return { type: RTM_NEWROUTE, flags, body: encode(route, typeOf(route)) };
 }
 
 export function deleteRoute(route: Route): Message {
   return { type: RTM_DELROUTE, flags: 0, body: encode(route, 0) };
+}
+
+function typeOf({ local }: Route): number {
+  return local ? RTN_LOCAL : RTN_UNICAST;
 }
 
 /** All routes of all tables, those the kernel made included. */
@@ -64,6 +73,7 @@ export function parseRoute(body: Buffer): ObservedRoute {
     protocol: body.readUInt8(5),
     type: body.readUInt8(7),
     onLink: (body.readUInt32LE(8) & RTNH_ONLINK) !== 0,
+    ...(body.readUInt8(7) === RTN_LOCAL && { local: true }),
   };
 }
 

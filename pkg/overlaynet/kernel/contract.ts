@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type SecurityPolicy, TABLE_MAIN } from 'vxlan-netlink';
+import { type SecurityPolicy, TABLE_LOCAL, TABLE_MAIN } from 'vxlan-netlink';
 import { type DesiredNamespace, planNamespace } from '../plan.ts';
 import type { Kernel, Namespace } from './kernel.ts';
 
@@ -49,7 +49,10 @@ const hub = ({ right }: Given): DesiredNamespace => ({
       peer: { name: 'eth0', mac: '02:42:0a:00:00:02', mtu: 1450, namespace: right },
     },
   ],
-  addresses: [{ link: 'br0', address: '10.0.0.1/24' }],
+  addresses: [
+    { link: 'br0', address: '10.0.0.1/24' },
+    { link: 'br0', address: 'fd00::1/64' },
+  ],
   routes: [
     {
       destination: 'default',
@@ -59,8 +62,13 @@ const hub = ({ right }: Given): DesiredNamespace => ({
       onLink: false,
     },
     { destination: 'default', link: 'br0', gateway: '10.0.0.8', table: 1000, onLink: false },
+    { destination: 'default', link: 'br0', gateway: 'fd00::8', table: 1000, onLink: false },
+    { destination: '::1/128', link: 'br0', table: TABLE_LOCAL, onLink: false, local: true },
   ],
-  rules: [{ mark: 7, mask: 0xff, table: 1000, priority: 100 }],
+  rules: [
+    { family: 'ipv4', mark: 7, mask: 0xff, table: 1000, priority: 100 },
+    { family: 'ipv6', mark: 7, mask: 0xff, table: 1000, priority: 100 },
+  ],
   neighbours: [{ link: 'vx0', address: '10.0.0.3', mac: '02:42:0a:00:00:03' }],
   fdb: [
     { link: 'vx0', mac: '02:42:0a:00:00:03', tunnel: '192.0.2.3' },
@@ -135,7 +143,7 @@ const CASES: readonly (readonly [string, (given: Given) => void])[] = [
       const { left } = given;
       left.apply([
         { do: 'delete-link', name: 'gone' },
-        { do: 'delete-rule', rule: { mark: 1, mask: 1, table: 5, priority: 100 } },
+        { do: 'delete-rule', rule: { family: 'ipv4', mark: 1, mask: 1, table: 5, priority: 100 } },
       ]);
       const address = { link: 'gone', address: '10.0.0.1/24' };
       expect(() => left.apply([{ do: 'add-address', address }])).toThrow(/ENODEV/);

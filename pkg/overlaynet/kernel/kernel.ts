@@ -116,6 +116,8 @@ export interface Route {
   readonly gateway?: string | undefined;
   readonly table: number;
   readonly onLink: boolean;
+  /** The destination is this namespace itself, also for what comes by this link. */
+  readonly local?: true | undefined;
 }
 
 export interface Neighbour {
@@ -143,7 +145,7 @@ export interface ObservedLink {
     | undefined;
 }
 
-/** IPv4 state of a namespace; only what configuration made, not what the kernel derived or learned. */
+/** State of a namespace; only what configuration made, not what the kernel derived or learned. */
 export interface ObservedNamespace {
   readonly links: readonly ObservedLink[];
   readonly addresses: readonly LinkAddress[];

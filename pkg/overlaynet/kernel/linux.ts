@@ -22,7 +22,6 @@ import {
   encodeTransaction,
   findConnections,
   hasCode,
-  isIpv6,
   type Route as LinkRoute,
   listTable,
   listTables,
@@ -105,23 +104,25 @@ class LinuxNamespace implements Watched {
       addresses: socket
         .dump(dumpAddresses())
         .map(parseAddress)
-        // Those that the kernel makes by itself come and go with the link.
-        .filter(({ linkLocal, address }) => !(linkLocal && isIpv6(address)))
         .map(({ link, address }) => ({ link: nameOf(link), address })),
       routes: socket
         .dump(dumpRoutes())
         .map(parseRoute)
-        .filter((route) => route.protocol === RTPROT_STATIC && route.type === RTN_UNICAST)
-        .map(({ destination, gateway, link, table, onLink }) => ({
+        .filter(
+          ({ protocol, type, local }) =>
+            protocol === RTPROT_STATIC && (type === RTN_UNICAST || local),
+        )
+        .map(({ destination, gateway, link, table, onLink, local }) => ({
           destination,
           gateway,
           link: nameOf(link),
           table,
           onLink: onLink === true,
+          ...(local && { local }),
         })),
       rules: socket
         .dump(dumpRules())
-        .map(parseRule)
+        .flatMap((body) => parseRule(body) ?? [])
         .filter((rule) => rule.mark !== 0),
       neighbours: (tables === 'all' ? socket.dump(dumpNeighbours()) : [])
 

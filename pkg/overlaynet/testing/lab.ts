@@ -47,7 +47,7 @@ export class NetworkLab {
     return path;
   }
 
-  /** A machine at its `hostAddress` on the switch, without any network software. */
+  /** A machine at its `hostAddress` on the switch, and at fd00:50::`number` beside one of IPv4, without any network software. */
   machine(name: string, number: number): string {
     const path = this.namespace(name);
     using wire = linuxKernel.open(this.pin('switch'));
@@ -63,11 +63,9 @@ export class NetworkLab {
       ...NOTHING,
       links: [{ kind: 'present', name: 'eth0' }],
       addresses: [
-        {
-          link: 'eth0',
-          address: `${hostAddress(number, this.#hosts)}/${PREFIX_LENGTH[this.#hosts]}`,
-        },
-      ],
+        `${hostAddress(number, this.#hosts)}/${PREFIX_LENGTH[this.#hosts]}`,
+        ...(this.#hosts === 'ipv4' ? [`fd00:50::${number}/64`] : []),
+      ].map((address) => ({ link: 'eth0', address })),
     });
     return path;
   }
