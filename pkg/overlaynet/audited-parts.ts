@@ -1,5 +1,6 @@
-import type { AuditedPart } from './audit.ts';
+import type { AuditedPart, Note } from './audit.ts';
 import type { HostSide } from './host-side.ts';
+import { type Change, EVERY_CHANGE } from './kernel/kernel.ts';
 import type { Overlay } from './overlay.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -18,13 +19,27 @@ export interface Auditees {
 
 /** Ways first, then what uses them. */
 export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
-  const { overlays, host, sandboxes } = auditees;
+  const { overlays, host } = auditees;
+  const sandboxes = [...auditees.sandboxes];
+  const lookInto = (sandbox: Sandbox, changes: ReadonlySet<Change>, note: Note): void => {
+    const { id, rulesets } = sandbox;
+    auditees.attempt(sandbox, () => {
+      if (changes.has('links')) note(`container ${id} links`, auditees.settleSandbox(sandbox));
+      if (changes.has('tables')) note(`container ${id} tables`, rulesets.repair().length);
+    });
+  };
   const hubs = [...overlays].map(
     ([networkId, overlay]): AuditedPart => ({
       namespace: overlay.namespace,
       look: (changes, note) => {
-        const doubtful = changes.has('entries') || auditees.linksDiffer(overlay);
-        if (doubtful) note(`network ${networkId}`, auditees.settleHub(overlay));
+        const isBroken = auditees.linksDiffer(overlay);
+        if (!isBroken && !changes.has('entries')) return;
+        note(`network ${networkId}`, auditees.settleHub(overlay));
+        if (!isBroken) return;
+        // A link that was made anew is bare at its other end, of which the kernel tells nobody but us.
+        for (const sandbox of sandboxes) {
+          if (sandbox.isOn(networkId)) lookInto(sandbox, EVERY_CHANGE, note);
+        }
       },
     }),
   );
@@ -38,16 +53,10 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
       if (changes.has('tables')) note('host tables', host.rulesets.repair().length);
     },
   };
-  const containers = [...sandboxes].map(
+  const containers = sandboxes.map(
     (sandbox): AuditedPart => ({
       namespace: sandbox.namespace,
-      look: (changes, note) => {
-        const { id, rulesets } = sandbox;
-        auditees.attempt(sandbox, () => {
-          if (changes.has('links')) note(`container ${id} links`, auditees.settleSandbox(sandbox));
-          if (changes.has('tables')) note(`container ${id} tables`, rulesets.repair().length);
-        });
-      },
+      look: (changes, note) => lookInto(sandbox, changes, note),
     }),
   );
   return [...hubs, encryption, own, ...containers];
