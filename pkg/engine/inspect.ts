@@ -253,7 +253,7 @@ function renderEndpoint(
     Gateway: link?.gateway ?? '',
     IPAddress: link ? address : '',
     IPPrefixLen: link ? Number(prefix) : 0,
-    IPv6Gateway: '',
+    IPv6Gateway: link?.gateway6 ?? '',
     GlobalIPv6Address: address6,
     GlobalIPv6PrefixLen: Number(prefix6),
     DNSNames: asked.aliases,

@@ -2,7 +2,7 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { newHexId, type Random } from '../io/index.ts';
-import { ClusterError, unsupported } from '../model/index.ts';
+import { ClusterError } from '../model/index.ts';
 import type { HostNetwork, LocalAttachment, LocalNetwork } from '../overlaynet/index.ts';
 import type { EndpointConfig } from './docker-shape.ts';
 
@@ -15,6 +15,15 @@ export interface NetworkDefinition {
   readonly subnet?: string | undefined;
   readonly range?: string | undefined;
   readonly gateway?: string | undefined;
+  /** Present on a network with IPv6. */
+  readonly ipv6?:
+    | {
+        readonly subnet?: string | undefined;
+        readonly range?: string | undefined;
+        readonly gateway?: string | undefined;
+        readonly auxiliary?: Readonly<Record<string, string>> | undefined;
+      }
+    | undefined;
   /** Addresses kept free, by what they are for. */
   readonly auxiliary?: Readonly<Record<string, string>> | undefined;
   readonly internal: boolean;
@@ -141,7 +150,10 @@ export class LocalNetworks {
       subnet: definition.subnet,
       range: definition.range,
       gateway: definition.gateway,
-      reserved: definition.auxiliary && Object.values(definition.auxiliary),
+      ipv6: definition.ipv6,
+      reserved: [definition.auxiliary, definition.ipv6?.auxiliary].flatMap((kept) =>
+        Object.values(kept ?? {}),
+      ),
       bridge: definition.options['com.docker.network.bridge.name'],
       internal: definition.internal,
       mtu: mtu === undefined ? undefined : Number(mtu),
@@ -162,13 +174,11 @@ export class LocalNetworks {
         `container cannot be connected to ${definition.name} network with others`,
       );
     }
-    if (endpoint.IPAMConfig?.IPv6Address) {
-      unsupported(`an IPv6 address on network ${name} is`, 'it gives IPv4 addresses alone');
-    }
     this.ensure(definition);
     return {
       networkId: definition.id,
       address: endpoint.IPAMConfig?.IPv4Address || undefined,
+      address6: endpoint.IPAMConfig?.IPv6Address || undefined,
       aliases: endpoint.Aliases ?? undefined,
     };
   }

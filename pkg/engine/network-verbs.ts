@@ -69,14 +69,21 @@ export class NetworkVerbs {
     const live = this.#host.networks.live(definition);
     const subnet = live?.subnet ?? definition.subnet;
     const gateway = live?.gateway ?? definition.gateway;
-    const { range, auxiliary } = definition;
-    const config = {
-      Subnet: subnet,
-      ...(range && { IPRange: range }),
-      ...(gateway && { Gateway: gateway }),
-      ...(auxiliary && { AuxiliaryAddresses: auxiliary }),
-    };
-    const Config = subnet === undefined ? [] : [config];
+    const { ipv6 } = definition;
+    const parts = [
+      { ...definition, subnet, gateway },
+      ...(ipv6 ? [{ ...ipv6, ...live?.ipv6 }] : []),
+    ];
+    const Config = parts.flatMap((part) =>
+      part.subnet === undefined
+        ? []
+        : {
+            Subnet: part.subnet,
+            ...(part.range && { IPRange: part.range }),
+            ...(part.gateway && { Gateway: part.gateway }),
+            ...(part.auxiliary && { AuxiliaryAddresses: part.auxiliary }),
+          },
+    );
     return {
       Name: definition.name,
       Id: definition.id,
@@ -84,7 +91,7 @@ export class NetworkVerbs {
       Scope: 'local',
       Driver: definition.driver,
       EnableIPv4: true,
-      EnableIPv6: false,
+      EnableIPv6: ipv6 !== undefined,
       IPAM: { Driver: 'default', Options: null, Config },
       Internal: definition.internal,
       Attachable: definition.attachable,
@@ -110,7 +117,7 @@ export class NetworkVerbs {
         EndpointID,
         MacAddress: link.mac,
         IPv4Address: link.address,
-        IPv6Address: '',
+        IPv6Address: link.address6 ?? '',
       };
       return [[container.id, member] as const];
     });
@@ -134,14 +141,13 @@ export class NetworkVerbs {
       );
     }
     refuseUnsupported(request, driver === 'bridge' ? BRIDGE_OPTIONS : MACVLAN_OPTIONS);
-    const ipam = request.IPAM?.Config?.[0];
+    const ipam = request.IPAM?.Config ?? [];
+    if (request.EnableIPv6) this.#refuseWithoutIpv6();
     const { id } = await this.#host.networks.create({
       name: request.Name,
       driver,
-      subnet: ipam?.Subnet || undefined,
-      range: ipam?.IPRange || undefined,
-      gateway: ipam?.Gateway || undefined,
-      auxiliary: ipam?.AuxiliaryAddresses ?? undefined,
+      ...subnetOf(ipam.find((config) => !isIpv6Config(config))),
+      ...(request.EnableIPv6 && { ipv6: subnetOf(ipam.find(isIpv6Config)) }),
       internal: request.Internal ?? false,
       attachable: request.Attachable ?? false,
       labels: request.Labels ?? {},
@@ -149,6 +155,11 @@ export class NetworkVerbs {
     });
     this.#emit('create', { id, name: request.Name, driver });
     return { id, warning: '' };
+  }
+
+  #refuseWithoutIpv6(): void {
+    if (this.#host.network?.abilities().hasIpv6 !== false) return;
+    unsupported('IPv6 networks are', 'the kernel of this host was started without IPv6');
   }
 
   async remove(text: string): Promise<void> {
@@ -266,15 +277,25 @@ export class NetworkVerbs {
   }
 }
 
+function isIpv6Config({ Subnet }: IpamConfig): boolean {
+  return Subnet?.includes(':') === true;
+}
+
+function subnetOf(
+  config: IpamConfig | undefined,
+): Pick<NetworkDefinition, 'subnet' | 'range' | 'gateway' | 'auxiliary'> {
+  return {
+    subnet: config?.Subnet || undefined,
+    range: config?.IPRange || undefined,
+    gateway: config?.Gateway || undefined,
+    auxiliary: config?.AuxiliaryAddresses ?? undefined,
+  };
+}
+
 /** What the bridge would not follow. @throws ClusterError `not-implemented` (501) */
 function refuseUnsupported(request: CreateNetworkBody, known: ReadonlyMap<string, RegExp>): void {
   const ipam = request.IPAM?.Config ?? [];
-  const ipv4 = 'a bridge has one IPv4 subnet';
-  if (request.EnableIPv6 || ipam.some(({ Subnet }) => Subnet?.includes(':'))) {
-    unsupported('IPv6 networks are', ipv4);
-  }
-  if (request.EnableIPv4 === false) unsupported('networks without IPv4 are', ipv4);
-  if (ipam.length > 1) unsupported('several subnets of one bridge are', ipv4);
+  refuseFamilies(request, ipam);
   for (const config of ipam) validateIpamConfig(config);
   if (request.IPAM?.Driver && request.IPAM.Driver !== 'default') {
     unsupported(`IPAM driver ${request.IPAM.Driver} is`, 'addresses come from the built-in pool');
@@ -285,5 +306,22 @@ function refuseUnsupported(request: CreateNetworkBody, known: ReadonlyMap<string
   for (const [name, value] of Object.entries(request.Options ?? {})) {
     if (known.get(name)?.test(value)) continue;
     unsupported(`network option ${name}=${value} is`, 'the network would not follow it');
+  }
+}
+
+/** @throws ClusterError `not-implemented` (501) */
+function refuseFamilies(request: CreateNetworkBody, ipam: readonly IpamConfig[]): void {
+  const some = 'a bridge has one IPv4 subnet, and with --ipv6 one of IPv6';
+  const six = ipam.filter(isIpv6Config);
+  if (request.EnableIPv6 && request.Driver === 'macvlan') {
+    unsupported('macvlan networks with IPv6 are', 'they have one IPv4 subnet');
+  }
+  if (!request.EnableIPv6 && six[0]) {
+    const text = `subnet ${six[0].Subnet} is of IPv6, which the network is not made for: say --ipv6 too`;
+    throw new ClusterError('invalid', text);
+  }
+  if (request.EnableIPv4 === false) unsupported('networks without IPv4 are', some);
+  if (six.length > 1 || ipam.length - six.length > 1) {
+    unsupported('several subnets of one bridge are', some);
   }
 }

@@ -112,8 +112,26 @@ test('a bridge keeps its range and what is reserved, and refuses what lies outsi
   await expect(
     networks.create({ ...bridge, IPAM: { Config: [{ Subnet: 'nonsense' }] } }),
   ).rejects.toThrow('invalid subnet nonsense');
-  const ipv6 = { ...bridge, EnableIPv6: true };
-  await expect(networks.create(ipv6)).rejects.toThrow('IPv6 networks are not supported');
+});
+
+test('a bridge made for it has IPv6 too: its subnet, addresses and names, and ports on IPv6 addresses', async () => {
+  const { networks } = host.engine;
+  const six = { Subnet: 'fd00:6::/64', Gateway: 'fd00:6::1' };
+  const dual = { Name: 'dual', Driver: 'bridge', EnableIPv6: true };
+  await expect(
+    networks.create({ ...dual, EnableIPv6: false, IPAM: { Config: [six] } }),
+  ).rejects.toThrow('subnet fd00:6::/64 is of IPv6, which the network is not made for');
+  await networks.create({ ...dual, IPAM: { Config: [six] } });
+  const shown = await networks.inspect('dual');
+  expect(shown).toMatchObject({ EnableIPv6: true, IPAM: { Config: [{}, six] } });
+  await networks.create({ ...dual, Name: 'next' });
+  expect(JSON.stringify(await networks.inspect('next'))).toContain('fd6d:7573:7465:1000::/64');
+  const id = await host.start('echo ready; sleep 1000', { HostConfig: { NetworkMode: 'dual' } });
+  const [first] = Object.values((await networks.inspect('dual'))['Containers'] as object);
+  expect(first).toMatchObject({ IPv6Address: 'fd00:6::2/64' });
+  expect((await host.exec(id, 'ip -6 route show default')).out).toContain('via fd00:6::1');
+  await host.engine.containers.remove(id, { force: true, volumes: true });
+  for (const name of ['dual', 'next']) await networks.remove(name);
 });
 
 test('a macvlan network needs a parent of this host and its subnet', async () => {

@@ -15,9 +15,24 @@ const SUBNET_POOL: readonly string[] = [
   ...Array.from({ length: 16 }, (_, index) => `192.168.${index * 16}.0/20`),
 ];
 
+/** Likewise those of IPv6: of a unique local prefix (RFC 4193), the same on every host. */
+const SUBNET_POOL6: readonly string[] = Array.from(
+  { length: 256 },
+  (_, index) => `fd6d:7573:7465:${(0x1000 + index).toString(16)}::/64`,
+);
+
 /** The first pool subnet that overlaps none of `taken`; undefined when all do. */
 export function pickSubnet(taken: readonly string[]): string | undefined {
-  return SUBNET_POOL.find((subnet) => !taken.some((other) => overlaps(subnet, other)));
+  return firstFree(SUBNET_POOL, taken);
+}
+
+/** Likewise, of IPv6. */
+export function pickSubnet6(taken: readonly string[]): string | undefined {
+  return firstFree(SUBNET_POOL6, taken);
+}
+
+function firstFree(pool: readonly string[], taken: readonly string[]): string | undefined {
+  return pool.find((subnet) => !taken.some((other) => overlaps(subnet, other)));
 }
 
 export function overlaps(left: string, right: string): boolean {

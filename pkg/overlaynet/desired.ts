@@ -185,7 +185,9 @@ export function desiredHost(context: HostContext): DesiredNamespace {
   const local = context.localNetworks.filter(({ parent }) => parent === undefined);
   const bridges = local.map((network) => ({
     name: network.bridge,
-    addresses: [`${network.gateway}/${network.subnet.split('/')[1]}`] as readonly string[],
+    addresses: [network, ...(network.ipv6 ? [network.ipv6] : [])].map(
+      ({ gateway, subnet }) => `${gateway}/${subnet.split('/')[1]}`,
+    ) as readonly string[],
     mtu: network.mtu,
     networkId: network.networkId,
     isolated: false,

@@ -91,7 +91,7 @@ function portServers(
 export interface LocalName {
   readonly name: string;
   readonly aliases: readonly string[];
-  readonly address: string;
+  readonly addresses: readonly string[];
 }
 
 export function directoryOfContainers(
@@ -100,12 +100,12 @@ export function directoryOfContainers(
 ): Directory {
   const names = new Map<string, readonly string[]>();
   const reverse = new Map<string, string>();
-  for (const { aliases, address } of containers) {
-    for (const alias of aliases) addAddresses(names, alias, [address]);
+  for (const { aliases, addresses } of containers) {
+    for (const alias of aliases) addAddresses(names, alias, addresses);
   }
-  for (const { name, address } of containers) {
-    set(names, name, [address]);
-    reverse.set(address, name);
+  for (const { name, addresses } of containers) {
+    set(names, name, addresses);
+    for (const address of addresses) reverse.set(address, name);
   }
   return directory(networkName, names, reverse);
 }

@@ -34,7 +34,9 @@ const directories = [
       ],
     }),
   ),
-  directoryOfContainers('blue', [{ name: 'box', aliases: ['web', 'db'], address: '172.19.0.2' }]),
+  directoryOfContainers('blue', [
+    { name: 'box', aliases: ['web', 'db'], addresses: ['172.19.0.2'] },
+  ]),
 ];
 
 function ask(

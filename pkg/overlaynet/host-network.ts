@@ -102,7 +102,7 @@ class KernelHostNetwork implements HostNetwork {
       onChange: (): void => this.#settleAll(),
     });
     const { linkMtu } = this.#underlay;
-    this.#locals = new LocalNetworks(record.localNetworks, this.#host.gatewaySubnet, linkMtu);
+    this.#locals = new LocalNetworks(record.localNetworks, this.#host.gatewaySubnets, linkMtu);
   }
 
   become(self: HostIdentity): void {

@@ -110,12 +110,17 @@ export class HostSide {
     return { canEncrypt: this.encryption.canEncrypt(self), hasIpv6: this.#hasIpv6 };
   }
 
+  /** Of the gateway bridge. */
+  get gatewaySubnets(): readonly string[] {
+    return [this.gatewaySubnet, GATEWAY_SUBNET6];
+  }
+
   /** Of the gateway bridge; undefined on a host without IPv6. */
   get gatewaySubnet6(): string | undefined {
     return this.#hasIpv6 ? GATEWAY_SUBNET6 : undefined;
   }
 
-  /** What the host reaches by its links: their own networks and static routes. IPv4 alone. */
+  /** What the host reaches by its links: their own networks and static routes. */
   prefixes(): readonly HostPrefix[] {
     const { addresses, routes } = this.namespace.observe('links');
     const ways = [
@@ -124,7 +129,7 @@ export class HostSide {
     ];
     return ways.filter(
       ({ link, destination }) =>
-        link !== 'lo' && destination !== 'default' && IPV4.has(destination),
+        link !== 'lo' && destination !== 'default' && !isLinkLocal(destination),
     );
   }
 
@@ -143,9 +148,11 @@ export class HostSide {
     const operations = reconcile(this.namespace, desired, this.#onPortFailure);
     const local = state.localNetworks.filter(({ parent }) => parent === undefined);
     const bridges: HostBridge[] = [
-      ...local.map(({ bridge: link, subnet, internal }) => {
-        return { link, subnet, internal, walled: false };
-      }),
+      ...local.flatMap(({ bridge: link, subnet, ipv6, internal }) =>
+        [subnet, ...(ipv6 ? [ipv6.subnet] : [])].map((one) => {
+          return { link, subnet: one, internal, walled: false };
+        }),
+      ),
       ...(subnets ?? []).map((subnet) => {
         return { link: GATEWAY_BRIDGE, subnet, internal: false, walled: true };
       }),

@@ -1,11 +1,11 @@
 import { ClusterError } from '../model/index.ts';
-import { overlaps, pickSubnet } from './address-pool.ts';
+import { overlaps, pickSubnet, pickSubnet6 } from './address-pool.ts';
 import { type Directory, directoryOfContainers } from './directory.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { HOST_LINK_PREFIX, linkName } from './name.ts';
 import type { LocalNetwork, LocalNetworkSpec } from './network.ts';
 import type { SandboxRecord } from './record.ts';
-import { gatewayOf } from './wiring.ts';
+import { addressesOn, gatewayOf } from './wiring.ts';
 
 /** Addresses that are reached over a link of the host. */
 export interface HostPrefix {
@@ -17,11 +17,11 @@ export interface HostPrefix {
 /** The bridges of this host by network id, and their subnets. */
 export class LocalNetworks {
   readonly byId: Map<string, LocalNetwork>;
-  readonly #reserved: string;
+  readonly #reserved: readonly string[];
   readonly #mtu: number;
 
-  /** @param reserved subnet that no network may take, the gateway bridge's */
-  constructor(networks: readonly LocalNetwork[], reserved: string, mtu: number) {
+  /** @param reserved subnets that no network may take, the gateway bridge's */
+  constructor(networks: readonly LocalNetwork[], reserved: readonly string[], mtu: number) {
     this.byId = new Map(networks.map((network) => [network.networkId, network]));
     this.#reserved = reserved;
     this.#mtu = mtu;
@@ -40,25 +40,17 @@ export class LocalNetworks {
     if (known !== undefined) return known;
     if (spec.parent !== undefined) return this.#ensureMacvlan(spec, spec.parent, host);
     const bridges = this.all.filter(({ parent }) => parent === undefined);
-    const taken = [this.#reserved, ...bridges.map(({ subnet }) => subnet)];
+    const taken = [
+      ...this.#reserved,
+      ...bridges.flatMap(({ subnet, ipv6 }) => (ipv6 ? [subnet, ipv6.subnet] : [subnet])),
+    ];
     const foreign = host.filter(({ link }) => link !== spec.bridge && !this.#owns(link));
-    const subnet =
-      spec.subnet ?? pickSubnet([...taken, ...foreign.map(({ destination }) => destination)]);
-    if (subnet === undefined) {
-      const message = 'all predefined address pools have been fully subnetted';
-      throw new ClusterError('unavailable', message);
-    }
-    if (taken.some((other) => overlaps(other, subnet))) {
-      const message = 'Pool overlaps with other one on this address space';
-      throw new ClusterError('conflict', message, { status: 403 });
-    }
-    const inTheWay = foreign.find(({ destination }) => overlaps(destination, subnet));
-    if (inTheWay) {
-      const { destination, link } = inTheWay;
-      const message = `subnet ${subnet} overlaps with ${destination} of link ${link} of this host, which could not be reached any more: choose another one with --subnet`;
-      throw new ClusterError('conflict', message, { status: 403 });
-    }
-    return this.#keep({ ...spec, subnet });
+    const all = [...taken, ...foreign.map(({ destination }) => destination)];
+    const subnet = checked(spec.subnet ?? pickSubnet(all), taken, foreign);
+    const wish = spec.ipv6;
+    if (wish === undefined) return this.#keep({ ...spec, subnet, ipv6: undefined });
+    const subnet6 = checked(wish.subnet ?? pickSubnet6(all), taken, foreign);
+    return this.#keep({ ...spec, subnet, ipv6: { ...wish, subnet: subnet6 } });
   }
 
   /** Its subnet is the parent's own, or another one on the same wire: it overlaps nothing that we route. */
@@ -77,11 +69,16 @@ export class LocalNetworks {
       const message = `parent ${parent} is no link of this host that has an address or a route`;
       throw new ClusterError('invalid', message);
     }
-    return this.#keep({ ...spec, subnet: spec.subnet });
+    return this.#keep({ ...spec, subnet: spec.subnet, ipv6: undefined });
   }
 
-  #keep(spec: LocalNetworkSpec & { readonly subnet: string }): LocalNetwork {
-    const { subnet } = spec;
+  #keep(
+    spec: Omit<LocalNetworkSpec, 'ipv6'> & {
+      readonly subnet: string;
+      readonly ipv6?: (LocalNetworkSpec['ipv6'] & { readonly subnet: string }) | undefined;
+    },
+  ): LocalNetwork {
+    const { subnet, ipv6 } = spec;
     const network: LocalNetwork = {
       networkId: spec.networkId,
       name: spec.name,
@@ -89,6 +86,7 @@ export class LocalNetworks {
       subnet,
       range: spec.range,
       gateway: spec.gateway ?? gatewayOf(subnet),
+      ...(ipv6 && { ipv6: { ...ipv6, gateway: ipv6.gateway ?? gatewayOf(ipv6.subnet) } }),
       reserved: spec.reserved,
       bridge: spec.bridge ?? linkName(HOST_LINK_PREFIX, 'bridge', spec.networkId),
       internal: spec.internal ?? false,
@@ -116,10 +114,34 @@ export class LocalNetworks {
     const names = records.flatMap(({ spec, attachments }) =>
       attachments
         .filter(({ networkId }) => networkId === network.networkId)
-        .map(({ address, aliases }) => {
-          return { name: spec.name, aliases, address: addressWithoutPrefix(address) };
+        .map((attachment) => {
+          const addresses = addressesOn(attachment).map(addressWithoutPrefix);
+          return { name: spec.name, aliases: attachment.aliases, addresses };
         }),
     );
     return directoryOfContainers(network.name, names);
   }
+}
+
+/** @throws ClusterError when there is no such subnet or it is in the way of another or of the host's own links */
+function checked(
+  subnet: string | undefined,
+  taken: readonly string[],
+  foreign: readonly HostPrefix[],
+): string {
+  if (subnet === undefined) {
+    const message = 'all predefined address pools have been fully subnetted';
+    throw new ClusterError('unavailable', message);
+  }
+  if (taken.some((other) => overlaps(other, subnet))) {
+    const message = 'Pool overlaps with other one on this address space';
+    throw new ClusterError('conflict', message, { status: 403 });
+  }
+  const inTheWay = foreign.find(({ destination }) => overlaps(destination, subnet));
+  if (inTheWay) {
+    const { destination, link } = inTheWay;
+    const message = `subnet ${subnet} overlaps with ${destination} of link ${link} of this host, which could not be reached any more: choose another one with --subnet`;
+    throw new ClusterError('conflict', message, { status: 403 });
+  }
+  return subnet;
 }

@@ -221,3 +221,44 @@ test('a failed attach undoes itself', async () => {
   const next = await host.attach(spec('c', { localNetworks: [{ networkId: 'n0' }] }));
   expect(next.interfaces).toMatchObject([{ address: '172.19.0.2/16' }]);
 });
+
+test('a bridge of both families: addresses, names, neighbours, the way out and published ports', async () => {
+  const network = host.ensureLocalNetwork({ networkId: 'dual-id', name: 'dual', ipv6: {} });
+  expect(network.ipv6).toEqual({
+    subnet: 'fd6d:7573:7465:1000::/64',
+    gateway: 'fd6d:7573:7465:1000::1',
+  });
+  const overlapping = { networkId: 'x', name: 'x', ipv6: { subnet: 'fd00:50::/48' } };
+  expect(() => host.ensureLocalNetwork(overlapping)).toThrow('of link eth0 of this host');
+  const localNetworks = [{ networkId: 'dual-id' }];
+  const hostPorts = [{ protocol: 'tcp', targetPort: 80, publishedPort: 8080 }] as const;
+  await host.attach(spec('a', { localNetworks }));
+  const b = await host.attach(spec('b', { localNetworks, hostPorts }));
+  await lab.serve('b', 'b', 80);
+  const [link] = b.interfaces;
+  expect(link).toMatchObject({
+    address6: 'fd6d:7573:7465:1000::3/64',
+    gateway6: 'fd6d:7573:7465:1000::1',
+  });
+  const address = 'fd6d:7573:7465:1000::3';
+  const neighbour = 'fd6d:7573:7465:1000::2';
+  expect(await lab.ask('a', { host: address, port: 80 })).toEqual({ [`b ${neighbour}`]: 1 });
+  const names = RESOLVE.replace('resolve4', 'resolve6');
+  const found = await lab.run('a', process.execPath, '-e', names, 'b');
+  expect(JSON.parse(found)).toEqual([address]);
+  const world = { host: 'fd00:50::100', port: 80 };
+  expect(await lab.ask('a', world)).toEqual({ 'world fd00:50::1': 1 });
+  const open = { host: 'fd00:50::1', port: 8080 };
+  expect(await lab.ask('outside', open)).toEqual({ 'b fd00:50::100': 1 });
+  const wanted = { networkId: 'dual-id', address6: address };
+  await expect(host.attach(spec('c', { localNetworks: [wanted] }))).rejects.toThrow(
+    `address ${address} is already in use`,
+  );
+  expect(host.repair().findings).toEqual([]);
+});
+
+test('an internal bridge of both families is closed in both', async () => {
+  host.ensureLocalNetwork({ networkId: 'shut-id', name: 'shut', internal: true, ipv6: {} });
+  await host.attach(spec('a', { localNetworks: [{ networkId: 'shut-id' }] }));
+  expect(await lab.ask('a', { host: 'fd00:50::100', port: 80 })).toEqual({ ENETUNREACH: 1 });
+});

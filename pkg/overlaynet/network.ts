@@ -49,6 +49,8 @@ export interface LocalNetworkSpec {
   /** Part of the subnet that containers without a wish get addresses from; all of it when absent. */
   readonly range?: string | undefined;
   readonly gateway?: string | undefined;
+  /** Present: containers have IPv6 addresses too. Bridges alone. */
+  readonly ipv6?: LocalIpv6Spec | undefined;
   /** Addresses that no container gets without asking for it. */
   readonly reserved?: readonly string[] | undefined;
   /** Name of the bridge link, at most 15 bytes; derived from the id when absent. */
@@ -56,6 +58,13 @@ export interface LocalNetworkSpec {
   /** No way out and no published ports. */
   readonly internal?: boolean | undefined;
   readonly mtu?: number | undefined;
+}
+
+interface LocalIpv6Spec {
+  /** `fd00:5::/64`; the next /64 of a unique local prefix when absent. */
+  readonly subnet?: string | undefined;
+  readonly range?: string | undefined;
+  readonly gateway?: string | undefined;
 }
 
 export interface LocalNetwork {
@@ -66,6 +75,13 @@ export interface LocalNetwork {
   readonly subnet: string;
   readonly range?: string | undefined;
   readonly gateway: string;
+  readonly ipv6?:
+    | {
+        readonly subnet: string;
+        readonly range?: string | undefined;
+        readonly gateway: string;
+      }
+    | undefined;
   readonly reserved?: readonly string[] | undefined;
   readonly bridge: string;
   readonly internal: boolean;
@@ -85,6 +101,8 @@ export interface LocalAttachment {
   readonly networkId: string;
   /** Without prefix; picked from the subnet when absent. */
   readonly address?: string | undefined;
+  /** Likewise, on a network that has IPv6. */
+  readonly address6?: string | undefined;
   readonly aliases?: readonly string[] | undefined;
 }
 
@@ -134,6 +152,7 @@ export interface AttachedInterface {
   readonly address: string;
   readonly address6?: string | undefined;
   readonly gateway?: string | undefined;
+  readonly gateway6?: string | undefined;
   readonly mac: string;
 }
 

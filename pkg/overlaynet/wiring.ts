@@ -169,25 +169,46 @@ function chooseLocal(
 ): Attachment {
   const network = context.localNetworks.get(wanted.networkId);
   if (network === undefined) throw unknownNetwork(wanted.networkId);
-  const taken = new Set([network.gateway, ...addressesTaken(wanted.networkId, context)]);
-  const kept = new Set([...taken, ...(network.reserved ?? [])]);
-  if (wanted.address !== undefined && wanted.address !== '' && taken.has(wanted.address)) {
-    throw new ClusterError('conflict', `address ${wanted.address} is already in use`);
-  }
-  const address = wanted.address || pickAddress(network.subnet, kept, network.range);
-  if (address === undefined) throw noAddressLeft(network.name);
-  if (!contains(network.subnet, address)) {
-    throw new ClusterError('invalid', `address ${address} is not in subnet ${network.subnet}`);
+  const held = new Set(addressesTaken(wanted.networkId, context));
+  const address = pickLocal(network, { ...network, wanted: wanted.address, held });
+  const { ipv6 } = network;
+  if (ipv6 === undefined && wanted.address6) {
+    unsupported(`an IPv6 address on network ${network.name} is`, 'it was made without --ipv6');
   }
   return {
     kind: 'local',
     networkId: wanted.networkId,
     link: context.link,
     hostLink: linkName(HOST_LINK_PREFIX, containerId, wanted.networkId),
-    address: `${address}/${network.subnet.split('/')[1]}`,
+    address,
+    ...(ipv6 && { address6: pickLocal(network, { ...ipv6, wanted: wanted.address6, held }) }),
     aliases: wanted.aliases ?? [],
     parent: network.parent,
   };
+}
+
+/** The wanted address of a local network, or the next free one, with prefix length. */
+function pickLocal(
+  { name, reserved = [] }: LocalNetwork,
+  part: {
+    readonly subnet: string;
+    readonly range?: string | undefined;
+    readonly gateway: string;
+    readonly wanted?: string | undefined;
+    readonly held: ReadonlySet<string>;
+  },
+): string {
+  const { subnet, range, gateway, wanted, held } = part;
+  if (wanted && (wanted === gateway || held.has(wanted))) {
+    throw new ClusterError('conflict', `address ${wanted} is already in use`);
+  }
+  const kept = new Set([gateway, ...held, ...reserved]);
+  const address = wanted || pickAddress(subnet, kept, range);
+  if (address === undefined) throw noAddressLeft(name);
+  if (!contains(subnet, address)) {
+    throw new ClusterError('invalid', `address ${address} is not in subnet ${subnet}`);
+  }
+  return `${address}/${subnet.split('/')[1]}`;
 }
 
 function chooseGateway(containerId: string, link: string, context: WiringContext): Attachment {
@@ -278,7 +299,9 @@ export function defaultGatewaysOf(
 ): readonly string[] {
   for (const { kind, networkId } of attachments) {
     const network = kind === 'local' ? localNetworks.get(networkId) : undefined;
-    if (network?.internal === false) return [network.gateway];
+    if (network?.internal === false) {
+      return [network.gateway, ...(network.ipv6 ? [network.ipv6.gateway] : [])];
+    }
   }
   const leg = attachments.find(({ kind }) => kind === 'gateway');
   if (leg === undefined) return [];
@@ -339,7 +362,10 @@ export function describeInterface(attachment: Attachment, context: WayOut): Atta
     local: context.localNetworks.get(networkId)?.gateway,
     gateway: gatewayOf(context.gatewaySubnet),
   }[kind];
-  return { networkId, link, address, address6, gateway, mac: macOf(addressWithoutPrefix(address)) };
+  const gateway6 =
+    kind === 'local' ? context.localNetworks.get(networkId)?.ipv6?.gateway : undefined;
+  const mac = macOf(addressWithoutPrefix(address));
+  return { networkId, link, address, address6, gateway, gateway6, mac };
 }
 
 function nonEmpty(list: readonly string[] | undefined): readonly string[] | undefined {
