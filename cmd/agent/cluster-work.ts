@@ -1,8 +1,9 @@
 import { arch, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { bringVolume, Drivers, followDrivers, takeVolumeAway } from '../../pkg/csi/index.ts';
 import type { TaskEngine } from '../../pkg/engine/index.ts';
 import type { Clock, Logger, Random } from '../../pkg/io/index.ts';
-import type { NodeDescription, NodeRole } from '../../pkg/model/index.ts';
+import type { NodeDescription, NodeDriver, NodeRole } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { Credentials } from '../../pkg/rpc/index.ts';
 import {
@@ -11,6 +12,7 @@ import {
   connectManager,
   type ManagerLink,
   recordFile,
+  Volumes,
   Worker,
 } from '../../pkg/worker/index.ts';
 import { type DeviceOffer, devicesOf } from './device-offer.ts';
@@ -49,12 +51,16 @@ const PLUGINS: NodeDescription['plugins'] = [
 /** The worker of this host, running while the host is in a cluster. */
 export class HostWork implements ClusterWork {
   readonly #options: WorkOptions;
+  readonly #drivers: Drivers;
   #worker: Worker | undefined;
+  /** Storage drivers that answer. */
+  #csi: readonly NodeDriver[] = [];
   #abort = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: WorkOptions) {
     this.#options = options;
+    this.#drivers = new Drivers(join(options.dataDir, 'csi'));
   }
 
   async start(credentials: Credentials, record: NodeRecord): Promise<void> {
@@ -72,6 +78,7 @@ export class HostWork implements ClusterWork {
       engine,
       network,
       attachments,
+      volumes: this.#volumes(),
       clock,
       random,
       log,
@@ -83,9 +90,13 @@ export class HostWork implements ClusterWork {
       onManagers,
       onRole,
     });
-    this.#running = this.#worker.run(this.#abort.signal).catch((error: unknown) => {
-      log.error('following the cluster failed', { error });
-    });
+    this.#running = Promise.all([
+      this.#worker.run(this.#abort.signal),
+      this.#followDrivers(this.#abort.signal),
+    ]).then(
+      () => undefined,
+      (error: unknown) => log.error('following the cluster failed', { error }),
+    );
     await Promise.resolve();
   }
 
@@ -95,6 +106,32 @@ export class HostWork implements ClusterWork {
     await this.#running;
     this.#worker = undefined;
     if (forget && worker) await worker.removeEverything();
+    this.#drivers.close();
+  }
+
+  #volumes(): Volumes {
+    const { dataDir, clock, log } = this.#options;
+    const drivers = this.#drivers;
+    return new Volumes({
+      directory: join(dataDir, 'cluster-volumes'),
+      drivers: {
+        bring: (name, volume, paths): Promise<void> =>
+          bringVolume(drivers.get(name), volume, paths),
+        takeAway: (name, handle, paths): Promise<void> =>
+          takeVolumeAway(drivers.get(name), handle, paths),
+      },
+      clock,
+      log,
+    });
+  }
+
+  #followDrivers(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    const onChange = (present: readonly NodeDriver[]): void => {
+      this.#csi = present;
+      this.#worker?.describe();
+    };
+    return followDrivers({ drivers: this.#drivers, onChange, clock, log, signal });
   }
 
   #description(): NodeDescription {
@@ -115,6 +152,7 @@ export class HostWork implements ClusterWork {
       plugins: PLUGINS,
       genericResources: offer.resources,
       canEncrypt,
+      ...(this.#csi.length > 0 && { csi: this.#csi }),
       ...(!hasIpv6 && { lacksIpv6: true }),
     };
   }

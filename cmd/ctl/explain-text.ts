@@ -52,11 +52,22 @@ interface TaskSummary {
   readonly error?: string;
 }
 
+/** A cluster volume that is not on the task's node yet. */
+interface AwaitedVolume {
+  readonly name: string;
+  readonly target: string;
+  readonly state: string;
+  readonly error?: string;
+  /** The node that has to let it go first. */
+  readonly leaving?: string;
+}
+
 /** The answer of `GET /tasks/{id}/explain`. */
 export interface TaskExplained {
   readonly task: TaskSummary;
   readonly placement?: Placement;
   readonly slot?: Slot;
+  readonly volumes?: readonly AwaitedVolume[];
   readonly serviceGone: boolean;
 }
 
@@ -97,15 +108,21 @@ export interface ServiceExplained {
 }
 
 export function taskText(explained: TaskExplained, now: number): readonly string[] {
-  const { task, placement, slot, serviceGone } = explained;
+  const { task, placement, slot, volumes = [], serviceGone } = explained;
   const where = task.nodeId === undefined ? 'no node yet' : `node ${task.hostname ?? task.nodeId}`;
   return [
     `${task.serviceName}.${task.slot} (${shortId(task.id)}): ${task.state} since ${ago(task.since, now)}, wanted ${task.desiredState}, ${where}`,
     ...(task.error ? [`  ${task.error}`] : []),
+    ...volumes.map(volumeText),
     ...(serviceGone ? ['  its service is gone: it is being removed'] : []),
     ...(placement ? placementText(placement, task.nodeId) : []),
     ...(slot ? slotText(slot, now) : []),
   ];
+}
+
+function volumeText({ name, target, state, error, leaving }: AwaitedVolume): string {
+  const why = error ?? (leaving ? `it leaves node ${leaving} first` : undefined);
+  return `  waits for volume ${name} (${target}): ${state}${why ? `: ${why}` : ''}`;
 }
 
 export function serviceText(explained: ServiceExplained, now: number): readonly string[] {

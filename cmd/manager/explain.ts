@@ -24,6 +24,7 @@ export function explainTask(view: View, id: TaskId, now: InstantMs): object {
     task: summary(view, task),
     placement: asksForPlace(task) ? explainPlacement(view, task, now) : undefined,
     slot: explainSlot(view, task, now),
+    volumes: explainVolumes(view, task),
     serviceGone: view.get('service', task.serviceId) === undefined,
   };
 }
@@ -76,6 +77,29 @@ function pending(view: View, { id }: Service, now: InstantMs): readonly object[]
 
 function asksForPlace(task: Task): boolean {
   return isRunnable(task) || !isTerminal(task.status.state);
+}
+
+/** Cluster volumes that the task has to wait for, or undefined. */
+function explainVolumes(view: View, task: Task): readonly object[] | undefined {
+  if (!isRunnable(task) || compareTaskState(task.status.state, 'ready') >= 0) return undefined;
+  const waiting = (task.volumes ?? []).flatMap(({ volumeId, target }) => {
+    const volume = view.get('volume', volumeId);
+    const publication = volume?.publications.find(({ nodeId }) => nodeId === task.nodeId);
+    if (publication?.state === 'published' && !publication.error) return [];
+    const { publications = [] } = volume ?? {};
+    const elsewhere = publications.find(({ nodeId }) => nodeId !== task.nodeId)?.nodeId;
+    return {
+      name: volume?.spec.Name ?? volumeId,
+      target,
+      state: publication?.state ?? 'not published',
+      error: publication?.error,
+      leaving:
+        publication || !elsewhere
+          ? undefined
+          : (view.get('node', elsewhere)?.description?.hostname ?? elsewhere),
+    };
+  });
+  return waiting.length > 0 ? waiting : undefined;
 }
 
 function summary(view: View, task: Task): object {

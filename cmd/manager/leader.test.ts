@@ -18,6 +18,7 @@ const NOTHING: Dirty = {
   tasks: new Set(),
   nodes: new Set(),
   networks: new Set(),
+  volumes: new Set(),
   cluster: false,
 };
 

@@ -5,6 +5,7 @@ import {
   decideNodes,
   decideReaping,
   decideServices,
+  decideVolumes,
 } from '../../pkg/orchestrator/index.ts';
 import { decidePlacement, decideRebalance } from '../../pkg/scheduler/index.ts';
 
@@ -16,6 +17,7 @@ export const LEADER_LOOPS: readonly Decider[] = [
   decidePlacement,
   decideRebalance,
   decideConstraints,
+  decideVolumes,
   decideReaping,
 ];
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { createApiServer } from '../../pkg/api/index.ts';
 import { type AuthorityState, CertificateAuthority, loadIdentity } from '../../pkg/ca/index.ts';
+import { Drivers } from '../../pkg/csi/index.ts';
 import { Dispatcher, recordNewNode } from '../../pkg/dispatcher/index.ts';
 import {
   type Clock,
@@ -40,8 +41,11 @@ import { openKeys, wrapKeys } from './keys.ts';
 import { LEADER_IGNORES, LEADER_LOOPS } from './leader.ts';
 import { keepMembers, membership } from './membership.ts';
 import { rotateNetworkKeys } from './network-keys.ts';
+import { controlVolumes } from './volume-controller.ts';
 
 const VERSION = '0.1.0';
+/** Sockets of storage drivers, in the data directory. */
+const DRIVERS_DIRECTORY = 'csi';
 const JOIN_PAUSE_MS = 250;
 /** Tells the agent that there is nothing to start any more. */
 const REMOVED_FILE = 'removed';
@@ -158,15 +162,28 @@ async function serve(base: Base): Promise<void> {
   begun(config['data-dir'], begin);
   await api.listen({ path: join(config['run-dir'], 'manager.sock') });
   log.info('manager serves', { node: nodeId, address: begin.advertise });
-  running.push(
-    followIdentity(base),
-    rotateNetworkKeys({ store, clock, random, log, signal: abort.signal }),
-  );
+  running.push(...chores(base, store));
   await Promise.all(running);
   // The store's end answers what waits for it, and the answers still go out.
   await Promise.all([api.close(LAST_ANSWERS_MS), store.stop()]);
   server.close();
   transport.close();
+}
+
+/** What a manager does beside answering and deciding. */
+function chores(base: Base, store: Store): readonly Promise<void>[] {
+  const { clock, log, abort } = base;
+  return [
+    followIdentity(base),
+    serveVolumes(base, store),
+    rotateNetworkKeys({ store, clock, random: systemRandom, log, signal: abort.signal }),
+  ];
+}
+
+async function serveVolumes({ config, clock, log, abort }: Base, store: Store): Promise<void> {
+  const drivers = new Drivers(join(config['data-dir'], DRIVERS_DIRECTORY));
+  await controlVolumes({ store, drivers, clock, log, signal: abort.signal });
+  drivers.close();
 }
 
 async function followIdentity({ config, clock, credentials, abort }: Base): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   Service,
   Task,
   View,
+  Volume,
 } from '../model/index.ts';
 import { slotName, taskName } from '../model/index.ts';
 import { invalid, notFound, outOfSequence } from './failure.ts';
@@ -62,6 +63,10 @@ export function findNetwork(view: View, asked: string): Network {
   );
   if (network.removing) throw notFound('network', asked);
   return network;
+}
+
+export function findVolume(view: View, asked: string): Volume {
+  return find(view, 'volume', asked, (tables, name) => optional(tables.byName('volume', name)));
 }
 
 /** Nodes go by host name (or the name their spec gives them), which need not be unique. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ClusterContext } from './context.ts';
 import { freshView } from './context.ts';
 import { sendJson } from './reply.ts';
+import { clusterVolumeRoutes } from './route/cluster-volume.ts';
 import { configRoutes } from './route/config.ts';
 import { clusterEventRoutes } from './route/events.ts';
 import { explainRoutes } from './route/explain.ts';
@@ -30,6 +31,7 @@ export function managerRoutes(
   secretRoutes(app, context);
   configRoutes(app, context);
   networkRoutes(app, context);
+  clusterVolumeRoutes(app, context);
   swarmRoutes(app, context);
   logRoutes(app, context);
   clusterEventRoutes(app, context);

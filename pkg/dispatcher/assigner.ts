@@ -8,6 +8,7 @@ import type {
   Task,
   TaskId,
   View,
+  Volume,
 } from '../model/index.ts';
 import { assignmentSet, ingressNetworks, isSameToAgent, type KnownTable } from './assignments.ts';
 import { DrainBarrier } from './drain-barrier.ts';
@@ -94,6 +95,10 @@ export class Assigner {
       case 'attachment':
         this.#noteAttachment(change.before ?? change.after);
         break;
+      case 'volume':
+        this.#noteVolume(change.before);
+        this.#noteVolume(change.after);
+        break;
       case 'network':
       case 'secret':
       case 'config':
@@ -107,6 +112,10 @@ export class Assigner {
   #forget(taskId: TaskId): void {
     this.#barrier.forget(taskId);
     this.#entry.forget(taskId);
+  }
+
+  #noteVolume(volume: Volume | undefined): void {
+    for (const { nodeId } of volume?.publications ?? []) this.#dirty.add(nodeId);
   }
 
   #noteAttachment(attachment: Attachment | undefined): void {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type {
   Config,
   DesiredState,
@@ -12,9 +13,11 @@ import type {
   TaskId,
   TaskState,
   View,
+  VolumeId,
 } from '../model/index.ts';
 import { compareTaskState, isTerminal } from '../model/index.ts';
-import type { AssignmentChanges, NetworkPatch } from '../rpc/index.ts';
+import type { AssignmentChanges, NetworkPatch, VolumeAssignment } from '../rpc/index.ts';
+import { volumesOfNode } from './volumes.ts';
 
 /** A network table, numbered by content: two with the same number say the same. */
 export interface KnownTable {
@@ -38,6 +41,7 @@ export interface AssignmentSet {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly configs: ReadonlyMap<string, Config>;
   readonly networks: ReadonlyMap<NetworkId, KnownTable>;
+  readonly volumes: ReadonlyMap<VolumeId, VolumeAssignment>;
 }
 
 export const EMPTY_SET: AssignmentSet = {
@@ -45,6 +49,7 @@ export const EMPTY_SET: AssignmentSet = {
   secrets: new Map(),
   configs: new Map(),
   networks: new Map(),
+  volumes: new Map(),
 };
 
 export interface AssignmentQuery {
@@ -81,7 +86,8 @@ export function assignmentSet(query: AssignmentQuery): AssignmentSet {
     const known = tableOf(id);
     if (known) networks.set(id, known);
   }
-  return { tasks, ...needs, networks };
+  const volumes = volumesOfNode(view, nodeId, needs.secrets);
+  return { tasks, ...needs, networks, volumes };
 }
 
 /** The same with its tables as they are now, for a node of which nothing else is new: costs its networks, not its tasks. */
@@ -189,8 +195,10 @@ export function diffAssignments(
     networks,
     networkPatches,
     removedNetworks: removed(before.networks, after.networks),
+    volumes: changed(before.volumes, after.volumes, isDeepStrictEqual),
+    removedVolumes: removed(before.volumes, after.volumes),
   };
-  return Object.values(changes).every((list) => list.length === 0) ? undefined : changes;
+  return Object.values(changes).every((list) => !list?.length) ? undefined : changes;
 }
 
 /** Endpoints alone if the node holds the content just before; a whole table otherwise. */

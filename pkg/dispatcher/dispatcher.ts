@@ -6,6 +6,7 @@ import {
   type NetworkId,
   type NetworkTable,
   type Node,
+  type NodeDescription,
   type NodeId,
   type TaskId,
   updateObject,
@@ -37,9 +38,10 @@ import { LogBroker } from './log-broker.ts';
 import { LossWriter } from './loss-writer.ts';
 import { lostHosts } from './lost-hosts.ts';
 import { NetworkChecks } from './network-checks.ts';
-import { notMember, recordRegistration } from './node-record.ts';
+import { notMember, recordDescription, recordRegistration } from './node-record.ts';
 import { Session } from './session.ts';
 import { StatusWriter } from './status.ts';
+import { recordVolumeReport } from './volumes.ts';
 
 /** What the dispatcher needs of the store. */
 export type DispatcherStore = Pick<
@@ -323,10 +325,27 @@ export class Dispatcher {
         case 'network-checked':
           this.#checks.answered(session.nodeId, message.number, message.check);
           break;
+        case 'volume-report':
+          void recordVolumeReport(this.#options, session.nodeId, message.statuses);
+          break;
+        case 'describe':
+          this.#describe(session, message.description);
+          break;
         default:
           break;
       }
     }
+  }
+
+  /** An agent whose word could not be written says it again when it registers. */
+  #describe(session: Session, description: NodeDescription): void {
+    const { store, log } = this.#options;
+    store
+      .update((draft) => recordDescription(draft, session.nodeId, description), { asLeader: true })
+      .catch((error: unknown) => {
+        log.warn('description not written', { node: session.nodeId, error: errorMessage(error) });
+        session.close();
+      });
   }
 
   #closed(session: Session): void {

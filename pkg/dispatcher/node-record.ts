@@ -72,6 +72,17 @@ export function recordRegistration(
   if (!isDeepStrictEqual(known, node)) draft.add(updateObject('node', known));
 }
 
+/** The node says something else of itself than when it registered. */
+export function recordDescription(
+  draft: DraftTables,
+  nodeId: NodeId,
+  description: NodeDescription,
+): void {
+  const node = draft.get('node', nodeId);
+  if (!node || isDeepStrictEqual(node.description, description)) return;
+  draft.add(updateObject('node', { ...node, description }));
+}
+
 /** Nodes that were silent for too long are down; deciders replace their tasks. */
 export function recordLost(draft: DraftTables, nodes: readonly NodeId[], now: InstantMs): void {
   for (const nodeId of nodes) {

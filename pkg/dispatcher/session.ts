@@ -14,6 +14,7 @@ const NOTHING_REMOVED = {
   removedSecrets: [],
   removedConfigs: [],
   removedNetworks: [],
+  removedVolumes: [],
 };
 
 /** One agent's stream: what it was told, and what it acknowledged. */
@@ -127,5 +128,6 @@ const NO_CHANGES: AssignmentChanges = {
   configs: [],
   networks: [],
   networkPatches: [],
+  volumes: [],
   ...NOTHING_REMOVED,
 };

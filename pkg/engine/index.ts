@@ -4,6 +4,7 @@ export {
   FENCED,
   type TaskContainer,
   type TaskContainerSpec,
+  type TaskDevice,
   type TaskEngine,
   type TaskEvent,
   type TaskHealth,

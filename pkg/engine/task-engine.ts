@@ -24,6 +24,8 @@ export interface TaskContainerSpec {
   readonly logDriver?:
     | { readonly name: string; readonly options: Readonly<Record<string, string>> }
     | undefined;
+  /** Cluster volumes that are block devices of the host. */
+  readonly blockVolumes?: readonly TaskDevice[] | undefined;
   /** The allocator's choice. The tables of these networks must have been applied before `startTask`. */
   readonly networks: readonly TaskNetwork[];
   /** Ports published with mode=host; 0 takes a free one. */
@@ -33,6 +35,13 @@ export interface TaskContainerSpec {
   readonly configs: ReadonlyMap<string, Uint8Array>;
   /** Ids of secrets and configs in which placeholders are filled in. */
   readonly templated?: ReadonlySet<string> | undefined;
+}
+
+export interface TaskDevice {
+  readonly path: string;
+  /** Inside the container. */
+  readonly target: string;
+  readonly readOnly: boolean;
 }
 
 /** Code of the error. */

@@ -95,7 +95,14 @@ function taskHostConfig(spec: TaskContainerSpec, expand: (text: string) => strin
     Memory: limits?.MemoryBytes,
     PidsLimit: limits?.Pids,
     MemoryReservation: reservations?.MemoryBytes,
-    Devices: spec.devices?.map((path) => ({ PathOnHost: path })),
+    Devices: [
+      ...(spec.devices ?? []).map((path) => ({ PathOnHost: path })),
+      ...(spec.blockVolumes ?? []).map(({ path, target, readOnly }) => ({
+        PathOnHost: path,
+        PathInContainer: target,
+        CgroupPermissions: readOnly ? 'r' : 'rw',
+      })),
+    ],
   };
 }
 

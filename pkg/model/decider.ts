@@ -1,5 +1,5 @@
 import type { Change } from './change.ts';
-import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId } from './id.ts';
+import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId, VolumeId } from './id.ts';
 import type { Slot } from './slot-tasks.ts';
 import type { View } from './view.ts';
 
@@ -12,6 +12,8 @@ export interface Dirty {
   readonly tasks: ReadonlySet<TaskId>;
   readonly nodes: ReadonlySet<NodeId>;
   readonly networks: ReadonlySet<NetworkId>;
+  /** Cluster volumes that changed, or of which a task began or ceased to be one that holds it. */
+  readonly volumes: ReadonlySet<VolumeId>;
   /** The cluster object changed, or another manager began to lead. */
   readonly cluster: boolean;
 }

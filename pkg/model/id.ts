@@ -11,6 +11,7 @@ export type TaskId = Branded<string, 'TaskId'>;
 export type NetworkId = Branded<string, 'NetworkId'>;
 export type SecretId = Branded<string, 'SecretId'>;
 export type ConfigId = Branded<string, 'ConfigId'>;
+export type VolumeId = Branded<string, 'VolumeId'>;
 /** `${container id}.${NetworkId}`: one container on one network. */
 export type AttachmentId = Branded<string, 'AttachmentId'>;
 

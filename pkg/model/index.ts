@@ -63,6 +63,7 @@ export {
   type TaskId,
   VERSION_NONE,
   type Version,
+  type VolumeId,
 } from './id.ts';
 export { assert, must, unreachable } from './invariant.ts';
 export {
@@ -103,6 +104,7 @@ export {
   type ManagerMember,
   type Node,
   type NodeDescription,
+  type NodeDriver,
   type NodeRole,
   type NodeSilence,
   type NodeSpec,
@@ -200,6 +202,7 @@ export {
   type Task,
   type TaskState,
   type TaskStatus,
+  type TaskVolume,
   taskName,
 } from './task.ts';
 export { canonicalJson, onlyConstraintsChanged, taskSpecChanged } from './task-dependencies.ts';
@@ -213,4 +216,26 @@ export {
 } from './validate-object.ts';
 export { checkReferences, NODE_LOCAL_NETWORKS } from './validate-references.ts';
 export { validateServiceSpec } from './validate-service.ts';
+export {
+  checkVolumeSecrets,
+  updatedVolumeSpec,
+  validateVolumeSpec,
+  volumeSecret,
+} from './validate-volume.ts';
 export type { View } from './view.ts';
+export {
+  type ClusterVolumeSpec,
+  isBlockVolume,
+  isOnOneNode,
+  nextVolumeWork,
+  type PublicationState,
+  type Volume,
+  type VolumeInfo,
+  type VolumePublication,
+  type VolumeSpec,
+  type VolumeTopology,
+  type VolumeWork,
+  volumeAvailability,
+  volumeSharing,
+} from './volume.ts';
+export { volumeHolders } from './volume-holders.ts';

@@ -12,6 +12,17 @@ export interface NodeSpec {
   readonly Availability: Availability;
 }
 
+/** A node to a CSI driver. */
+export interface NodeDriver {
+  readonly name: string;
+  /** What the driver calls the node. */
+  readonly nodeId: string;
+  /** Volumes that the node can have at once; absent: any number. */
+  readonly volumesMax?: number | undefined;
+  /** Where the node is: domains and segments; absent: the driver does not tell. */
+  readonly topology?: Readonly<Record<string, string>> | undefined;
+}
+
 /** Reported by the agent at registration (Engine API NodeDescription, our units). */
 export interface NodeDescription {
   readonly hostname: string;
@@ -24,6 +35,8 @@ export interface NodeDescription {
   readonly plugins: readonly { readonly type: string; readonly name: string }[];
   /** What `--generic-resource` of the agent says. */
   readonly genericResources?: readonly GenericResource[] | undefined;
+  /** CSI drivers that answer there. */
+  readonly csi?: readonly NodeDriver[] | undefined;
   /** Its kernel can encrypt overlay networks (ESP). */
   readonly canEncrypt?: boolean | undefined;
   /** Its kernel was started without IPv6. */

@@ -10,12 +10,14 @@ import type {
   SecretId,
   ServiceId,
   TaskId,
+  VolumeId,
 } from './id.ts';
 import type { Network } from './network.ts';
 import type { Node } from './node.ts';
 import type { Config, Secret } from './secret.ts';
 import type { Revision, Service } from './service.ts';
 import type { Task } from './task.ts';
+import type { Volume } from './volume.ts';
 
 /** Everything that is replicated, by kind. Adding a kind: docs/checklist/object-kind.md. */
 export interface ObjectTypes {
@@ -28,6 +30,7 @@ export interface ObjectTypes {
   readonly secret: Secret;
   readonly config: Config;
   readonly attachment: Attachment;
+  readonly volume: Volume;
 }
 
 export interface ObjectIds {
@@ -40,6 +43,7 @@ export interface ObjectIds {
   readonly secret: SecretId;
   readonly config: ConfigId;
   readonly attachment: AttachmentId;
+  readonly volume: VolumeId;
 }
 
 export const OBJECT_KINDS = [
@@ -52,11 +56,19 @@ export const OBJECT_KINDS = [
   'secret',
   'config',
   'attachment',
+  'volume',
 ] as const;
 export type ObjectKind = (typeof OBJECT_KINDS)[number];
 
 /** Kinds whose name is unique among themselves; the store refuses a second holder when it applies the change. */
-export type NamedKind = 'service' | 'network' | 'secret' | 'config';
+export type NamedKind = 'service' | 'network' | 'secret' | 'config' | 'volume';
+const NAMED: ReadonlySet<ObjectKind> = new Set<NamedKind>([
+  'service',
+  'network',
+  'secret',
+  'config',
+  'volume',
+]);
 
 /** The unique name, where the kind has one. Networks on their way out no longer hold theirs. */
 export function uniqueName<K extends ObjectKind>(
@@ -64,8 +76,5 @@ export function uniqueName<K extends ObjectKind>(
   object: ObjectTypes[K],
 ): string | undefined {
   if (kind === 'network' && (object as Network).removing) return undefined;
-  if (kind === 'service' || kind === 'network' || kind === 'secret' || kind === 'config') {
-    return (object as Service | Network | Secret | Config).spec.Name;
-  }
-  return undefined;
+  return NAMED.has(kind) ? (object as ObjectTypes[NamedKind]).spec.Name : undefined;
 }

@@ -1,5 +1,5 @@
 import type { Cluster } from './cluster.ts';
-import type { NetworkId, NodeId, ServiceId, Version } from './id.ts';
+import type { NetworkId, NodeId, ServiceId, Version, VolumeId } from './id.ts';
 import { revisionId } from './id.ts';
 import { merged } from './merged.ts';
 import {
@@ -70,6 +70,12 @@ export abstract class OverlaidView implements View {
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     const attached = (task: Task): boolean => task.networks.some((net) => net.networkId === id);
     return this.mergedTasks(this.base.tasksOfNetwork(id), attached);
+  }
+
+  tasksOfVolume(id: VolumeId): Iterable<Task> {
+    const mounts = ({ volumes }: Task): boolean =>
+      volumes?.some(({ volumeId }) => volumeId === id) ?? false;
+    return this.mergedTasks(this.base.tasksOfVolume(id), mounts);
   }
 
   waitingTasks(): Iterable<Task> {

@@ -1,7 +1,7 @@
 import type { Change } from './change.ts';
 import type { Cluster } from './cluster.ts';
 import { DraftTables, type Refusal } from './draft-tables.ts';
-import type { InstantMs, NetworkId, NodeId, ServiceId, Version } from './id.ts';
+import type { InstantMs, NetworkId, NodeId, ServiceId, Version, VolumeId } from './id.ts';
 import { revisionId, VERSION_NONE } from './id.ts';
 import { must } from './invariant.ts';
 import type { Node } from './node.ts';
@@ -38,6 +38,7 @@ export class Tables implements View {
   readonly #byService: Index = new Map();
   readonly #byNode: Index = new Map();
   readonly #byNetwork: Index = new Map();
+  readonly #byVolume: Index = new Map();
   readonly #waiting = new Map<string, Task>();
   readonly #sharedSlots = new SharedSlots();
   readonly #slots = new SlotTasks();
@@ -91,6 +92,10 @@ export class Tables implements View {
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     return this.#byNetwork.get(id)?.values() ?? [];
+  }
+
+  tasksOfVolume(id: VolumeId): Iterable<Task> {
+    return this.#byVolume.get(id)?.values() ?? [];
   }
 
   waitingTasks(): Iterable<Task> {
@@ -189,6 +194,11 @@ export class Tables implements View {
   #reindex(before: Task | undefined, after: Task | undefined): void {
     moveKey(this.#byService, before, after, (task) => [task.serviceId]);
     moveKey(this.#byNode, before, after, (task) => (task.nodeId ? [task.nodeId] : []));
+    if (before?.volumes || after?.volumes) {
+      moveKey(this.#byVolume, before, after, (task) =>
+        (task.volumes ?? []).map(({ volumeId }) => volumeId),
+      );
+    }
     moveKey(this.#byNetwork, before, after, (task) => task.networks.map((net) => net.networkId));
     this.#sharedSlots.note(before, after);
     this.#slots.note(before, after);

@@ -1,5 +1,5 @@
 import type { GenericResource } from './generic-resource.ts';
-import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId, Version } from './id.ts';
+import type { InstantMs, NetworkId, NodeId, ServiceId, TaskId, Version, VolumeId } from './id.ts';
 
 /** Order is meaning: a task only moves right (SwarmKit api/types.proto TaskState, a Lamport clock). */
 export const TASK_STATES = [
@@ -70,6 +70,15 @@ export interface NetworkAttachment {
   readonly aliases: readonly string[];
 }
 
+/** The volume that stands for one mount of type `cluster`. */
+export interface TaskVolume {
+  readonly volumeId: VolumeId;
+  /** As the mount has it: name of the volume or `group:NAME`. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
 /** A one-shot try to run one slot of a service. A restart is a new task in the same slot. */
 export interface Task {
   readonly id: TaskId;
@@ -90,6 +99,8 @@ export interface Task {
   readonly networks: readonly NetworkAttachment[];
   /** What the task holds of its node's generic resources, fixed with `nodeId`. */
   readonly genericResources?: readonly GenericResource[] | undefined;
+  /** Cluster volumes chosen for its mounts of type `cluster`, fixed with `nodeId`. */
+  readonly volumes?: readonly TaskVolume[] | undefined;
   /** It is to be replaced by one elsewhere: since when, and which node was better then. */
   readonly move?: { readonly node: NodeId; readonly at: InstantMs } | undefined;
   /** A restarted task waits in `ready` until this instant, then its desired state becomes running. */

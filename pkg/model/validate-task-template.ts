@@ -97,6 +97,9 @@ function validateMountSource(type: string, source: string): void {
   if (type === 'volume' && source.startsWith('/')) {
     refuse(`invalid volume mount source, must not be an absolute path: ${source}`);
   }
+  if (type === 'cluster' && (source === '' || source === 'group:')) {
+    refuse('invalid cluster mount source, must name a cluster volume or group:GROUP');
+  }
   if (type === 'tmpfs' && source !== '') refuse('invalid tmpfs source, source must be empty');
 }
 

@@ -1,5 +1,5 @@
 import type { Cluster } from './cluster.ts';
-import type { NetworkId, NodeId, ServiceId, Version } from './id.ts';
+import type { NetworkId, NodeId, ServiceId, Version, VolumeId } from './id.ts';
 import type { NamedKind, ObjectIds, ObjectKind, ObjectTypes } from './object.ts';
 import type { Revision } from './service.ts';
 import type { Slot } from './slot-tasks.ts';
@@ -27,6 +27,8 @@ export interface View {
   stampOfNode(id: NodeId): object | undefined;
   /** Tasks with an attachment to the network, whatever their state. */
   tasksOfNetwork(id: NetworkId): Iterable<Task>;
+  /** Tasks with a mount of the volume, whatever their state. */
+  tasksOfVolume(id: VolumeId): Iterable<Task>;
   /** Tasks that wait for the leader (`isWaiting`): the few that every pass looks at. */
   waitingTasks(): Iterable<Task>;
   /** Whether a slot of the service has two tasks that are wanted alive. */

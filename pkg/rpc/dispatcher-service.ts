@@ -89,6 +89,14 @@ function agentInit(message: AgentMessage): MessageInitShape<typeof AgentMessageS
           value: { number: BigInt(message.number), statusesJson: encodeJson(message.statuses) },
         },
       };
+    case 'describe':
+      return {
+        kind: { case: 'describe', value: { descriptionJson: encodeJson(message.description) } },
+      };
+    case 'volume-report':
+      return {
+        kind: { case: 'volumeReport', value: { statusesJson: encodeJson(message.statuses) } },
+      };
     case 'network-checked': {
       const checkJson = message.check ? encodeJson(message.check) : new Uint8Array();
       return {
@@ -124,6 +132,10 @@ function unpackAgentMessage({ kind }: AgentEnvelope): AgentMessage | undefined {
         number: Number(kind.value.number),
         statuses: decodeJson(kind.value.statusesJson),
       };
+    case 'describe':
+      return { kind: 'describe', description: decodeJson(kind.value.descriptionJson) };
+    case 'volumeReport':
+      return { kind: 'volume-report', statuses: decodeJson(kind.value.statusesJson) };
     case 'networkChecked': {
       const { number, checkJson } = kind.value;
       const check = checkJson.length > 0 ? decodeJson<HostNetworkCheck>(checkJson) : undefined;

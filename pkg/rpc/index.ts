@@ -7,6 +7,7 @@ export {
   requestCertificate,
 } from './ca-service.ts';
 export { RpcClient } from './client.ts';
+export { methodDefinition } from './codec.ts';
 export {
   type ControlHandlers,
   controlService,
@@ -44,4 +45,6 @@ export type {
   NetworkPatch,
   TaskAssignment,
   TaskStatusReport,
+  VolumeAssignment,
+  VolumeStatusReport,
 } from './session-message.ts';

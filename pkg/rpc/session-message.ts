@@ -16,6 +16,8 @@ import type {
   TaskId,
   TaskStatus,
   Version,
+  VolumeId,
+  VolumeSpec,
 } from '../model/index.ts';
 
 /** A task of the node with the spec it runs. */
@@ -40,6 +42,28 @@ export interface NetworkPatch {
   readonly removedGateways: readonly NodeId[];
 }
 
+/** A cluster volume for the node, or one that the node is to let go. */
+export interface VolumeAssignment {
+  readonly id: VolumeId;
+  readonly spec: VolumeSpec;
+  /** The driver's own name of it. */
+  readonly handle: string;
+  readonly context: Readonly<Record<string, string>>;
+  readonly publishContext: Readonly<Record<string, string>>;
+  /** Ids of secrets by the driver's key; their values are among the node's secrets. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** It has to go from the node once no task uses it there. */
+  readonly leaving: boolean;
+}
+
+export interface VolumeStatusReport {
+  readonly volumeId: VolumeId;
+  /** Nothing of it is on the node any more. */
+  readonly gone: boolean;
+  /** Why it is not yet as it should be. */
+  readonly error?: string | undefined;
+}
+
 /** What became different for one node. In a complete message: everything there is, nothing removed. */
 export interface AssignmentChanges {
   readonly tasks: readonly TaskAssignment[];
@@ -52,6 +76,9 @@ export interface AssignmentChanges {
   readonly networks: readonly NetworkTable[];
   readonly networkPatches: readonly NetworkPatch[];
   readonly removedNetworks: readonly NetworkId[];
+  /** Absent from managers that know no cluster volumes. */
+  readonly volumes?: readonly VolumeAssignment[] | undefined;
+  readonly removedVolumes?: readonly VolumeId[] | undefined;
 }
 
 export interface TaskStatusReport {
@@ -117,6 +144,9 @@ export type AgentMessage =
       readonly number: number;
       readonly statuses: readonly TaskStatusReport[];
     }
+  /** What the host said of itself at registration is different now. */
+  | { readonly kind: 'describe'; readonly description: NodeDescription }
+  | { readonly kind: 'volume-report'; readonly statuses: readonly VolumeStatusReport[] }
   /** Answer to `check-network`; without `check` the node has no table of that network. */
   | {
       readonly kind: 'network-checked';

@@ -6,6 +6,7 @@ import { spreadKeys, spreadValue } from './preference.ts';
 import { badNodes } from './quarantine.ts';
 import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
+import { VolumeUse } from './volume-use.ts';
 import { wantReader } from './want.ts';
 
 const SUGGESTIONS_MAX = 5;
@@ -61,7 +62,7 @@ export function explainPlacement(
   const wants = wantReader(view);
   const want = wants(task);
   if (!want) return undefined;
-  const candidate: Candidate = { task, spec: want.spec };
+  const candidate: Candidate = { task, spec: want.spec, volumes: new VolumeUse(view, task.id) };
   const loads = measureLoad(view, (other) => wants(other)?.demand, now, task.id);
   const asked = nodesAsked(view, task, loads);
   const surroundings = { loads: loads.values(), bad: badNodes(loads) };

@@ -12,6 +12,7 @@ import {
 } from '../model/index.ts';
 import { addTask, emptyLoad, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
+import { VolumeUse } from './volume-use.ts';
 import type { Want } from './want.ts';
 
 /** How much lower the priority of a task must be to be stopped for another (Nomad's figure). */
@@ -44,7 +45,7 @@ export class Preemption {
 
   /** The fewest tasks, of the lowest priority, on one node; undefined when nothing would help. */
   planFor(task: Task, want: Want, loads: Iterable<NodeLoad>): RoomPlan | undefined {
-    const pipeline = new Pipeline({ task, spec: want.spec });
+    const pipeline = new Pipeline({ task, spec: want.spec, volumes: new VolumeUse(this.#view) });
     let best: RoomPlan | undefined;
     for (const { node } of loads) {
       const plan = this.#planOn(node.id, want, pipeline);

@@ -19,6 +19,7 @@ import { spreadKeys } from './preference.ts';
 import { badNodes } from './quarantine.ts';
 import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
+import { VolumeUse } from './volume-use.ts';
 import { wantReader } from './want.ts';
 
 /** A move that makes two nodes differ by as much as before, the other way round, is none. */
@@ -138,7 +139,8 @@ function* betterNode(view: View, task: Task, now: InstantMs): Generator<void, No
   const loads = yield* measureLoadInSteps(view, demand, now, task.id);
   const ranking = new Ranking(view, want, task, { loads: loads.values(), bad: badNodes(loads) });
   const tree = new SpreadTree(spreadKeys(want.spec), ranking);
-  const pipeline = new Pipeline({ task, spec: want.spec });
+  // The task keeps its volumes until the other one serves.
+  const pipeline = new Pipeline({ task, spec: want.spec, volumes: new VolumeUse(view) });
   for (const load of loads.values()) if (pipeline.accepts(load)) tree.add(load);
   let best: NodeLoad | undefined;
   tree.take((load) => {

@@ -16,19 +16,14 @@ import {
   type View,
 } from '../model/index.ts';
 import type { Candidate } from './filter/filter.ts';
-import {
-  addTask,
-  type Demand,
-  discountTask,
-  measureLoadInSteps,
-  type NodeLoad,
-} from './node-load.ts';
+import { addTask, discountTask, measureLoadInSteps, type NodeLoad } from './node-load.ts';
 import { Pipeline } from './pipeline.ts';
 import { Preemption } from './preempt.ts';
 import { spreadKeys } from './preference.ts';
 import { badNodes } from './quarantine.ts';
 import { Ranking } from './ranking.ts';
 import { SpreadTree } from './spread-tree.ts';
+import { VolumeUse, volumeWishes } from './volume-use.ts';
 import { type Want, wantReader } from './want.ts';
 
 const TASKS_PER_STEP = 32;
@@ -62,7 +57,7 @@ export const decidePlacement = inSteps(function* decidePlacement(input) {
 
 /** A node changed, or a task that held something is over, unwanted or gone; nothing else makes room. */
 function* mayHaveMadeRoom({ view, dirty }: DeciderInput): Generator<void, boolean> {
-  if (dirty.nodes.size > 0) return true;
+  if (dirty.nodes.size > 0 || dirty.volumes.size > 0) return true;
   let seen = 0;
   for (const id of dirty.tasks) {
     if (++seen % LOOKS_PER_STEP === 0) yield;
@@ -80,6 +75,7 @@ class Placement {
   readonly #bad: ReadonlySet<NodeId>;
   readonly #preemption: Preemption;
   readonly #discounted = new Set<ServiceId>();
+  readonly #volumes: VolumeUse;
 
   private constructor(
     input: DeciderInput,
@@ -91,6 +87,7 @@ class Placement {
     this.#loads = loads;
     this.#bad = badNodes(loads);
     this.#preemption = new Preemption(input.view, wants);
+    this.#volumes = new VolumeUse(input.view);
   }
 
   static *begin(input: DeciderInput): Generator<void, Placement> {
@@ -122,7 +119,7 @@ class Placement {
     const [first] = tasks;
     const want = first && this.#wants(first);
     if (!first || !want) return;
-    const candidate: Candidate = { task: first, spec: want.spec };
+    const candidate: Candidate = { task: first, spec: want.spec, volumes: this.#volumes };
     const pipeline = new Pipeline(candidate);
     const free: Task[] = [];
     for (const [at, task] of tasks.entries()) {
@@ -146,7 +143,7 @@ class Placement {
       if (at % TASKS_PER_STEP === 0) yield;
       const placed =
         refusal === undefined &&
-        tree.take((load) => pipeline.accepts(load) && this.#assign(one, want.demand, load));
+        tree.take((load) => pipeline.accepts(load) && this.#assign(one, want, load));
       if (placed) continue;
       refusal ??= pipeline.explain(this.#loads.values());
       this.#refuse(one, refusal);
@@ -171,14 +168,14 @@ class Placement {
   #confirm(task: Task, want: Want, pipeline: Pipeline): void {
     const load = task.nodeId === undefined ? undefined : this.#loads.get(task.nodeId);
     if (load && pipeline.accepts(load)) {
-      this.#assign(task, want.demand, load);
+      this.#assign(task, want, load);
       return;
     }
     this.#refuse(task, pipeline.explain(load ? [load] : []));
     if (load) this.#makeRoom(task, want, [load]);
   }
 
-  #assign(task: Task, demand: Demand, load: NodeLoad): true {
+  #assign(task: Task, { demand, spec }: Want, load: NodeLoad): true {
     const message =
       task.nodeId === undefined
         ? 'scheduler assigned task to node'
@@ -186,12 +183,15 @@ class Placement {
     const status = { state: 'assigned', at: this.#input.now, message } as const;
     const offered = load.node.description?.genericResources ?? [];
     const claims = claimGeneric(offered, load.generic, demand.generic);
+    const { volumes } = this.#volumes.pick(volumeWishes(spec), load.node);
     const assigned: Task = {
       ...task,
       nodeId: load.node.id,
       status,
       ...(claims?.length ? { genericResources: claims } : {}),
+      ...(volumes?.length ? { volumes } : {}),
     };
+    this.#volumes.take(assigned);
     addTask(load, assigned, demand);
     this.#preemption.expect(load.node.id, assigned);
     this.changes.push(updateObject('task', assigned));

@@ -31,8 +31,12 @@ export function convertMount(scope: Scope, entry: unknown): MountSpec {
         ReadOnly: volume.readOnly || undefined,
         TmpfsOptions: volume.size === undefined ? undefined : { SizeBytes: volume.size },
       });
+    case 'cluster':
+      return clusterMount(scope, volume);
     default:
-      throw stackProblem(`volume type must be volume, bind or tmpfs, not "${volume.type}"`);
+      throw stackProblem(
+        `volume type must be volume, bind, tmpfs or cluster, not "${volume.type}"`,
+      );
   }
 }
 
@@ -110,6 +114,15 @@ function volumeMount(scope: Scope, volume: Volume): MountSpec {
         : undefined,
     }),
   };
+}
+
+/** A volume of the cluster, made before with `docker volume create`; of a group any. */
+function clusterMount(scope: Scope, { source, target, readOnly }: Volume): MountSpec {
+  const mount = { Type: 'cluster', Target: target, ...(readOnly && { ReadOnly: true }) };
+  if (source.startsWith('group:')) return { ...mount, Source: source };
+  const declared = asMap(scope.file['volumes']);
+  if (!(source in declared)) throw stackProblem(`undefined volume "${source}"`);
+  return { ...mount, Source: objectName(scope, source, asMap(declared[source])) };
 }
 
 /** Relative to the stack file's folder, `~` is the home folder. */

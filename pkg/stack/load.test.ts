@@ -164,6 +164,20 @@ test('x-muster becomes the labels of the policies', () => {
 const RESERVE = (devices: string): string =>
   `services:\n  web:\n    image: a\n    deploy: {resources: {reservations: {devices: [${devices}]}}}\n`;
 
+test('a service mounts volumes of the cluster: of the stack, from outside, and of a group', () => {
+  const mount = (source: string): string =>
+    `{type: cluster, source: "${source}", target: "/${source}", read_only: true}`;
+  const file = (...sources: readonly string[]): string =>
+    `services: {web: {image: a, volumes: [${sources.map(mount).join(', ')}]}}\nvolumes: {own: , far: {external: true}}\n`;
+  const spec = load(file('own', 'far', 'group:fast')).services[0];
+  expect(spec?.TaskTemplate?.ContainerSpec?.Mounts).toEqual([
+    { Type: 'cluster', Source: 'shop_own', Target: '/own', ReadOnly: true },
+    { Type: 'cluster', Source: 'far', Target: '/far', ReadOnly: true },
+    { Type: 'cluster', Source: 'group:fast', Target: '/group:fast', ReadOnly: true },
+  ]);
+  expect(() => load(file('none'))).toThrow('undefined volume "none"');
+});
+
 test('a request for devices reserves a generic resource of the kind', () => {
   const stack = load(RESERVE('{capabilities: [gpu], count: 2}'));
   expect(stack.services[0]?.TaskTemplate?.Resources?.Reservations?.GenericResources).toEqual([

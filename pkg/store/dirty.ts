@@ -9,6 +9,7 @@ import {
   slotOf,
   type TaskId,
   type View,
+  type VolumeId,
 } from '../model/index.ts';
 
 const IDS_PER_STEP = 500;
@@ -20,6 +21,7 @@ export class DirtySet implements Dirty {
   readonly tasks = new Set<TaskId>();
   readonly nodes = new Set<NodeId>();
   readonly networks = new Set<NetworkId>();
+  readonly volumes = new Set<VolumeId>();
   cluster = false;
 
   /** Everything there is: what a new leader starts with. */
@@ -34,6 +36,7 @@ export class DirtySet implements Dirty {
     for (const { id } of view.list('service')) this.#addService(id);
     for (const { id } of view.list('node')) this.nodes.add(id);
     for (const { id } of view.list('network')) this.networks.add(id);
+    for (const { id } of view.list('volume')) this.volumes.add(id);
     this.cluster = true;
     let seen = 0;
     for (const { id, serviceId } of view.list('task')) {
@@ -45,14 +48,33 @@ export class DirtySet implements Dirty {
 
   /** Objects that are gone count too. */
   add(changes: readonly AppliedChange[]): void {
-    for (const change of changes) {
-      const object = change.after ?? change.before;
-      if (object === undefined) continue;
-      if (change.kind === 'service') this.#addService(object.id as ServiceId);
-      else if (change.kind === 'node') this.nodes.add(object.id as NodeId);
-      else if (change.kind === 'network') this.networks.add(object.id as NetworkId);
-      else if (change.kind === 'cluster') this.cluster = true;
-      else if (change.kind === 'task') this.#addTask(change);
+    for (const change of changes) this.#addOne(change);
+  }
+
+  #addOne(change: AppliedChange): void {
+    const object = change.after ?? change.before;
+    if (object === undefined) return;
+    switch (change.kind) {
+      case 'service':
+        this.#addService(object.id as ServiceId);
+        break;
+      case 'node':
+        this.nodes.add(object.id as NodeId);
+        break;
+      case 'network':
+        this.networks.add(object.id as NetworkId);
+        break;
+      case 'volume':
+        this.volumes.add(object.id as VolumeId);
+        break;
+      case 'cluster':
+        this.cluster = true;
+        break;
+      case 'task':
+        this.#addTask(change);
+        break;
+      default:
+        break;
     }
   }
 
@@ -61,6 +83,7 @@ export class DirtySet implements Dirty {
     const task = after ?? before;
     if (task === undefined) return;
     this.tasks.add(task.id);
+    for (const { volumeId } of task.volumes ?? []) this.volumes.add(volumeId);
     if (before && after && isProgress(before, after)) return;
     for (const one of [before, after]) if (one) this.#addSlots(one.serviceId, [slotOf(one)]);
   }
@@ -89,6 +112,7 @@ export class DirtySet implements Dirty {
     for (const id of other.tasks) this.tasks.add(id);
     for (const id of other.nodes) this.nodes.add(id);
     for (const id of other.networks) this.networks.add(id);
+    for (const id of other.volumes) this.volumes.add(id);
     if (other.cluster) this.cluster = true;
   }
 }

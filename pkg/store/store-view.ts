@@ -13,6 +13,7 @@ import type {
   Task,
   Version,
   View,
+  VolumeId,
 } from '../model/index.ts';
 
 /** Always the newest tables, also after a snapshot replaced them: what readers hold on to. */
@@ -61,6 +62,10 @@ export class StoreView implements View {
 
   tasksOfNetwork(id: NetworkId): Iterable<Task> {
     return this.#current().tasksOfNetwork(id);
+  }
+
+  tasksOfVolume(id: VolumeId): Iterable<Task> {
+    return this.#current().tasksOfVolume(id);
   }
 
   waitingTasks(): Iterable<Task> {

@@ -7,6 +7,7 @@ import {
   errorMessage,
   type TaskStatus,
   unreachable,
+  type VolumeId,
 } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
 import { mayRestartHere, NO_RESTARTS, oneMore, ownRestartDelayMs } from './alone.ts';
@@ -44,6 +45,8 @@ export class TaskController {
   #abort = new AbortController();
   #changed = false;
   #starting: Promise<void> | undefined;
+  /** Its container is just being made. */
+  #making = false;
   #wake: () => void = () => undefined;
   readonly #over: Promise<void>;
 
@@ -62,6 +65,14 @@ export class TaskController {
 
   get status(): TaskStatus {
     return this.#status;
+  }
+
+  /** Whether a container of it holds volumes of this host: from when it is being made until it has ended. */
+  holdsVolume(id: VolumeId): boolean {
+    const { volumes = [] } = this.#assignment.task;
+    if (!volumes.some(({ volumeId }) => volumeId === id)) return false;
+    const container = this.#container();
+    return this.#making || (container !== undefined && container.state !== 'exited');
   }
 
   /** Ends with a start that is under way although the task is to stop; undefined: there is none. */
@@ -124,13 +135,8 @@ export class TaskController {
   }
 
   #observe(): Parameters<typeof nextStep>[1] {
-    const { tables, secrets, configs } = this.#options.surroundings();
-    const { task, spec } = this.#assignment;
-    const needs = dependenciesOf(spec);
-    const hasNeeds =
-      task.networks.every(({ networkId }) => tables.has(networkId)) &&
-      needs.secrets.every((id) => secrets.has(id)) &&
-      needs.configs.every((id) => configs.has(id));
+    const { spec } = this.#assignment;
+    const hasNeeds = this.#hasNeeds();
     const container = this.#container();
     const alone = hasNeeds && this.#options.aloneFrom() !== undefined;
     const exitCode = container?.state === 'exited' ? container.exitCode : undefined;
@@ -141,6 +147,18 @@ export class TaskController {
       failure: this.#failure,
       mayRestartHere: alone && mayRestartHere(spec, exitCode, this.#ownRestarts),
     };
+  }
+
+  #hasNeeds(): boolean {
+    const { tables, secrets, configs, volume } = this.#options.surroundings();
+    const { task, spec } = this.#assignment;
+    const needs = dependenciesOf(spec);
+    return (
+      task.networks.every(({ networkId }) => tables.has(networkId)) &&
+      needs.secrets.every((id) => secrets.has(id)) &&
+      needs.configs.every((id) => configs.has(id)) &&
+      (task.volumes ?? []).every(({ volumeId }) => volume(volumeId) !== undefined)
+    );
   }
 
   async #take(step: Step): Promise<void> {
@@ -176,8 +194,14 @@ export class TaskController {
     const spec = taskContainerSpec(this.#assignment, surroundings());
     const auth = this.#assignment.registryAuth;
     await engine.prepareImage(spec.container.Image, { auth, signal });
-    if (signal.aborted) return;
-    await engine.createTask(spec);
+    // A volume may have left meanwhile.
+    if (signal.aborted || !this.#hasNeeds()) return;
+    this.#making = true;
+    try {
+      await engine.createTask(spec);
+    } finally {
+      this.#making = false;
+    }
   }
 
   async #start(): Promise<TaskContainer> {

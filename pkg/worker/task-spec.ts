@@ -14,6 +14,7 @@ import {
   taskName,
 } from '../model/index.ts';
 import type { TaskAssignment } from '../rpc/index.ts';
+import { taskVolumes, type VolumeLookup } from './task-volumes.ts';
 
 /** What a task takes from the node besides its own assignment. */
 export interface TaskSurroundings {
@@ -26,6 +27,8 @@ export interface TaskSurroundings {
   readonly templated: ReadonlySet<string>;
   /** Paths of the device nodes that belong to what a task holds. Throws when this machine does not offer it any more. */
   readonly devicesOf: (held: readonly GenericResource[]) => readonly string[];
+  /** Cluster volumes that are on the node. */
+  readonly volume: VolumeLookup;
 }
 
 /** Ids of the secrets and configs that the spec names. */
@@ -51,6 +54,7 @@ export function taskContainerSpec(
     throw new ClusterError('invalid', 'ContainerSpec: image reference must be provided');
   const { secrets, configs } = dependenciesOf(spec);
   const driver = template.LogDriver;
+  const { mounts, devices } = taskVolumes(task, container.Mounts ?? [], surroundings.volume);
   return {
     taskId: task.id,
     taskName: taskName(task),
@@ -62,9 +66,11 @@ export function taskContainerSpec(
     nodeHostname: surroundings.hostname,
     container: {
       ...container,
+      Mounts: mounts,
       Env: [...(container.Env ?? []), ...genericEnvironment(task.genericResources ?? [])],
     },
     devices: surroundings.devicesOf(task.genericResources ?? []),
+    blockVolumes: devices,
     fenceMs: servicePolicy(spec).fenceMs || undefined,
     limits: template.Resources?.Limits ?? undefined,
     reservations: template.Resources?.Reservations ?? undefined,

@@ -29,6 +29,8 @@ import { keepSession } from './session.ts';
 import { TaskController } from './task-controller.ts';
 import { type RecordFile, TaskDb, type TaskRecords } from './task-db.ts';
 import type { TaskSurroundings } from './task-spec.ts';
+import type { HostVolume } from './task-volumes.ts';
+import type { Volumes, VolumesLink } from './volumes.ts';
 
 export interface WorkerOptions {
   readonly credentials: Credentials;
@@ -38,6 +40,8 @@ export interface WorkerOptions {
   readonly network: Pick<HostNetwork, 'applyTables' | 'flowsForgotten' | 'check'>;
   /** Standalone containers of this host on networks of the cluster. */
   readonly attachments?: Attachments | undefined;
+  /** Cluster volumes of this host. */
+  readonly volumes?: Volumes | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -67,7 +71,7 @@ const ALONE_AFTER_MS = 10_000;
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #controllers = new Map<TaskId, TaskController>();
-  readonly #removing = new Map<TaskId, Promise<void>>();
+  readonly #removing = new Map<TaskId, TaskController>();
   readonly #dependencies = new Dependencies();
   readonly #db: TaskDb;
   readonly #hostname: string;
@@ -107,6 +111,12 @@ export class Worker {
     return this.#session !== undefined;
   }
 
+  /** The host is not as it was described any more. */
+  describe(): void {
+    const description = this.#options.description();
+    this.#session?.send({ kind: 'describe', description });
+  }
+
   /**
    * Takes up the tasks of before, then follows the leader until the signal. Containers keep running when it returns.
    * The engine must have found its containers already.
@@ -115,8 +125,10 @@ export class Worker {
     const { engine, attachments } = this.#options;
     attachments?.join((id) => this.#tablesApplied && this.#tables.has(id));
     this.#readopt();
+    this.#options.volumes?.join(this.#volumesLink());
     const unsubscribe = engine.onTaskEvent(({ taskId }) => {
       this.#controllers.get(taskId as TaskId)?.look();
+      this.#options.volumes?.look();
     });
     try {
       await keepSession(
@@ -136,6 +148,7 @@ export class Worker {
       );
     } finally {
       unsubscribe();
+      this.#options.volumes?.leave();
       for (const controller of this.#controllers.values()) controller.leave();
       this.#db.save(this.#records());
     }
@@ -152,6 +165,7 @@ export class Worker {
     );
     attachments?.leave();
     network.applyTables([]);
+    await this.#options.volumes?.removeEverything();
     this.#controllers.clear();
     this.#dependencies.clear();
     this.#tables = new Map();
@@ -250,6 +264,7 @@ export class Worker {
     for (const assignment of changes.tasks) this.#task(assignment);
     for (const taskId of changes.removedTasks) this.#remove(taskId);
     if (complete) this.#removeUnknown(new Set(changes.tasks.map(({ task }) => task.id)));
+    this.#options.volumes?.assign(changes, complete);
     for (const controller of this.#controllers.values()) controller.look();
     if (complete) {
       const unwanted = before.flatMap(({ unwantedStart }) => unwantedStart ?? []);
@@ -324,6 +339,7 @@ export class Worker {
       aloneFrom: (): number | undefined => this.#aloneFrom(),
       onStatus: (next): void => {
         this.#reporter.report(id, next);
+        this.#options.volumes?.look();
         this.#saveSoon();
       },
     });
@@ -335,13 +351,16 @@ export class Worker {
     if (!controller) return;
     this.#controllers.delete(taskId);
     this.#reporter.forget(taskId);
-    const removal = controller
+    this.#removing.set(taskId, controller);
+    void controller
       .remove()
       .catch((error: unknown) => {
         this.#options.log.error('task not removed', { task: taskId, error: errorMessage(error) });
       })
-      .finally(() => this.#removing.delete(taskId));
-    this.#removing.set(taskId, removal);
+      .finally(() => {
+        this.#removing.delete(taskId);
+        this.#options.volumes?.look();
+      });
   }
 
   /** Everything that the cluster does not know goes: assignments and containers alike. */
@@ -358,6 +377,22 @@ export class Worker {
           log.warn('stray container not removed', { task: taskId, error: errorMessage(error) });
         });
     }
+  }
+
+  #volumesLink(): VolumesLink {
+    return {
+      secrets: (): ReadonlyMap<string, Uint8Array> => this.#dependencies.secrets,
+      isUsed: (id): boolean =>
+        [...this.#controllers.values(), ...this.#removing.values()].some((one) =>
+          one.holdsVolume(id),
+        ),
+      onArrival: (): void => {
+        for (const controller of this.#controllers.values()) controller.look();
+      },
+      report: (statuses): void => {
+        this.#session?.send({ kind: 'volume-report', statuses });
+      },
+    };
   }
 
   *#statuses(): Iterable<readonly [TaskId, TaskStatus]> {
@@ -381,6 +416,7 @@ export class Worker {
       configs: this.#dependencies.configs,
       templated: this.#dependencies.templated,
       devicesOf: this.#options.devicesOf ?? noDevices,
+      volume: (id): HostVolume | undefined => this.#options.volumes?.find(id),
     };
   }
 

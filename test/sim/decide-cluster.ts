@@ -41,6 +41,7 @@ import {
   decideNodes,
   decideReaping,
   decideServices,
+  decideVolumes,
 } from '../../pkg/orchestrator/index.ts';
 import { decidePlacement, decideRebalance } from '../../pkg/scheduler/index.ts';
 import { mergeChanges, placedByNode } from '../../pkg/store/batch.ts';
@@ -54,6 +55,7 @@ export const DECIDERS: readonly Decider[] = [
   decidePlacement,
   decideRebalance,
   decideConstraints,
+  decideVolumes,
   decideReaping,
 ];
 

@@ -12,6 +12,7 @@ import {
   VERSION_NONE,
   type View,
   validateSecretSpec,
+  volumeSecret,
 } from '../../model/index.ts';
 import { addChanges, type ClusterContext, freshView, transact } from '../context.ts';
 import { controlError } from '../failure.ts';
@@ -70,10 +71,22 @@ export function secretRoutes(app: FastifyInstance, context: ClusterContext): voi
       if (users.length > 0) {
         throw controlError('InvalidArgument', inUse('secret', secret.spec.Name, users));
       }
+      refuseUsedByVolume(draft, secret);
       addChanges(draft, [removeObject('secret', secret)]);
     });
     return sendEmpty(reply, 204);
   });
+}
+
+/** A driver may need it for as long as the volume is there. */
+function refuseUsedByVolume(view: View, secret: Secret): void {
+  for (const { spec } of view.list('volume')) {
+    for (const { Secret: asked } of spec.ClusterVolumeSpec.Secrets ?? []) {
+      if (volumeSecret(view, asked)?.id !== secret.id) continue;
+      const text = `secret '${secret.spec.Name}' is in use by the following volume: ${spec.Name}`;
+      throw controlError('InvalidArgument', text);
+    }
+  }
 }
 
 function servicesUsing(view: View, id: SecretId): readonly Service[] {

@@ -1,4 +1,4 @@
-import type { Node } from '../../model/index.ts';
+import type { Node, NodeDriver } from '../../model/index.ts';
 import type { MemberStatus } from '../../store/index.ts';
 import type { DockerJson } from '../engine.ts';
 import { renderGenericResources } from './generic-resource.ts';
@@ -56,9 +56,22 @@ function renderDescription(node: Node, tlsInfo: DockerJson | undefined): DockerJ
     Engine: {
       EngineVersion: description?.engineVersion ?? '',
       Labels: description?.engineLabels ?? {},
-      Plugins: (description?.plugins ?? []).map(({ type, name }) => ({ Type: type, Name: name })),
+      Plugins: [
+        ...(description?.plugins ?? []).map(({ type, name }) => ({ Type: type, Name: name })),
+        ...(description?.csi ?? []).map(({ name }) => ({ Type: 'csinode', Name: name })),
+      ],
     },
+    ...(description?.csi && { CSIInfo: description.csi.map(renderDriver) }),
     ...(tlsInfo && { TLSInfo: tlsInfo }),
+  };
+}
+
+function renderDriver({ name, nodeId, volumesMax, topology }: NodeDriver): DockerJson {
+  return {
+    PluginName: name,
+    NodeID: nodeId,
+    ...(volumesMax !== undefined && { MaxVolumesPerNode: volumesMax }),
+    ...(topology && { AccessibleTopology: { Segments: topology } }),
   };
 }
 

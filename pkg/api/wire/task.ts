@@ -32,6 +32,13 @@ export function renderTask(view: View, task: Task): DockerJson {
     ...(task.genericResources && {
       AssignedGenericResources: renderGenericResources(task.genericResources),
     }),
+    ...(task.volumes && {
+      Volumes: task.volumes.map(({ volumeId, source, target }) => ({
+        ID: volumeId,
+        Source: source,
+        Target: target,
+      })),
+    }),
     DesiredState: task.desiredState,
     NetworksAttachments: task.networks.map((attachment) => ({
       Network: networkOfAttachment(view, attachment.networkId),

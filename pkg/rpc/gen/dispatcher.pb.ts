@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dispatcher.proto.
  */
 export const file_dispatcher: GenFile = /*@__PURE__*/
-  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciL7AgoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIABI8Cg9uZXR3b3JrX2NoZWNrZWQYBiABKAsyIS5tdXN0ZXIuZGlzcGF0Y2hlci5OZXR3b3JrQ2hlY2tlZEgAEjQKC2ZpbmRfbGVhZGVyGAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuRmluZExlYWRlckgAQgYKBGtpbmQiDAoKRmluZExlYWRlciJICghSZWdpc3RlchIYChBkZXNjcmlwdGlvbl9qc29uGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSEQoJYWdlbnRfcnVuGAMgASgJIgsKCUhlYXJ0YmVhdCIfCgtBY2tub3dsZWRnZRIQCghzZXF1ZW5jZRgBIAEoBCIeCgRBd2F5EhYKDmJhY2tfd2l0aGluX21zGAEgASgNIi8KBlJlcG9ydBIOCgZudW1iZXIYASABKAQSFQoNc3RhdHVzZXNfanNvbhgCIAEoDCI0Cg5OZXR3b3JrQ2hlY2tlZBIOCgZudW1iZXIYASABKAQSEgoKY2hlY2tfanNvbhgCIAEoDCKDBAoOTWFuYWdlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLm11c3Rlci5kaXNwYXRjaGVyLldlbGNvbWVIABIvCghyZWRpcmVjdBgCIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlZGlyZWN0SAASNQoLYXNzaWdubWVudHMYAyABKAsyHi5tdXN0ZXIuZGlzcGF0Y2hlci5Bc3NpZ25tZW50c0gAEi8KCHJlcG9ydGVkGAQgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0ZWRIABIvCghtYW5hZ2VycxgFIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJzSAASKQoFYWxpdmUYBiABKAsyGC5tdXN0ZXIuZGlzcGF0Y2hlci5BbGl2ZUgAEjQKC2xvZ19yZXF1ZXN0GAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuTG9nUmVxdWVzdEgAEiwKB2xvZ19lbmQYCCABKAsyGS5tdXN0ZXIuZGlzcGF0Y2hlci5Mb2dFbmRIABInCgRyb2xlGAkgASgLMhcubXVzdGVyLmRpc3BhdGNoZXIuUm9sZUgAEjgKDWNoZWNrX25ldHdvcmsYCiABKAsyHy5tdXN0ZXIuZGlzcGF0Y2hlci5DaGVja05ldHdvcmtIAEIGCgRraW5kIjMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0iGgoIUmVkaXJlY3QSDgoGbGVhZGVyGAEgASgJIkcKC0Fzc2lnbm1lbnRzEhAKCHNlcXVlbmNlGAEgASgEEhAKCGNvbXBsZXRlGAIgASgIEhQKDGNoYW5nZXNfanNvbhgDIAEoDCIaCghSZXBvcnRlZBIOCgZudW1iZXIYASABKAQiHQoITWFuYWdlcnMSEQoJYWRkcmVzc2VzGAEgAygJIgcKBUFsaXZlIjgKCkxvZ1JlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoDCIeCgZMb2dFbmQSFAoMc3Vic2NyaXB0aW9uGAEgASgJIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIyCgxDaGVja05ldHdvcmsSDgoGbnVtYmVyGAEgASgEEhIKCm5ldHdvcmtfaWQYAiABKAkyXwoKRGlzcGF0Y2hlchJRCgdTZXNzaW9uEh8ubXVzdGVyLmRpc3BhdGNoZXIuQWdlbnRNZXNzYWdlGiEubXVzdGVyLmRpc3BhdGNoZXIuTWFuYWdlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("ChBkaXNwYXRjaGVyLnByb3RvEhFtdXN0ZXIuZGlzcGF0Y2hlciLmAwoMQWdlbnRNZXNzYWdlEi8KCHJlZ2lzdGVyGAEgASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuUmVnaXN0ZXJIABIxCgloZWFydGJlYXQYAiABKAsyHC5tdXN0ZXIuZGlzcGF0Y2hlci5IZWFydGJlYXRIABI1CgthY2tub3dsZWRnZRgDIAEoCzIeLm11c3Rlci5kaXNwYXRjaGVyLkFja25vd2xlZGdlSAASKwoGcmVwb3J0GAQgASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuUmVwb3J0SAASJwoEYXdheRgFIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLkF3YXlIABI8Cg9uZXR3b3JrX2NoZWNrZWQYBiABKAsyIS5tdXN0ZXIuZGlzcGF0Y2hlci5OZXR3b3JrQ2hlY2tlZEgAEjQKC2ZpbmRfbGVhZGVyGAcgASgLMh0ubXVzdGVyLmRpc3BhdGNoZXIuRmluZExlYWRlckgAEi8KCGRlc2NyaWJlGAggASgLMhsubXVzdGVyLmRpc3BhdGNoZXIuRGVzY3JpYmVIABI4Cg12b2x1bWVfcmVwb3J0GAkgASgLMh8ubXVzdGVyLmRpc3BhdGNoZXIuVm9sdW1lUmVwb3J0SABCBgoEa2luZCIMCgpGaW5kTGVhZGVyIkgKCFJlZ2lzdGVyEhgKEGRlc2NyaXB0aW9uX2pzb24YASABKAwSDwoHYWRkcmVzcxgCIAEoCRIRCglhZ2VudF9ydW4YAyABKAkiCwoJSGVhcnRiZWF0Ih8KC0Fja25vd2xlZGdlEhAKCHNlcXVlbmNlGAEgASgEIh4KBEF3YXkSFgoOYmFja193aXRoaW5fbXMYASABKA0iLwoGUmVwb3J0Eg4KBm51bWJlchgBIAEoBBIVCg1zdGF0dXNlc19qc29uGAIgASgMIjQKDk5ldHdvcmtDaGVja2VkEg4KBm51bWJlchgBIAEoBBISCgpjaGVja19qc29uGAIgASgMIiQKCERlc2NyaWJlEhgKEGRlc2NyaXB0aW9uX2pzb24YASABKAwiJQoMVm9sdW1lUmVwb3J0EhUKDXN0YXR1c2VzX2pzb24YASABKAwigwQKDk1hbmFnZXJNZXNzYWdlEi0KB3dlbGNvbWUYASABKAsyGi5tdXN0ZXIuZGlzcGF0Y2hlci5XZWxjb21lSAASLwoIcmVkaXJlY3QYAiABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5SZWRpcmVjdEgAEjUKC2Fzc2lnbm1lbnRzGAMgASgLMh4ubXVzdGVyLmRpc3BhdGNoZXIuQXNzaWdubWVudHNIABIvCghyZXBvcnRlZBgEIAEoCzIbLm11c3Rlci5kaXNwYXRjaGVyLlJlcG9ydGVkSAASLwoIbWFuYWdlcnMYBSABKAsyGy5tdXN0ZXIuZGlzcGF0Y2hlci5NYW5hZ2Vyc0gAEikKBWFsaXZlGAYgASgLMhgubXVzdGVyLmRpc3BhdGNoZXIuQWxpdmVIABI0Cgtsb2dfcmVxdWVzdBgHIAEoCzIdLm11c3Rlci5kaXNwYXRjaGVyLkxvZ1JlcXVlc3RIABIsCgdsb2dfZW5kGAggASgLMhkubXVzdGVyLmRpc3BhdGNoZXIuTG9nRW5kSAASJwoEcm9sZRgJIAEoCzIXLm11c3Rlci5kaXNwYXRjaGVyLlJvbGVIABI4Cg1jaGVja19uZXR3b3JrGAogASgLMh8ubXVzdGVyLmRpc3BhdGNoZXIuQ2hlY2tOZXR3b3JrSABCBgoEa2luZCIzCgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAkSFAoMaGVhcnRiZWF0X21zGAIgASgNIhoKCFJlZGlyZWN0Eg4KBmxlYWRlchgBIAEoCSJHCgtBc3NpZ25tZW50cxIQCghzZXF1ZW5jZRgBIAEoBBIQCghjb21wbGV0ZRgCIAEoCBIUCgxjaGFuZ2VzX2pzb24YAyABKAwiGgoIUmVwb3J0ZWQSDgoGbnVtYmVyGAEgASgEIh0KCE1hbmFnZXJzEhEKCWFkZHJlc3NlcxgBIAMoCSIHCgVBbGl2ZSI4CgpMb2dSZXF1ZXN0EhQKDHN1YnNjcmlwdGlvbhgBIAEoCRIUCgxyZXF1ZXN0X2pzb24YAiABKAwiHgoGTG9nRW5kEhQKDHN1YnNjcmlwdGlvbhgBIAEoCSIUCgRSb2xlEgwKBHJvbGUYASABKAkiMgoMQ2hlY2tOZXR3b3JrEg4KBm51bWJlchgBIAEoBBISCgpuZXR3b3JrX2lkGAIgASgJMl8KCkRpc3BhdGNoZXISUQoHU2Vzc2lvbhIfLm11c3Rlci5kaXNwYXRjaGVyLkFnZW50TWVzc2FnZRohLm11c3Rlci5kaXNwYXRjaGVyLk1hbmFnZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message muster.dispatcher.AgentMessage
@@ -63,6 +63,18 @@ export type AgentMessage = Message<"muster.dispatcher.AgentMessage"> & {
      */
     value: FindLeader;
     case: "findLeader";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.Describe describe = 8;
+     */
+    value: Describe;
+    case: "describe";
+  } | {
+    /**
+     * @generated from field: muster.dispatcher.VolumeReport volume_report = 9;
+     */
+    value: VolumeReport;
+    case: "volumeReport";
   } | { case: undefined; value?: undefined };
 };
 
@@ -231,6 +243,46 @@ export const NetworkCheckedSchema: GenMessage<NetworkChecked> = /*@__PURE__*/
   messageDesc(file_dispatcher, 7);
 
 /**
+ * What the agent said of its host when it registered is different now.
+ *
+ * @generated from message muster.dispatcher.Describe
+ */
+export type Describe = Message<"muster.dispatcher.Describe"> & {
+  /**
+   * @generated from field: bytes description_json = 1;
+   */
+  descriptionJson: Uint8Array;
+};
+
+/**
+ * Describes the message muster.dispatcher.Describe.
+ * Use `create(DescribeSchema)` to create a new message.
+ * @public
+ */
+export const DescribeSchema: GenMessage<Describe> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 8);
+
+/**
+ * How cluster volumes of the node are doing. Said again in the next session until the assignments show that it is known.
+ *
+ * @generated from message muster.dispatcher.VolumeReport
+ */
+export type VolumeReport = Message<"muster.dispatcher.VolumeReport"> & {
+  /**
+   * @generated from field: bytes statuses_json = 1;
+   */
+  statusesJson: Uint8Array;
+};
+
+/**
+ * Describes the message muster.dispatcher.VolumeReport.
+ * Use `create(VolumeReportSchema)` to create a new message.
+ * @public
+ */
+export const VolumeReportSchema: GenMessage<VolumeReport> = /*@__PURE__*/
+  messageDesc(file_dispatcher, 9);
+
+/**
  * @generated from message muster.dispatcher.ManagerMessage
  */
 export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
@@ -306,7 +358,7 @@ export type ManagerMessage = Message<"muster.dispatcher.ManagerMessage"> & {
  * @public
  */
 export const ManagerMessageSchema: GenMessage<ManagerMessage> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 8);
+  messageDesc(file_dispatcher, 10);
 
 /**
  * @generated from message muster.dispatcher.Welcome
@@ -329,7 +381,7 @@ export type Welcome = Message<"muster.dispatcher.Welcome"> & {
  * @public
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 9);
+  messageDesc(file_dispatcher, 11);
 
 /**
  * This manager does not lead; the stream ends after it.
@@ -351,7 +403,7 @@ export type Redirect = Message<"muster.dispatcher.Redirect"> & {
  * @public
  */
 export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 10);
+  messageDesc(file_dispatcher, 12);
 
 /**
  * @generated from message muster.dispatcher.Assignments
@@ -381,7 +433,7 @@ export type Assignments = Message<"muster.dispatcher.Assignments"> & {
  * @public
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 11);
+  messageDesc(file_dispatcher, 13);
 
 /**
  * The statuses of the report are committed.
@@ -401,7 +453,7 @@ export type Reported = Message<"muster.dispatcher.Reported"> & {
  * @public
  */
 export const ReportedSchema: GenMessage<Reported> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 12);
+  messageDesc(file_dispatcher, 14);
 
 /**
  * @generated from message muster.dispatcher.Managers
@@ -419,7 +471,7 @@ export type Managers = Message<"muster.dispatcher.Managers"> & {
  * @public
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 13);
+  messageDesc(file_dispatcher, 15);
 
 /**
  * Answer to a heartbeat.
@@ -435,7 +487,7 @@ export type Alive = Message<"muster.dispatcher.Alive"> & {
  * @public
  */
 export const AliveSchema: GenMessage<Alive> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 14);
+  messageDesc(file_dispatcher, 16);
 
 /**
  * @generated from message muster.dispatcher.LogRequest
@@ -458,7 +510,7 @@ export type LogRequest = Message<"muster.dispatcher.LogRequest"> & {
  * @public
  */
 export const LogRequestSchema: GenMessage<LogRequest> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 15);
+  messageDesc(file_dispatcher, 17);
 
 /**
  * @generated from message muster.dispatcher.LogEnd
@@ -476,7 +528,7 @@ export type LogEnd = Message<"muster.dispatcher.LogEnd"> & {
  * @public
  */
 export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 16);
+  messageDesc(file_dispatcher, 18);
 
 /**
  * What the cluster wants the node to be: "worker" or "manager". An agent whose certificate says otherwise renews it.
@@ -496,7 +548,7 @@ export type Role = Message<"muster.dispatcher.Role"> & {
  * @public
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 17);
+  messageDesc(file_dispatcher, 19);
 
 /**
  * Look at the kernel, ask every address of the network from every container on it.
@@ -521,7 +573,7 @@ export type CheckNetwork = Message<"muster.dispatcher.CheckNetwork"> & {
  * @public
  */
 export const CheckNetworkSchema: GenMessage<CheckNetwork> = /*@__PURE__*/
-  messageDesc(file_dispatcher, 18);
+  messageDesc(file_dispatcher, 20);
 
 /**
  * What an agent and the leading manager say to each other, over one stream for as long as both live.

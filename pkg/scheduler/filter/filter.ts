@@ -1,10 +1,12 @@
 import type { ServiceSpec, Task } from '../../model/index.ts';
 import type { NodeLoad } from '../node-load.ts';
+import type { VolumeUse } from '../volume-use.ts';
 
 /** What is to be placed: a task, standing for all that are made from the same spec. */
 export interface Candidate {
   readonly task: Task;
   readonly spec: ServiceSpec;
+  readonly volumes: VolumeUse;
 }
 
 /** One reason for a node to refuse a task. */

@@ -1,11 +1,17 @@
+import { volumeWishes } from '../volume-use.ts';
 import { type Filter, onNodes } from './filter.ts';
 
-/** Cluster volumes (mount type `cluster`) need a storage driver on the node; no node has one. */
+/** Every mount of type `cluster` finds a volume that may be used on the node, as it is used now. */
 export const volumeFilter: Filter = {
   name: 'volumes',
-  applies: ({ spec }) =>
-    (spec.TaskTemplate?.ContainerSpec?.Mounts ?? []).some((mount) => mount.Type === 'cluster'),
-  accepts: () => false,
+  applies: ({ spec }) => volumeWishes(spec).length > 0,
+  accepts: ({ node }, { spec, volumes }) =>
+    volumes.pick(volumeWishes(spec), node).obstacle === undefined,
   explain: (nodes) => onNodes('cannot fulfill requested CSI volume mounts', nodes),
-  remedy: () => undefined,
+  remedy: ({ node }, { spec, volumes }) => {
+    const { obstacle } = volumes.pick(volumeWishes(spec), node);
+    return obstacle?.text === undefined
+      ? undefined
+      : { text: obstacle.text, where: obstacle.where, cost: 0 };
+  },
 };

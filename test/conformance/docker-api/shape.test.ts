@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { updateObject } from '../../../pkg/model/index.ts';
 import { type Setup, setUp } from '../docker-cli/setup.ts';
 import { ask } from './http.ts';
 
@@ -23,6 +24,10 @@ beforeAll(async () => {
     UpdateConfig: { FailureAction: 'pause', Monitor: 1_000_000, Order: 'stop-first' },
     EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort: 8080 }] },
   });
+  const AccessMode = { Scope: 'multi', Sharing: 'all', MountVolume: {} };
+  const ClusterVolumeSpec = { AccessMode, CapacityRange: { RequiredBytes: 4096 } };
+  await call('/volumes/create', { Name: 'data', Driver: 'disk', ClusterVolumeSpec });
+  published(setup);
   await call('/services/create', {
     Name: 'job',
     TaskTemplate: { ContainerSpec: { Image: 'busybox' } },
@@ -47,7 +52,35 @@ const UNPUBLISHED = [
   ['Service', 'PreviousSpec'],
   ['Task', 'NetworksAttachments'],
   ['Network', 'Services'],
+  ['Task', 'Volumes'],
+  ['NodeDescription', 'CSIInfo'],
+  // The description has these in AccessMode, where no client sends or reads them.
+  ['ClusterVolumeSpec', 'AccessibilityRequirements'],
+  ['ClusterVolumeSpec', 'CapacityRange'],
+  ['ClusterVolumeSpec', 'Secrets'],
+  ['ClusterVolumeSpec', 'Availability'],
 ] as const;
+
+/** As after a driver has made the volume and is bringing it to a node. */
+function published({ cluster }: Setup): void {
+  const volume = cluster.inner.tables.byName('volume', 'data');
+  if (!volume) throw new Error('no volume');
+  const { nodeId } = cluster;
+  const publication = {
+    nodeId,
+    driverNodeId: 'd',
+    state: 'pending-publish',
+    error: 'away',
+  } as const;
+  const info = { handle: 'h', capacityBytes: 4096, context: { a: 'b' }, topology: [] };
+  const after = { ...volume, info, publications: [publication] };
+  cluster.inner.apply([updateObject('volume', after)]);
+  const csi = [{ name: 'disk', nodeId: 'd', volumesMax: 3, topology: { zone: 'a' } }];
+  cluster.inner.setNode(nodeId, (node) => ({
+    ...node,
+    description: node.description && { ...node.description, csi },
+  }));
+}
 
 type Shapes = Record<string, { readonly properties: Record<string, object> } | undefined>;
 const { definitions } = JSON.parse(text) as { readonly definitions: Shapes };
@@ -86,6 +119,7 @@ test.each([
   ['/info', 'SystemInfo'],
   ['/version', 'SystemVersion'],
   ['/volumes', 'VolumeListResponse'],
+  ['/volumes/data', 'Volume'],
   ['/services/nowhere', 'ErrorResponse'],
 ])('GET %s is a %s', async (path, name) => {
   const { headers, json } = await ask(setup.socketPath, path);
