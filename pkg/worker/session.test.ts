@@ -22,6 +22,7 @@ import {
   bench,
   CHECKED,
   cleanUp,
+  DESCRIPTION,
   eventually,
   FakeManager,
   type Identities,
@@ -271,5 +272,19 @@ describe('acknowledgement', () => {
     await eventually(() =>
       expect(one.manager.heard).toContainEqual({ kind: 'acknowledge', sequence }),
     );
+  });
+});
+
+describe('description', () => {
+  it('that changes is told at once, or when the session that was beginning has begun', async () => {
+    const { manager, start } = await bench(identities, { started: false });
+    const worker = start();
+    worker.describe();
+    await manager.session();
+    const told = (): number => manager.heard.filter(({ kind }) => kind === 'describe').length;
+    await eventually(() => expect(told()).toBe(1));
+    worker.describe();
+    await eventually(() => expect(told()).toBe(2));
+    expect(manager.heard).toContainEqual({ kind: 'describe', description: DESCRIPTION });
   });
 });

@@ -84,6 +84,8 @@ export class Worker {
   #managers: readonly string[];
   #formerManagers: readonly string[] = [];
   #session: AgentSession | undefined;
+  /** The next session has to be told again how the host is. */
+  #describesAnew = false;
   /** When the last session ended, or this agent began. */
   #disconnectedAtMs: number;
   #link: ManagerLink | undefined;
@@ -114,6 +116,8 @@ export class Worker {
   /** The host is not as it was described any more. */
   describe(): void {
     const description = this.#options.description();
+    // A session that is just beginning may have been told the old one.
+    this.#describesAnew = this.#session === undefined;
     this.#session?.send({ kind: 'describe', description });
   }
 
@@ -190,6 +194,7 @@ export class Worker {
     this.#link = link;
     this.#lease.close(session);
     this.#reporter.attach(session);
+    if (this.#describesAnew) this.describe();
     // What ended meanwhile is the managers' again.
     for (const controller of this.#controllers.values()) controller.look();
     this.#options.attachments?.began((wishes) => link.claimAttachments(wishes));
