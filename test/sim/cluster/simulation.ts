@@ -224,13 +224,14 @@ class Simulation {
     await this.#wish('only good images, all nodes active', () => this.#askForPeace());
     const begun = this.#world.now;
     // What somebody asked for last may still be on its way, also when nothing has moved for long.
-    const quiet = new Quiet(begun);
+    let quiet = new Quiet(begun);
     // A rollback may bring back what cannot run.
     const again = (): void => {
       if (this.#converged) return;
       if (this.#leader && this.#group.isSettled()) {
         this.#askForPeace();
-        if (this.#world.now - begun > STUCK_MS) this.#removeStuck();
+        const isLong = this.#world.now - begun > STUCK_MS;
+        if (isLong && this.#removeStuck()) quiet = new Quiet(this.#world.now);
       }
       this.#world.after(2000, again);
     };
@@ -256,11 +257,12 @@ class Simulation {
   }
 
   /** An update that waits for room holds up slots that restart for ever in the version before. */
-  #removeStuck(): void {
-    for (const { id, updateStatus } of this.#view.list('service')) {
-      if (updateStatus?.state !== 'updating' || !waitsForRoom(this.#view, id)) continue;
-      this.#operator.remove(id);
-    }
+  #removeStuck(): boolean {
+    const stuck = [...this.#view.list('service')].filter(
+      ({ id, updateStatus }) => updateStatus?.state === 'updating' && waitsForRoom(this.#view, id),
+    );
+    for (const { id } of stuck) this.#operator.remove(id);
+    return stuck.length > 0;
   }
 
   /** Repeats until `ask` says that it is so. */
