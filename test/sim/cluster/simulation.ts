@@ -256,10 +256,12 @@ class Simulation {
     return lost.length === 0 && !drained && !bad;
   }
 
-  /** An update that waits for room holds up slots that restart for ever in the version before. */
+  /** An update or rollback that waits for room holds up slots that restart for ever in the version before. */
   #removeStuck(): boolean {
     const stuck = [...this.#view.list('service')].filter(
-      ({ id, updateStatus }) => updateStatus?.state === 'updating' && waitsForRoom(this.#view, id),
+      ({ id, updateStatus }) =>
+        (updateStatus?.state === 'updating' || updateStatus?.state === 'rollback_started') &&
+        waitsForRoom(this.#view, id),
     );
     for (const { id } of stuck) this.#operator.remove(id);
     return stuck.length > 0;
