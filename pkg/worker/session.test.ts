@@ -213,6 +213,8 @@ describe('silence', () => {
     if (!first || !send) throw new Error('no session');
     first.send = (message): boolean => other.heard.length === 0 || send(message);
     await eventually(() => expect(other.heard).toEqual([{ kind: 'find-leader' }]));
+    // At once: the agent's next heartbeat may come at the very end of its patience.
+    send({ kind: 'alive' });
     const heard = one.manager.heard.length;
     await eventually(() => expect(one.manager.heard.length).toBeGreaterThan(heard + 2));
     expect(one.manager.sessions).toHaveLength(1);
