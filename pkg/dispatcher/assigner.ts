@@ -26,6 +26,8 @@ export interface AssignerOptions {
   readonly delayMs: number;
   /** Longest time that a task's stop is held back, milliseconds. */
   readonly drainMaxMs: number;
+  /** A task is told to stop although these nodes may still send it connections. */
+  readonly onOverdue: (taskId: TaskId, nodes: readonly NodeId[]) => void;
   /** All living nodes hold tables in which these tasks are in service. */
   readonly onReachable: (tasks: readonly TaskId[]) => void;
 }
@@ -55,7 +57,8 @@ export class Assigner {
       participants: (networks: readonly NetworkId[]): readonly Participant[] =>
         this.#participants(networks),
     };
-    this.#barrier = new DrainBarrier({ ...common, maxMs: options.drainMaxMs });
+    const { drainMaxMs: maxMs, onOverdue } = options;
+    this.#barrier = new DrainBarrier({ ...common, maxMs, onOverdue });
     this.#entry = new EntryBarrier({ ...common, view: options.view });
   }
 

@@ -1,4 +1,4 @@
-import { type Clock, silentLogger, systemRandom, type Timer } from '../io/index.ts';
+import { type Clock, type Logger, silentLogger, systemRandom, type Timer } from '../io/index.ts';
 import {
   createObject,
   type DesiredState,
@@ -159,6 +159,8 @@ export interface Bench extends AsyncDisposable {
   readonly clock: VirtualClock;
   readonly store: FakeStore;
   readonly dispatcher: Dispatcher;
+  /** What it warned of. */
+  readonly warnings: readonly { readonly message: string; readonly fields: unknown }[];
   /** One that has said its first word. */
   agent(nodeId: string, first?: 'register' | 'find-leader'): Promise<Agent>;
   node(nodeId: string): Node | undefined;
@@ -170,11 +172,15 @@ export async function bench(nodes: readonly string[] = ['1', '2']): Promise<Benc
   const clock = new VirtualClock();
   const store = new FakeStore(() => clock.now());
   const abort = new AbortController();
+  const warnings: { readonly message: string; readonly fields: unknown }[] = [];
+  const warn: Logger['warn'] = (message, fields) => {
+    warnings.push({ message, fields });
+  };
   const dispatcher = new Dispatcher({
     store,
     clock,
     random: systemRandom,
-    log: silentLogger,
+    log: { ...silentLogger, warn },
     credentials: new Credentials({} as Identity),
   });
   const running = dispatcher.run(abort.signal);
@@ -189,6 +195,7 @@ export async function bench(nodes: readonly string[] = ['1', '2']): Promise<Benc
     clock,
     store,
     dispatcher,
+    warnings,
     agent: async (nodeId, first = 'register') => {
       const agent = new Agent(dispatcher, nodeId);
       if (first === 'register') agent.register();

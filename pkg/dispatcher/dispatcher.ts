@@ -124,6 +124,8 @@ export class Dispatcher {
       isAlive: (nodeId): boolean => this.#heartbeats.isAlive(nodeId),
       delayMs: this.#timing.assignDelayMs,
       drainMaxMs: this.#timing.drainMaxMs,
+      onOverdue: (task, nodes): void =>
+        log.warn('stop of a task not waited for any longer', { task, nodes }),
       onReachable: (tasks): void => this.#reachable(tasks),
     });
     this.#losses = new LossWriter({ store, clock, log });

@@ -43,9 +43,13 @@ describe('drain barrier', () => {
     one.change('t1', { desired: 'shutdown' });
     await one.clock.advance(1_990);
     for (const agent of [one.first, one.second]) agent.say({ kind: 'heartbeat' });
+    one.first.acknowledgeAll();
     expect(one.first.desired('t1')).toBe('running');
+    expect(one.warnings).toEqual([]);
     await one.clock.advance(20);
     expect(one.first.desired('t1')).toBe('shutdown');
+    const message = 'stop of a task not waited for any longer';
+    expect(one.warnings).toEqual([{ message, fields: { task: 't1', nodes: ['2'] } }]);
   });
 
   it('does not wait for a node that is down', async () => {

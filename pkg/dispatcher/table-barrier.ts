@@ -27,6 +27,8 @@ export interface TableBarrierOptions {
   readonly now: () => number;
   /** Living nodes that hold the tables of any of the networks. */
   readonly participants: (networks: readonly NetworkId[]) => readonly Participant[];
+  /** A hold ended because its time was up: these nodes had not acknowledged. */
+  readonly onOverdue?: ((taskId: TaskId, nodes: readonly NodeId[]) => void) | undefined;
 }
 
 /** Holds something about a task back until every living node has acknowledged the tables that are sent next. */
@@ -83,9 +85,13 @@ export class TableBarrier {
   /** Ends and returns the holds that nobody is waited for, or whose time is up. */
   release(): readonly TaskId[] {
     const now = this.#options.now();
-    const released = [...this.#holds].flatMap(([taskId, { waiting, until }]) =>
-      now < until && waiting?.size !== 0 ? [] : [taskId],
-    );
+    const released: TaskId[] = [];
+    for (const [taskId, { waiting, until }] of this.#holds) {
+      const isFree = waiting?.size === 0;
+      if (!isFree && now < until) continue;
+      released.push(taskId);
+      if (!isFree) this.#options.onOverdue?.(taskId, [...(waiting?.keys() ?? [])]);
+    }
     for (const taskId of released) this.#holds.delete(taskId);
     return released;
   }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Connection, TrackedConnection } from 'vxlan-netlink';
+import { type Logger, silentLogger } from '../io/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { type ForgetTarget, Forgetting } from './forget-connections.ts';
 import { FakeKernel } from './kernel/fake.ts';
@@ -57,8 +58,11 @@ const flow = (
   ...state,
 });
 const removed = { removed: new Set([OLD]), gone: new Set<string>() };
-const fail = (error: unknown): void => {
-  throw error;
+const fail: Logger = {
+  ...silentLogger,
+  warn: (_, fields) => {
+    throw fields?.['error'];
+  },
 };
 
 test('a flow whose answer is on the way goes once it was answered', async () => {
@@ -106,11 +110,14 @@ test('a first question is waited for, not one of long ago, nor who never expects
 test('one that is never all answered goes in the end, and so does what the dead held', async () => {
   const flows = [flow(WAITS, 3n, 2n)];
   const dead = [flow(WAITS, 3n, 2n)];
-  const forgetting = new Forgetting(new FakeKernel(), fail);
+  const told: unknown[] = [];
+  const info: Logger['info'] = (_, fields) => told.push(fields);
+  const forgetting = new Forgetting(new FakeKernel(), { ...fail, info });
   forgetting.begin([flowsOf(flows)], removed);
   forgetting.begin([flowsOf(dead)], { removed: new Set<string>(), gone: new Set([OLD]) });
   await forgetting.done;
   expect([flows, dead]).toEqual([[], []]);
+  expect(told).toEqual([{ questions: 1, backends: [OLD] }]);
 });
 
 test('a namespace that fails is reported and keeps nobody else', async () => {
@@ -119,7 +126,10 @@ test('a namespace that fails is reported and keeps nobody else', async () => {
     throw new Error('kernel says no');
   });
   const reports: unknown[] = [];
-  const forgetting = new Forgetting(new FakeKernel(), (error) => reports.push(error));
+  const forgetting = new Forgetting(new FakeKernel(), {
+    ...silentLogger,
+    warn: (_, fields) => reports.push(fields?.['error']),
+  });
   forgetting.begin([broken, flowsOf(flows)], removed);
   await forgetting.done;
   expect(flows).toEqual([]);

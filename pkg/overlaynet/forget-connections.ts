@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Connection, TrackedConnection } from 'vxlan-netlink';
+import type { Logger } from '../io/index.ts';
 import type { AppliedRulesets } from './applied-rulesets.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { SetAside } from './set-aside.ts';
@@ -40,6 +41,8 @@ interface Surroundings {
   readonly report: (error: unknown) => void;
   readonly asideOf: (target: ForgetTarget) => SetAside;
   readonly zone: number;
+  /** Told of flows that were forgotten although an answer was missing. */
+  readonly onUnanswered: (flows: readonly Connection[]) => void;
 }
 
 /**
@@ -59,6 +62,7 @@ async function forgetConnections(
   surroundings: Surroundings,
 ): Promise<void> {
   const { packetsPassed, report } = surroundings;
+  const patience = performance.now() + PATIENCE_MS;
   // Who chose by the maps as they were is tracked after that.
   await packetsPassed().catch(report);
   let left: readonly Left[] = [];
@@ -69,10 +73,12 @@ async function forgetConnections(
   }
   if (left.length === 0) return;
   await packetsPassed().catch(report);
-  const patience = performance.now() + PATIENCE_MS;
+  const unanswered: Connection[] = [];
   while (left.length > 0) {
     const isOver = performance.now() >= patience;
-    const still = left.filter((flow) => attempt(() => isLeft(flow, isOver), false, report));
+    const still = left.filter((flow) =>
+      attempt(() => isLeft(flow, isOver, unanswered), false, report),
+    );
     comeBack(
       left.filter((flow) => !still.includes(flow)),
       surroundings,
@@ -80,13 +86,14 @@ async function forgetConnections(
     left = still;
     if (left.length > 0) await pause(LOOK_EVERY_MS);
   }
+  if (unanswered.length > 0) surroundings.onUnanswered(unanswered);
 }
 
 /** A flow that was set aside. */
 interface Left {
   readonly target: ForgetTarget;
   readonly flow: TrackedConnection;
-  readonly keep: (connection: Connection) => boolean;
+  readonly waits: (connection: Connection) => boolean;
 }
 
 /** Forgets what led nowhere; sets aside, and returns, what may still be answered. */
@@ -114,8 +121,8 @@ function forgetIn(
     undefined,
     report,
   );
-  const keep = answersAwaited(namespace);
-  return leaving.map((flow) => ({ target, flow, keep }));
+  const waits = answersAwaited(namespace);
+  return leaving.map((flow) => ({ target, flow, waits }));
 }
 
 /** What was sent to the backend's own address has nothing to choose from. */
@@ -123,8 +130,19 @@ function isTranslated({ protocol, originalDestination, replySource }: Connection
   return protocol === PROTOCOL_UDP && originalDestination !== replySource;
 }
 
-function isLeft({ target, flow, keep }: Left, isOver: boolean): boolean {
-  return target.isLive && !target.namespace.forgetConnection(flow, isOver ? undefined : keep);
+function isLeft({ target, flow, waits }: Left, isOver: boolean, unanswered: Connection[]): boolean {
+  if (!target.isLive) return false;
+  const keep = (now: Connection): boolean => {
+    if (waits(now) && !isOver) return true;
+    if (isUnanswered(now)) unanswered.push(now);
+    return false;
+  };
+  return !target.namespace.forgetConnection(flow, keep);
+}
+
+function isUnanswered({ packets }: Connection): boolean {
+  if (packets === undefined || packets.answered >= packets.sent) return false;
+  return packets.answered > 0n || packets.sent < ONE_WAY;
 }
 
 /** Questions of flows that are forgotten take the ordinary way again. */
@@ -141,9 +159,9 @@ function comeBack(flows: readonly Left[], { asideOf, report }: Surroundings): vo
 function answersAwaited(namespace: Namespace): (connection: Connection) => boolean {
   const seconds = (key: string): number => Number(namespace.readSysctl(key) ?? Number.NaN);
   const [brief, long] = [seconds(TIMEOUT), seconds(TIMEOUT_ASSURED)];
-  return ({ packets, assured, expiresInSeconds }) => {
-    if (packets === undefined || packets.answered >= packets.sent) return false;
-    if (packets.answered === 0n && packets.sent >= ONE_WAY) return false;
+  return (connection) => {
+    if (!isUnanswered(connection)) return false;
+    const { assured, expiresInSeconds } = connection;
     // Seconds are rounded: at least `ANSWER_WITHIN_S`, less than one more.
     return (assured ? long : brief) - expiresInSeconds <= ANSWER_WITHIN_S;
   };
@@ -162,20 +180,25 @@ function attempt<T>(work: () => T, otherwise: T, report: (error: unknown) => voi
 /** Everything that is still to be forgotten on this host. */
 export class Forgetting {
   readonly #kernel: Pick<Kernel, 'packetsPassed'>;
-  readonly #report: (error: unknown) => void;
+  readonly #log: Logger;
   readonly #asides = new WeakMap<ForgetTarget, SetAside>();
   #leavings = 0;
   #underWay: Promise<void> = Promise.resolve();
 
-  constructor(kernel: Pick<Kernel, 'packetsPassed'>, report: (error: unknown) => void) {
+  constructor(kernel: Pick<Kernel, 'packetsPassed'>, log: Logger) {
     this.#kernel = kernel;
-    this.#report = report;
+    this.#log = log;
   }
 
   begin(targets: readonly ForgetTarget[], addresses: Addresses): void {
     const work = forgetConnections(targets, addresses, {
       packetsPassed: () => this.#kernel.packetsPassed(),
-      report: this.#report,
+      report: (error) => this.#log.warn('tracked connections not forgotten', { error }),
+      onUnanswered: (flows) =>
+        this.#log.info('a backend left with questions unanswered', {
+          questions: flows.length,
+          backends: [...new Set(flows.map(({ replySource }) => replySource))],
+        }),
       asideOf: (target) => this.#asideOf(target),
       zone: ZONE_FIRST + (this.#leavings++ % ZONES),
     });

@@ -82,9 +82,7 @@ class KernelHostNetwork implements HostNetwork {
   constructor(options: HostNetworkOptions, kernel: Kernel) {
     this.#options = options;
     this.#kernel = kernel;
-    this.#forgetting = new Forgetting(kernel, (error) =>
-      options.log.warn('tracked connections not forgotten', { error }),
-    );
+    this.#forgetting = new Forgetting(kernel, options.log);
     this.#attempt = attemptsOn(options.log);
     this.#records = new Records(options.runDir);
     const record = this.#records.readHost();

@@ -129,6 +129,25 @@ test.each([
   expect(await flow.answer()).toContain(chosen);
 });
 
+test('a flow that was chosen while another left is forgotten in its turn', async () => {
+  const flow = await lab.flow('cl', { host: VIP, port: 80 });
+  flow.ask();
+  const [old = ''] = (await flow.answer()).split(' ');
+  let asked = 0;
+  onFound = (): void => {
+    if (asked++ === 0) flow.ask();
+  };
+  tell(old);
+  const [chosen = ''] = (await flow.answer()).split(' ');
+  for (const one of hosts) await one.flowsForgotten();
+  tell(chosen);
+  for (const one of hosts) await one.flowsForgotten();
+  using client = linuxKernel.open(lab.pin('cl'));
+  expect(client.connections(({ originalDestination }) => originalDestination === VIP)).toEqual([]);
+  flow.ask();
+  expect(await flow.answer()).toContain(old);
+});
+
 test('an answer that comes while its flow leaves finds the client, whatever was asked meanwhile', async () => {
   const flow = await lab.flow('cl', { host: VIP, port: 80 });
   flow.ask();

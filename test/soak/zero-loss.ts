@@ -17,7 +17,7 @@ const MS_PER_MINUTE = 60_000;
 const TOLD_MAX = 50;
 /** A machine that is too busy for its hosts shows here: such a node is given up, and then nobody waits for it. */
 const TELLING =
-  /node is down|manager lost|network repaired|not applied|not forgotten|not repaired|became leader/;
+  /node is down|manager lost|network repaired|not applied|not forgotten|not repaired|became leader|questions unanswered|stop of a task not waited for/;
 
 /** How often each of them was logged, by host; and the lines of the last ones, which say when. */
 function troubles(cluster: TestCluster): object {
@@ -39,26 +39,46 @@ function troubles(cluster: TestCluster): object {
 /** A request that was asked so long before or after a node was given up may have been sent to it. */
 const BEFORE_LOSS_MS = 5000;
 const AFTER_LOSS_MS = 1000;
+/** A host says so of datagrams that it waited for in vain; it does at the latest so long after they were sent. */
+const UNANSWERED = '"a backend left with questions unanswered"';
+const TOLD_AFTER_MS = 3000;
 
-/** What failed, by whether a node was given up at that time: its tasks are replaced and nobody waits for it. */
-function failures(
-  { clients }: UnderLoad,
-  lost: readonly Date[],
-): { readonly whileNodeWasGivenUp: readonly string[]; readonly others: readonly string[] } {
-  const all = Object.entries(clients).flatMap(([name, { errors }]) =>
-    errors.map((text) => {
-      const asked = Date.parse(/asked at (\S+),/.exec(text)?.[1] ?? '');
-      const near = lost.find((at) => {
-        const after = asked - at.getTime();
-        return after > -BEFORE_LOSS_MS && after < AFTER_LOSS_MS;
-      });
-      const told = near === undefined ? '' : `, a node was given up at ${near.toISOString()}`;
-      return { text: `${name}: ${text}${told}`, isNear: near !== undefined };
-    }),
-  );
-  const texts = (isNear: boolean): readonly string[] =>
-    all.filter((one) => one.isNear === isNear).map(({ text }) => text);
-  return { whileNodeWasGivenUp: texts(true), others: texts(false) };
+interface Failures {
+  /** A node was given up at that time: its tasks are replaced and nobody waits for it. */
+  readonly nodeGivenUp: readonly string[];
+  /** A host waited for answers of a backend as long as it ever does: that had no processor. */
+  readonly waitedInVain: readonly string[];
+  readonly others: readonly string[];
+}
+
+function failures(cluster: TestCluster, { clients }: UnderLoad): Failures {
+  const [lost, vain] = [lostNodes(cluster), waitsInVain(cluster)];
+  const found = {
+    nodeGivenUp: [] as string[],
+    waitedInVain: [] as string[],
+    others: [] as string[],
+  };
+  for (const [name, { errors }] of Object.entries(clients)) {
+    for (const error of errors) {
+      const asked = Date.parse(/asked at (\S+),/.exec(error)?.[1] ?? '');
+      const within = (times: readonly Date[], before: number, after: number): Date | undefined =>
+        times.find((at) => at.getTime() - asked < before && asked - at.getTime() < after);
+      const down = within(lost, BEFORE_LOSS_MS, AFTER_LOSS_MS);
+      const told = name.endsWith('udp') ? within(vain, TOLD_AFTER_MS, 0) : undefined;
+      const text = `${name}: ${error}`;
+      if (down) found.nodeGivenUp.push(`${text}; a node was given up at ${down.toISOString()}`);
+      else if (told) found.waitedInVain.push(`${text}; given up at ${told.toISOString()}`);
+      else found.others.push(text);
+    }
+  }
+  return found;
+}
+
+function waitsInVain({ lab }: TestCluster): readonly Date[] {
+  return lab.hosts
+    .flatMap(({ dataDir }) => readFileSync(join(dataDir, 'agent.log'), 'utf8').split('\n'))
+    .filter((line) => line.includes(UNANSWERED))
+    .map((line) => new Date((JSON.parse(line) as { readonly time: string }).time));
 }
 
 const cluster = await TestCluster.start('zeroloss', { managers: 3, agents: 3 });
@@ -78,7 +98,7 @@ try {
     `${JSON.stringify(
       {
         ...found,
-        failures: failures(found, lostNodes(cluster)),
+        failures: failures(cluster, found),
         troubles: troubles(cluster),
         growth: held.growth(),
         load: loadavg(),
