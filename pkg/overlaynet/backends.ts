@@ -59,6 +59,12 @@ export function stickySlots(backends: readonly string[]): readonly string[] {
   });
 }
 
+/** The same round begun elsewhere, so that not everybody begins with the same backend. */
+export function beganAt(slots: readonly string[], who: string): readonly string[] {
+  const first = mix(hashOf(who)) % slots.length;
+  return [...slots.slice(first), ...slots.slice(0, first)];
+}
+
 /** FNV-1a. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;

@@ -17,7 +17,7 @@ import {
   parseIpBlock,
 } from '../model/index.ts';
 import { contains } from './address-pool.ts';
-import { backendsByService, stickySlots } from './backends.ts';
+import { backendsByService, beganAt, stickySlots } from './backends.ts';
 import {
   balance,
   clampSegments,
@@ -116,7 +116,9 @@ function meshBackends(
     const all = own?.length ? own : (everywhere.get(service.serviceId) ?? []);
     const slots = all.filter(family.has);
     if (slots.length === 0) return [];
-    return [{ service, slots: service.affinity === 'client' ? stickySlots(slots) : slots }];
+    // Clients of a service meet hosts in turn as well: each host begins its round with another backend.
+    const byTurns = (): readonly string[] => beganAt(slots, `${nodeId} ${service.serviceId}`);
+    return [{ service, slots: service.affinity === 'client' ? stickySlots(slots) : byTurns() }];
   });
 }
 

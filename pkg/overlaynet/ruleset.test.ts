@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Command } from 'vxlan-netlink';
 import { AppliedRulesets } from './applied-rulesets.ts';
-import { backendsByService } from './backends.ts';
+import { backendsByService, beganAt } from './backends.ts';
 import { IPV4, IPV6 } from './family.ts';
 import { ingressHostRuleset } from './ingress.ts';
 import { FakeKernel } from './kernel/fake.ts';
@@ -116,6 +116,13 @@ test('weights are slots, as few as possible and spread over the round', () => {
   const ruleset = vips(weights, web ? [web] : []);
   expect(slots(ruleset)).toEqual(['10.0.1.11', '10.0.1.12', '10.0.1.11']);
   expect(ruleset.chains.at(-1)?.name).toBe('turn-3-2');
+});
+
+test('hosts of the mesh take the same round of slots, and begin it in different places', () => {
+  const round = ['a', 'b', 'c', 'd'];
+  const begins = Array.from({ length: 40 }, (_, node) => beganAt(round, `node${node} web`));
+  for (const slots of begins) expect(`${slots.join('')}${slots.join('')}`).toContain('abcd');
+  expect(new Set(begins.map(([first]) => first)).size).toBe(4);
 });
 
 test('with affinity a backend that leaves moves its own slots alone', () => {
