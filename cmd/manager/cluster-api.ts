@@ -24,13 +24,13 @@ export function clusterApi(parts: {
     explainTask: (view, id) => explainTask(view, id, store.now()),
     explainService: (view, id) => explainService(view, id, store.now()),
     plan: (view, changes, serviceId) => planChange(view, changes, { serviceId, now: store.now() }),
-    logs: (request) => dispatcher.logs(logRequest(request), request.signal),
-    checkNetwork: (id) => dispatcher.checkNetwork(id),
+    logs: (request) => dispatcher.questions.logs(logRequest(request), request.signal),
+    checkNetwork: (id) => dispatcher.questions.checkNetwork(id),
     newJoinToken: (cluster) => createJoinToken(cluster.ca.certificatePem, newObjectId(random)),
   };
 }
 
-function logRequest(request: ClusterLogRequest): Parameters<Dispatcher['logs']>[0] {
+function logRequest(request: ClusterLogRequest): Parameters<Dispatcher['questions']['logs']>[0] {
   const { serviceId, tasks, follow, stdout, stderr, tail, sinceNs } = request;
   return {
     selector: {

@@ -2,8 +2,6 @@ import { type Clock, type Logger, newObjectId, type Random } from '../io/index.t
 import {
   ClusterError,
   errorMessage,
-  type NetworkCheck,
-  type NetworkId,
   type NetworkTable,
   type Node,
   type NodeDescription,
@@ -16,16 +14,11 @@ import {
   attachmentService,
   type Caller,
   type Credentials,
-  checkNetwork,
   dispatcherService,
-  type LogReadRequest,
-  type LogRecord,
   logsService,
   type ManagerSession,
   networkService,
   type PublishedLogs,
-  RpcClient,
-  readLogs,
   type ServiceBinding,
 } from '../rpc/index.ts';
 import type { Batch, Store } from '../store/index.ts';
@@ -33,6 +26,7 @@ import { Assigner } from './assigner.ts';
 import { AttachmentClaims } from './attachments.ts';
 import { reachable } from './entry-barrier.ts';
 import { Heartbeats } from './heartbeat.ts';
+import { LeaderQuestions } from './leader-questions.ts';
 import { type LeaderWaitOptions, leaderKnown, otherLeader } from './leader-wait.ts';
 import { LogBroker } from './log-broker.ts';
 import { LossWriter } from './loss-writer.ts';
@@ -82,7 +76,6 @@ const TIMING: DispatcherTiming = {
   assignDelayMs: 2,
   statusDelayMs: 2,
 };
-const LEADER_CHANGES = 'the leader changes just now';
 const RETRY_MS = 500;
 /** An agent that ends for an upgrade is waited for this long at most. */
 const AWAY_MAX_MS = 30_000;
@@ -94,6 +87,7 @@ const AWAY_MAX_MS = 30_000;
 export class Dispatcher {
   /** For this manager's server. */
   readonly services: readonly ServiceBinding[];
+  readonly questions: LeaderQuestions;
   readonly #options: DispatcherOptions;
   readonly #timing: DispatcherTiming;
   readonly #sessions = new Map<NodeId, Session>();
@@ -151,15 +145,22 @@ export class Dispatcher {
       nodeId: (): NodeId => options.credentials.identity.nodeId,
       leads: (): boolean => this.#leading,
     };
+    this.questions = new LeaderQuestions({
+      store,
+      credentials: options.credentials,
+      logs: this.#logs,
+      checks: this.#checks,
+      leads: (): boolean => this.#leading,
+    });
     const claims = new AttachmentClaims(store, clock);
     this.services = [
       attachmentService((nodeId, wishes) => claims.claim(nodeId, wishes)),
       dispatcherService((stream, caller) => this.serve(stream, caller)),
       logsService({
-        read: (request, signal) => this.#leaderLogs(request, signal),
+        read: (request, signal) => this.questions.leaderLogs(request, signal),
         publish: (part, batches, { nodeId }) => this.publishLogs(part, batches, nodeId),
       }),
-      networkService((id) => this.#leaderCheck(id)),
+      networkService((id) => this.questions.leaderCheck(id)),
     ];
   }
 
@@ -176,54 +177,6 @@ export class Dispatcher {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     this.#end();
-  }
-
-  /**
-   * Logs of tasks anywhere, asked of any manager. Throws `unavailable` when there is no leader, or at the end when some
-   * logs could not be had.
-   */
-  async *logs(request: LogReadRequest, signal: AbortSignal): AsyncGenerator<LogRecord> {
-    if (this.#leading) {
-      yield* this.#logs.read(request, signal);
-      return;
-    }
-    const leader = this.#options.store.leader();
-    if (!leader) throw new ClusterError('unavailable', 'the swarm does not have a leader');
-    const client = RpcClient.connect(leader.address, this.#options.credentials);
-    try {
-      yield* readLogs(client, request, signal);
-    } finally {
-      client.close();
-    }
-  }
-
-  /** Another manager took this one for the leader; asking on would go round in circles. */
-  async *#leaderLogs(request: LogReadRequest, signal: AbortSignal): AsyncGenerator<LogRecord> {
-    if (!this.#leading) throw new ClusterError('unavailable', LEADER_CHANGES);
-    yield* this.#logs.read(request, signal);
-  }
-
-  /** What every node of a network sees of it, asked of any manager. Throws `unavailable` when there is no leader. */
-  async checkNetwork(id: NetworkId): Promise<NetworkCheck> {
-    return this.#leading
-      ? await this.#checks.check(id)
-      : await this.#askLeader((client) => checkNetwork(client, id));
-  }
-
-  async #leaderCheck(id: NetworkId): Promise<NetworkCheck> {
-    if (!this.#leading) throw new ClusterError('unavailable', LEADER_CHANGES);
-    return await this.#checks.check(id);
-  }
-
-  async #askLeader<T>(ask: (client: RpcClient) => Promise<T>): Promise<T> {
-    const leader = this.#options.store.leader();
-    if (!leader) throw new ClusterError('unavailable', 'the swarm does not have a leader');
-    const client = RpcClient.connect(leader.address, this.#options.credentials);
-    try {
-      return await ask(client);
-    } finally {
-      client.close();
-    }
   }
 
   /** Takes what an agent delivers for one part of a log subscription. */

@@ -31,7 +31,10 @@ describe('logs', () => {
     const selector = { serviceIds: [SERVICE], taskIds: [] };
     const texts: string[] = [];
     const reading = (async (): Promise<void> => {
-      const records = one.dispatcher.logs({ selector, options }, new AbortController().signal);
+      const records = one.dispatcher.questions.logs(
+        { selector, options },
+        new AbortController().signal,
+      );
       for await (const { nodeId, data } of records) texts.push(`${nodeId} ${Buffer.from(data)}`);
     })();
     await settle();
@@ -54,7 +57,10 @@ describe('logs', () => {
     const selector = { serviceIds: [SERVICE], taskIds: [] };
     const texts: string[] = [];
     const reading = (async (): Promise<void> => {
-      const records = one.dispatcher.logs({ selector, options }, new AbortController().signal);
+      const records = one.dispatcher.questions.logs(
+        { selector, options },
+        new AbortController().signal,
+      );
       for await (const { data } of records) texts.push(`${Buffer.from(data)}`);
     })();
     await settle();
@@ -82,7 +88,7 @@ describe('logs that are followed', () => {
     const texts: string[] = [];
     const request = { selector, options: { ...options, follow: true } };
     const reading = (async (): Promise<void> => {
-      for await (const { data } of one.dispatcher.logs(request, abort.signal)) {
+      for await (const { data } of one.dispatcher.questions.logs(request, abort.signal)) {
         texts.push(`${Buffer.from(data)}`);
       }
     })();
@@ -111,7 +117,7 @@ describe('logs that are followed', () => {
     const request = { selector, options: { ...options, follow: true, tail: 1 } };
     const texts: string[] = [];
     const reading = (async (): Promise<void> => {
-      for await (const { data } of one.dispatcher.logs(request, abort.signal)) {
+      for await (const { data } of one.dispatcher.questions.logs(request, abort.signal)) {
         texts.push(`${Buffer.from(data)}`);
       }
     })();

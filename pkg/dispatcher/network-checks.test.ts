@@ -27,7 +27,7 @@ describe('network check', () => {
     ];
     first.acknowledgeAll();
     await settle();
-    const checked = one.dispatcher.checkNetwork(NET);
+    const checked = one.dispatcher.questions.checkNetwork(NET);
     await settle();
     expect(asked(third)).toBeUndefined();
     const number = asked(first)?.number ?? 0;
@@ -58,11 +58,11 @@ describe('network check', () => {
     one.task('t3', '3', 'running');
     await one.agent('1');
     const leaving = await one.agent('2');
-    const checked = one.dispatcher.checkNetwork(NET);
+    const checked = one.dispatcher.questions.checkNetwork(NET);
     await settle();
     leaving.hangUp();
     await one.clock.advance(2_000);
-    const silent = one.dispatcher.checkNetwork(NET);
+    const silent = one.dispatcher.questions.checkNetwork(NET);
     await one.clock.advance(6_000);
     const problems = async (check: typeof checked): Promise<unknown> =>
       (await check).nodes.map(({ problem }) => problem);
@@ -74,10 +74,14 @@ describe('network check', () => {
 
   it('refuses a network that it does not know, and without a leader', async () => {
     await using one = await bench();
-    await expect(one.dispatcher.checkNetwork('nowhere' as typeof NET)).rejects.toMatchObject({
+    await expect(
+      one.dispatcher.questions.checkNetwork('nowhere' as typeof NET),
+    ).rejects.toMatchObject({
       kind: 'not-found',
     });
     one.store.lead(false);
-    await expect(one.dispatcher.checkNetwork(NET)).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(one.dispatcher.questions.checkNetwork(NET)).rejects.toMatchObject({
+      kind: 'unavailable',
+    });
   });
 });

@@ -237,7 +237,10 @@ describe('agent and leader', () => {
     const options = { follow: false, stdout: true, stderr: true };
     const read: string[] = [];
     const signal = new AbortController().signal;
-    for await (const { nodeId, data } of one.dispatcher.logs({ selector, options }, signal)) {
+    for await (const { nodeId, data } of one.dispatcher.questions.logs(
+      { selector, options },
+      signal,
+    )) {
       read.push(`${nodeId.slice(0, 1)} ${Buffer.from(data)}`);
     }
     expect(read).toEqual(['w one\n', 'w two\n']);
