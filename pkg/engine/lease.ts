@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** File below `runDir` that says when the cluster last knew this node. Shims of fenced tasks read it by themselves. */
@@ -11,9 +11,14 @@ export function bootTimeMs(): number {
   return Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ', 1)[0]) * 1000);
 }
 
-/** The leader heard this node at `atMs` (`bootTimeMs`) or later. */
+/**
+ * The leader heard this node at `atMs` (`bootTimeMs`) or later. In one step: a shim that found the file empty would take
+ * the lease for over.
+ */
 export function renewLease(runDir: string, atMs: number): void {
-  writeFileSync(leasePath(runDir), `${String(Math.trunc(atMs)).padStart(20, '0')}\n`);
+  const path = leasePath(runDir);
+  writeFileSync(`${path}.next`, `${Math.trunc(atMs)}\n`);
+  renameSync(`${path}.next`, path);
 }
 
 /** What another boot of the machine left lies in the future of this one, and means nothing. */

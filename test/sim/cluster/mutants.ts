@@ -149,8 +149,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the drain barrier waits for its own node only',
     file: 'pkg/dispatcher/table-barrier.ts',
-    find: 'now < until && waiting?.size !== 0',
-    replace: 'now < until && waiting === undefined',
+    find: 'const isFree = waiting?.size === 0;',
+    replace: 'const isFree = waiting !== undefined;',
   },
   {
     name: 'the address of a task that was told to stop is free at once',
