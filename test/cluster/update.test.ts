@@ -16,7 +16,11 @@ afterAll(async () => {
 
 // `test/soak/zero-loss.ts` does it for half an hour, and says when a request was lost.
 test('updates, scaling, a drain and a pause lose no request and no datagram', async () => {
-  const options = { forMs: 0, workers: 4, pauseMs: 10, drained: 'h6' };
+  const acts: string[] = [];
+  const onChange = (what: string): void => {
+    acts.push(`${new Date().toISOString()} ${what}`);
+  };
+  const options = { forMs: 0, workers: 4, pauseMs: 10, drained: 'h6', onChange };
   const before = lostNodes(cluster).length;
   let { changes, clients } = await changeUnderLoad(cluster, options);
   // A host that gets no processor for three seconds counts as down, and nothing is promised then.
@@ -26,7 +30,7 @@ test('updates, scaling, a drain and a pause lose no request and no datagram', as
   }
   expect(changes['update to 1']).toBe(1);
   for (const [name, { errors, failed, requests, versions }] of Object.entries(clients)) {
-    expect({ name, errors, failed }).toEqual({ name, errors: [], failed: 0 });
+    expect({ name, errors, failed }, acts.join('\n')).toEqual({ name, errors: [], failed: 0 });
     expect(requests).toBeGreaterThan(100);
     expect(Object.keys(versions).toSorted()).toEqual(['1', '2']);
   }
