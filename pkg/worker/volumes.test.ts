@@ -171,3 +171,9 @@ test('a host that leaves the cluster takes all of them away', async () => {
   await calls('bring disk h1 sdb', 'takeAway disk h1');
   expect(existsSync(join(host.directory, ID))).toBe(false);
 });
+
+test('a message without volumes writes nothing', () => {
+  host.volumes.assign(NOTHING, true);
+  host.volumes.assign(NOTHING, false);
+  expect(existsSync(join(host.directory, 'volumes.json'))).toBe(false);
+});

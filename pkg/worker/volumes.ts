@@ -45,6 +45,7 @@ interface Held {
 }
 
 const FILE = 'volumes.json';
+const NOTHING_KEPT = '[]';
 const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 10_000;
 /** A manager that could not write what it was told is told again. */
@@ -60,6 +61,8 @@ export class Volumes {
   readonly #held = new Map<VolumeId, Held>();
   /** Assigned as leaving, and nothing of them here. */
   readonly #gone = new Set<VolumeId>();
+  /** What is on disk; undefined: not known. */
+  #saved: string | undefined;
   #link: VolumesLink | undefined;
   #repeat: Timer | undefined;
 
@@ -67,6 +70,7 @@ export class Volumes {
     this.#options = options;
     const kept = readJson(join(options.directory, FILE)) as VolumeAssignment[] | undefined;
     for (const assignment of kept ?? []) this.#hold(assignment);
+    this.#saved = kept === undefined ? NOTHING_KEPT : undefined;
   }
 
   join(link: VolumesLink): void {
@@ -128,6 +132,7 @@ export class Volumes {
     }
     this.#held.clear();
     rmSync(join(directory, FILE), { force: true });
+    this.#saved = NOTHING_KEPT;
   }
 
   #take(assignment: VolumeAssignment): void {
@@ -245,8 +250,12 @@ export class Volumes {
       ...assignment,
       leaving,
     }));
+    const text = JSON.stringify(kept);
+    // Writing takes milliseconds, and what every task waits for is told by way of here.
+    if (text === this.#saved) return;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileAtomic(join(directory, FILE), JSON.stringify(kept), 0o600);
+    writeFileAtomic(join(directory, FILE), text, 0o600);
+    this.#saved = text;
   }
 }
 
