@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, type Logger, sleep, writeFileAtomic } from '../../pkg/io/index.ts';
+import {
+  type Clock,
+  type Logger,
+  processStartTime,
+  sleep,
+  writeFileAtomic,
+} from '../../pkg/io/index.ts';
 import { ClusterError } from '../../pkg/model/index.ts';
 import { answers } from './manager-socket.ts';
 
@@ -165,7 +171,10 @@ export class ManagerSupervisor {
     if (child.pid === undefined) throw new ClusterError('system', `cannot start ${program}`);
     // Reaped here if it ends while this agent lives; a missing listener would turn a failed spawn into a crash.
     child.on('error', (error) => this.#options.log.error('manager failed to start', { error }));
-    writeFileAtomic(join(runDir, 'manager.pid'), `${child.pid} ${startTime(child.pid) ?? ''}\n`);
+    writeFileAtomic(
+      join(runDir, 'manager.pid'),
+      `${child.pid} ${processStartTime(child.pid) ?? ''}\n`,
+    );
     return child.pid;
   }
 
@@ -174,7 +183,8 @@ export class ManagerSupervisor {
     const file = join(this.#options.runDir, 'manager.pid');
     if (!existsSync(file)) return undefined;
     const [pid, started] = readFileSync(file, 'utf8').trim().split(' ');
-    return isRunning(Number(pid)) && startTime(Number(pid)) === started ? Number(pid) : undefined;
+    const isTheSame = started !== undefined && processStartTime(Number(pid)) === started;
+    return isTheSame ? Number(pid) : undefined;
   }
 
   #lastWords(): string {
@@ -184,23 +194,8 @@ export class ManagerSupervisor {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat: clock ticks after boot (proc(5)). */
-function startTime(pid: number): string | undefined {
-  return statFields(pid)?.[19];
-}
-
 function isRunning(pid: number): boolean {
-  const state = statFields(pid)?.[0];
-  return state !== undefined && state !== 'Z' && state !== 'X';
-}
-
-/** Fields from the state on: what stands before may hold spaces. */
-function statFields(pid: number): readonly string[] | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ');
-  } catch {
-    return undefined;
-  }
+  return processStartTime(pid) !== undefined;
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

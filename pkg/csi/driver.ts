@@ -1,14 +1,8 @@
 import { existsSync } from 'node:fs';
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type MessageInitShape,
-  type MessageShape,
-} from '@bufbuild/protobuf';
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { ClusterError } from '../model/index.ts';
-import { methodDefinition } from '../rpc/index.ts';
+import { unaryCall } from '../rpc/index.ts';
 
 const OPTIONS = {
   'grpc.initial_reconnect_backoff_ms': 100,
@@ -67,22 +61,11 @@ export class Driver {
       throw new ClusterError('unavailable', text);
     }
     this.#client ??= new Client(`unix:${this.#path}`, credentials.createInsecure(), OPTIONS);
-    const client = this.#client;
-    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-    const deadline = Date.now() + (options.deadlineMs ?? DEADLINE_MS);
-    return await new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        create(method.input, request),
-        new Metadata(),
-        { deadline },
-        (error, response) => {
-          if (response && !error) resolve(response);
-          else reject(new DriverError(this.name, method.name, error as ServiceError));
-        },
-      );
+    return await unaryCall(this.#client, {
+      method,
+      request,
+      deadlineMs: options.deadlineMs ?? DEADLINE_MS,
+      failure: (error) => new DriverError(this.name, method.name, error as ServiceError),
     });
   }
 

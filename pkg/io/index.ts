@@ -5,4 +5,5 @@ export { readJson, writeFileAtomic } from './files.ts';
 export { jsonLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts';
 export { type OptionRow, type OptionValues, parseOptions, renderOptions } from './options.ts';
 export { goFirst } from './priority.ts';
+export { processStartTime } from './process-stat.ts';
 export { newHexId, newObjectId, newRaftId, type Random, systemRandom } from './random.ts';

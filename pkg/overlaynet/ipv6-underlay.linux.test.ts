@@ -4,6 +4,7 @@ import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
 import { linuxKernel } from './kernel/linux.ts';
 import type { HostNetwork, SandboxSpec } from './network.ts';
+import { pseudoHeaderSum } from './testing/checksum.ts';
 import { NetworkLab } from './testing/lab.ts';
 import { type HostFamily, hostAddress, networkTable } from './testing/table.ts';
 
@@ -143,16 +144,6 @@ test('where a switch loses packets that the links take, overlays use smaller one
   }
   await ping('cl', '-s', '2000', '10.0.1.12');
 });
-
-/** Sum that a card is given to start from: of addresses, protocol and length (RFC 9293 section 3.1). */
-function pseudoHeaderSum(source: string, destination: string, length: number): number {
-  const words = [source, destination].flatMap((address) => {
-    const bytes = address.split('.').map(Number);
-    return [0, 2].map((at) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
-  });
-  const sum = [...words, 6, length].reduce((total, word) => total + word, 0);
-  return (sum & 0xffff) + (sum >>> 16);
-}
 
 test('where a card spoils the checksums within tunnels, they are complete before they come to it', async () => {
   lab.machine('h1', 1);

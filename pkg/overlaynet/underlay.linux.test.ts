@@ -3,6 +3,7 @@ import { NetworkNamespace, readChecksumOffload } from 'vxlan-netlink';
 import type { Logger } from '../io/index.ts';
 import type { NetworkTable } from '../model/index.ts';
 import type { HostNetwork } from './network.ts';
+import { pseudoHeaderSum } from './testing/checksum.ts';
 import { NetworkLab } from './testing/lab.ts';
 import { networkTable } from './testing/table.ts';
 
@@ -87,16 +88,6 @@ const MESH = networkTable({
   endpoints: [],
   nodes: 2,
 });
-
-/** Sum that a card is given to start from: of addresses, protocol and length (RFC 9293 section 3.1). */
-function pseudoHeaderSum(source: string, destination: string, length: number): number {
-  const words = [source, destination].flatMap((address) => {
-    const bytes = address.split('.').map(Number);
-    return [0, 2].map((at) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
-  });
-  const sum = [...words, 6, length].reduce((total, word) => total + word, 0);
-  return (sum & 0xffff) + (sum >>> 16);
-}
 
 test('where a card spoils the checksums within tunnels, they are complete before they come to it', async () => {
   lab.machine('h1', 1);

@@ -1,10 +1,4 @@
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type MessageInitShape,
-  type MessageShape,
-} from '@bufbuild/protobuf';
+import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { type ChannelCredentials, Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import { ClusterError } from '../model/index.ts';
 import { methodDefinition } from './codec.ts';
@@ -17,6 +11,7 @@ import {
 } from './credentials.ts';
 import { type DuplexCall, type MessageStream, messageStream } from './message-stream.ts';
 import { errorOf } from './status.ts';
+import { unaryCall } from './unary-call.ts';
 
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 const DEADLINE_DEFAULT_MS = 10_000;
@@ -87,22 +82,8 @@ export class RpcClient {
     request: MessageInitShape<I>,
     options: { readonly deadlineMs?: number | undefined } = {},
   ): Promise<MessageShape<O>> {
-    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-    const deadline = Date.now() + (options.deadlineMs ?? DEADLINE_DEFAULT_MS);
-    return await new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        create(method.input, request),
-        new Metadata(),
-        { deadline },
-        (error, response) => {
-          if (error || !response) reject(errorOf(error));
-          else resolve(response);
-        },
-      );
-    });
+    const deadlineMs = options.deadlineMs ?? DEADLINE_DEFAULT_MS;
+    return await unaryCall(this.#client, { method, request, deadlineMs, failure: errorOf });
   }
 
   /** Opens a stream; failures show when it is iterated. */

@@ -48,3 +48,4 @@ export type {
   VolumeAssignment,
   VolumeStatusReport,
 } from './session-message.ts';
+export { unaryCall } from './unary-call.ts';

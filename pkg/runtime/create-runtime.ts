@@ -1,6 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Clock, type Logger, silentLogger, sleep, systemClock } from '../io/index.ts';
+import {
+  type Clock,
+  type Logger,
+  processStartTime,
+  silentLogger,
+  sleep,
+  systemClock,
+} from '../io/index.ts';
 import { ShimAttachment } from './attachment.ts';
 import { checkResources } from './cgroup/resources.ts';
 import { containerPlan, type Placement } from './container-plan.ts';
@@ -29,7 +36,7 @@ import { askShim, shimEnded } from './shim-connection.ts';
 import { signalNumber } from './signals.ts';
 import type { ContainerSpec, ExecSpec, Resources } from './spec.ts';
 import { type ContainerRecord, checkId, StateDir } from './state-dir.ts';
-import { isEnding, lookAtShim, processStartTime, readStatus } from './status.ts';
+import { isEnding, lookAtShim, readStatus } from './status.ts';
 
 export interface RuntimeOptions {
   /** The `muster-init` program (`pkg/runtime/init/build/muster-init`). */

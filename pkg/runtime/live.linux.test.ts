@@ -4,8 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { processStartTime } from '../io/index.ts';
 import { createRuntime } from './create-runtime.ts';
-import { processStartTime } from './status.ts';
 import { INIT_PATH, TestHost } from './test-host.ts';
 
 let host: TestHost;

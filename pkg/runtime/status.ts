@@ -52,16 +52,6 @@ export function readStatus(dir: string): ShimStatus | undefined {
   return text === undefined ? undefined : parseStatus(text);
 }
 
-/**
- * Field 22 of /proc/<pid>/stat, clock ticks after boot; undefined when there is no such process, or only a zombie, which
- * an init that does not wait for strangers' children leaves for ever.
- */
-export function processStartTime(pid: number): string | undefined {
-  const stat = readOptional(`/proc/${pid}/stat`);
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields?.[0] === 'Z' ? undefined : fields?.[19];
-}
-
 /** task_struct.flags, field 9 of /proc/<pid>/stat (include/linux/sched.h). */
 const PF_EXITING = 4;
 

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { processStartTime } from '../io/index.ts';
 import { ClusterError } from '../model/index.ts';
 
 export const LOCK_FILE = 'lock';
@@ -39,16 +40,8 @@ function tryCreate(path: string, content: string): boolean {
   return true;
 }
 
-/** Process id and start time (proc(5), field 22 of stat); undefined when there is no such process, or only what is left of it. */
+/** Undefined when there is no such process, or only what is left of it. */
 function describeProcess(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in field 2 may hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // Ended, and nobody asked how: it stays so in a container whose first process is no init.
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-    return `${pid} ${fields[19]}`;
-  } catch {
-    return undefined;
-  }
+  const startedAt = processStartTime(pid);
+  return startedAt === undefined ? undefined : `${pid} ${startedAt}`;
 }
