@@ -25,6 +25,8 @@ const TABLE_NAME = 1;
 const ROUTE_PROTOCOL_OFFSET = 5;
 const RTPROT_KERNEL = 2;
 const FAMILY_OFFSET = 0;
+/** In the headers of links, addresses and neighbours alike. */
+const LINK_OFFSET = 4;
 const SCOPE_OFFSET = 3;
 const RT_SCOPE_LINK = 253;
 /** `struct sockaddr_nl`: family, port, groups. */
@@ -43,14 +45,16 @@ export type KernelEvent = EventDetail & {
 };
 
 type EventDetail =
-  | { readonly kind: PlainKind }
+  | { readonly kind: 'rule' }
+  /** Of the link with this index; bridge entries name the port. */
+  | { readonly kind: LinkKind; readonly link: number }
   /** `rtm_protocol` of rtnetlink(7): 2 the kernel, 4 an administrator. */
   | { readonly kind: 'route'; readonly protocol: number }
   | { readonly kind: 'nftables'; readonly table: string };
-type PlainKind = 'link' | 'address' | 'rule' | 'neighbour';
+type LinkKind = 'link' | 'address' | 'neighbour';
 
 /** Of rtnetlink(7). Bridge entries are neighbours there. */
-const KINDS: Readonly<Record<number, PlainKind | 'route'>> = {
+const KINDS: Readonly<Record<number, 'route' | 'rule' | LinkKind>> = {
   16: 'link',
   17: 'link',
   20: 'address',
@@ -156,7 +160,8 @@ function decodeRoute({ type, body }: ReceivedMessage): EventDetail | undefined {
   const kind = KINDS[type];
   if (isAutomatic(kind, body)) return undefined;
   if (kind === 'route') return { kind, protocol: body[ROUTE_PROTOCOL_OFFSET] ?? 0 };
-  return kind && { kind };
+  if (kind === undefined || kind === 'rule') return kind && { kind };
+  return { kind, link: body.readUInt32LE(LINK_OFFSET) };
 }
 
 /** Every link that comes up gets an IPv6 address and routes by itself, the last of them a second later. */

@@ -65,6 +65,7 @@ export {
   changeBridgePort,
   changeLink,
   deleteLink,
+  deleteLinkGroup,
   dumpLinks,
   getLink,
   type Link,

@@ -1,7 +1,8 @@
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { SyscallError } from './syscall-error.ts';
 
 const MSG_DONTWAIT = 0x40;
+const EIO = 5;
 const EINVAL = 22;
 
 /*
@@ -52,14 +53,27 @@ const membarrierCall = library.func('long syscall(long, int, uint, int)');
 /** membarrier(2), which has no function of its own in every libc; on a thread of the pool. */
 export async function membarrier(command: number): Promise<void> {
   const call = { x64: 324, arm64: 283 }[process.arch as string];
-  const result = await new Promise<number>((resolve, reject) => {
-    membarrierCall.async(call ?? -1, command, 0, 0, (error: unknown, value: number) => {
+  const result = await onPool(membarrierCall, call ?? -1, command, 0, 0);
+  if (result < 0) throw new SyscallError('membarrier', EINVAL, 'the kernel has none');
+}
+
+/** sendto(2) on a thread of the pool, for messages that the kernel works at for long. */
+export async function sendOnPool(fd: number, bytes: Buffer): Promise<void> {
+  const result = await onPool(calls.sendto, fd, bytes, bytes.length, 0, null, 0);
+  if (result < 0) throw new SyscallError('sendto', EIO, 'the kernel did not take the message');
+}
+
+/** Its result; its errno stays on the thread that made the call. */
+function onPool(
+  call: KoffiFunc<(...parameters: unknown[]) => number>,
+  ...parameters: readonly unknown[]
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...parameters, (error: unknown, value: number) => {
       if (error) reject(error);
       else resolve(Number(value));
     });
   });
-  // Its errno stays on the thread that made the call.
-  if (result < 0) throw new SyscallError('membarrier', EINVAL, 'the kernel has none');
 }
 
 /** The call's result; throws `SyscallError` when it is negative. */

@@ -1,5 +1,5 @@
 import { readAcknowledgement } from './acknowledgement.ts';
-import { syscall } from './libc.ts';
+import { sendOnPool, syscall } from './libc.ts';
 import { type Message, MessageFlag, MessageWriter, splitMessages } from './message.ts';
 import { hasCode, SyscallError } from './syscall-error.ts';
 
@@ -34,7 +34,7 @@ let receiveBuffer: Buffer | undefined;
 
 /**
  * A netlink socket of the network namespace it was opened in, for good. rtnetlink and nfnetlink answer inside `sendto`,
- * so every call here is synchronous and takes microseconds.
+ * so calls here are synchronous and take microseconds, but for `requestOnPool`.
  */
 export class NetlinkSocket implements Disposable {
   readonly #fd: number;
@@ -68,18 +68,14 @@ export class NetlinkSocket implements Disposable {
 
   /** Sends one request and waits for its acknowledgement. Returns what the kernel sent before it. */
   request(message: Message): readonly Buffer[] {
-    const answers: Buffer[] = [];
-    const sequence = this.#send([message], MessageFlag.ack);
-    this.#receive((type, body, at) => {
-      if (at !== sequence) return false;
-      if (type !== NLMSG_ERROR) {
-        answers.push(Buffer.from(body));
-        return false;
-      }
-      this.#check(body, message);
-      return true;
-    });
-    return answers;
+    return this.#answersTo(message, this.#send([message], MessageFlag.ack));
+  }
+
+  /** The same for what the kernel needs long for, such as RTM_DELLINK. Nothing else may use the socket meanwhile. */
+  async requestOnPool(message: Message): Promise<readonly Buffer[]> {
+    const { bytes, last } = this.#encode([message], MessageFlag.ack);
+    await sendOnPool(this.#fd, bytes);
+    return this.#answersTo(message, last);
   }
 
   /**
@@ -182,11 +178,32 @@ export class NetlinkSocket implements Disposable {
 
   /** Returns the sequence number of the last message. */
   #send(messages: readonly Message[], flags: number): number {
+    const { bytes, last } = this.#encode(messages, flags);
+    syscall('sendto', this.#fd, bytes, bytes.length, 0, null, 0);
+    return last;
+  }
+
+  #encode(
+    messages: readonly Message[],
+    flags: number,
+  ): { readonly bytes: Buffer; readonly last: number } {
     const writer = new MessageWriter(4096);
     for (const message of messages) writer.message(message, this.#sequence++, flags);
-    const bytes = writer.done();
-    syscall('sendto', this.#fd, bytes, bytes.length, 0, null, 0);
-    return this.#sequence - 1;
+    return { bytes: writer.done(), last: this.#sequence - 1 };
+  }
+
+  #answersTo(message: Message, sequence: number): readonly Buffer[] {
+    const answers: Buffer[] = [];
+    this.#receive((type, body, at) => {
+      if (at !== sequence) return false;
+      if (type !== NLMSG_ERROR) {
+        answers.push(Buffer.from(body));
+        return false;
+      }
+      this.#check(body, message);
+      return true;
+    });
+    return answers;
   }
 
   /** Reads until `take` returns true. */

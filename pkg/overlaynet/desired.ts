@@ -169,7 +169,7 @@ function remoteEntries(
 
 export interface HostContext {
   readonly localNetworks: readonly LocalNetwork[];
-  /** Addresses of the gateway bridge with prefix length; undefined while no container needs it. */
+  /** Addresses of the gateway bridge with prefix length; undefined before a container needed it. */
   readonly gateway: readonly string[] | undefined;
   /** Addresses of this host in the ingress network. */
   readonly ingress: { readonly addresses: readonly string[]; readonly mtu: number } | undefined;

@@ -26,9 +26,10 @@ import type {
 import { NEW_TABLE, Overlay, removeOverlays, type TableChange } from './overlay.ts';
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
-import { adoptSandboxes, attemptsOn, Sandbox, unplug } from './sandbox.ts';
+import { adoptSandboxes, attemptsOn, Sandbox } from './sandbox.ts';
 import { ownTurn } from './turns.ts';
 import { Underlay } from './underlay.ts';
+import { unplug, unplugAtOnce } from './unplug.ts';
 import {
   addressesOf,
   chooseAttachments,
@@ -195,7 +196,8 @@ class KernelHostNetwork implements HostNetwork {
     const { record } = sandbox;
     const leaving = (attachment: Attachment): boolean => attachment.networkId === networkId;
     const attachments = record.attachments.filter((attachment) => !leaving(attachment));
-    unplug(sandbox, record.attachments.filter(leaving), this.#overlays, this.#host);
+    const links = record.attachments.filter(leaving);
+    unplugAtOnce(sandbox, links, this.#overlays, this.#host.namespace);
     this.#rewire(sandbox, { ...record, attachments });
   }
 
@@ -211,7 +213,7 @@ class KernelHostNetwork implements HostNetwork {
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
     this.#audit.forget(sandbox.namespace);
-    unplug(sandbox, sandbox.attachments, this.#overlays, this.#host);
+    await unplug(sandbox, sandbox.attachments, this.#overlays, this.#host.namespace);
     this.#removeUnwanted();
     this.#settleHost();
     const { hostPorts, attachments } = sandbox.record;

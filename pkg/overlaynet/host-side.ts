@@ -69,6 +69,8 @@ export class HostSide {
   #sysctlsBefore: Readonly<Record<string, string>>;
   readonly #applied = new Map<string, string>();
   readonly #hasIpv6: boolean;
+  /** Subnets of the gateway bridge, which stays once a container needed it: to delete it takes 50 ms each time. */
+  #gatewaySubnets: readonly string[] = [];
   #closed = false;
 
   constructor(options: {
@@ -136,12 +138,14 @@ export class HostSide {
   /** Returns the number of link operations. */
   settle(state: HostState): number {
     const { ingress } = state;
-    const subnets = this.#gatewaySubnets(state.sandboxes);
+    this.#noteGateway(state.sandboxes);
+    const subnets = this.#gatewaySubnets;
+    const gateway = subnets.map((subnet) => `${gatewayOf(subnet)}/${subnet.split('/')[1]}`);
     const feet = ingress ? footAddresses(ingress.table, this.nodeId) : [];
     const desired = desiredHost({
       ...state,
       isolate: !this.#hasBridgeFilter(),
-      gateway: subnets?.map((subnet) => `${gatewayOf(subnet)}/${subnet.split('/')[1]}`),
+      gateway: gateway.length > 0 ? gateway : undefined,
       ingress: ingress && feet.length > 0 ? { addresses: feet, mtu: ingress.mtu } : undefined,
     });
     this.#allowIpv6(desired);
@@ -153,7 +157,7 @@ export class HostSide {
           return { link, subnet: one, internal, walled: false };
         }),
       ),
-      ...(subnets ?? []).map((subnet) => {
+      ...subnets.map((subnet) => {
         return { link: GATEWAY_BRIDGE, subnet, internal: false, walled: true };
       }),
     ];
@@ -166,15 +170,14 @@ export class HostSide {
     return this.namespace.readSysctl(BRIDGE_FILTER) !== undefined;
   }
 
-  /** Undefined while no container needs the gateway bridge. */
-  #gatewaySubnets(sandboxes: readonly Sandbox[]): readonly string[] | undefined {
+  #noteGateway(sandboxes: readonly Sandbox[]): void {
     const legs = sandboxes.flatMap(({ attachments }) =>
       attachments.filter(({ kind }) => kind === 'gateway'),
     );
-    if (legs.length === 0) return undefined;
+    if (legs.length === 0 || this.#gatewaySubnets.length === 2) return;
     const hasIpv6 = legs.some(({ address6 }) => address6 !== undefined);
     const subnet6 = hasIpv6 ? this.gatewaySubnet6 : undefined;
-    return [this.gatewaySubnet, ...(subnet6 === undefined ? [] : [subnet6])];
+    this.#gatewaySubnets = [this.gatewaySubnet, ...(subnet6 === undefined ? [] : [subnet6])];
   }
 
   /** On our own links that get such addresses: the host may have it off for new ones. */
@@ -222,6 +225,7 @@ export class HostSide {
   removeEverything(localNetworks: readonly LocalNetwork[]): void {
     this.encryption.removeEverything();
     for (const { bridge } of localNetworks) this.deleteLink(bridge);
+    this.#gatewaySubnets = [];
     const nothing = { localNetworks: [], sandboxes: [], ingress: undefined, mtu: 0, prune: true };
     this.settle(nothing);
     for (const table of this.namespace.tables()) {

@@ -263,10 +263,6 @@ export class Overlay {
     this.namespace.apply([{ do: 'set-checksum-offload', name: TUNNEL, on }]);
   }
 
-  unplug(port: string): void {
-    this.namespace.apply([{ do: 'delete-link', name: port }]);
-  }
-
   close(): void {
     this.namespace[Symbol.dispose]();
   }

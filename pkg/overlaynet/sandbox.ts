@@ -156,20 +156,6 @@ export class Sandbox {
   }
 }
 
-/** Takes away the links by which it takes part in networks. */
-export function unplug(
-  { namespace }: Sandbox,
-  attachments: readonly Attachment[],
-  overlays: ReadonlyMap<string, Overlay>,
-  host: { deleteLink(name: string): void },
-): void {
-  for (const { kind, networkId, link, hostLink, parent } of attachments) {
-    if (parent !== undefined) namespace.apply([{ do: 'delete-link', name: link }]);
-    else if (kind === 'overlay') overlays.get(networkId)?.unplug(hostLink);
-    else host.deleteLink(hostLink);
-  }
-}
-
 /**
  * Opens the recorded containers that still live.
  * @param live network namespace by container id

@@ -72,7 +72,7 @@ async function createService(client: ApiClient, Name: string): Promise<Created> 
     Name,
     Mode: { Replicated: { Replicas: 1 } },
     TaskTemplate: {
-      ContainerSpec: { Image: IMAGE, StopGracePeriod: 1_000_000_000 },
+      ContainerSpec: { Image: IMAGE, StopSignal: 'SIGKILL' },
       Placement: { Constraints: [`node.hostname == ${WORKER}`] },
     },
   };
@@ -86,10 +86,19 @@ async function createService(client: ApiClient, Name: string): Promise<Created> 
   let seen = await task();
   while (seen?.Status.State !== 'running') seen = await task();
   const whole = performance.now() - begun;
-  const container = await startOf(seen.Status.ContainerStatus?.ContainerID ?? '');
+  const containerId = seen.Status.ContainerStatus?.ContainerID ?? '';
+  const container = await startOf(containerId);
   await client.call('DELETE', `/services/${ID}`);
   await eventually('the task to be gone', async () => (await task()) === undefined);
+  // What its removal takes is not part of the next create.
+  await eventually('its container to be gone', async () => !(await hasContainer(containerId)));
   return { whole, container };
+}
+
+async function hasContainer(id: string): Promise<boolean> {
+  const filters = encodeURIComponent(JSON.stringify({ id: [id] }));
+  const found = await clients.worker.call('GET', `/containers/json?all=1&filters=${filters}`);
+  return (found as readonly unknown[]).length > 0;
 }
 
 /** From when the engine began to make the container until its program ran. */

@@ -25,6 +25,7 @@ const Attribute = {
   master: 10,
   protocolInfo: 12,
   linkInfo: 18,
+  group: 27,
   namespaceFd: 28,
 } as const;
 const INFO_KIND = 1;
@@ -71,6 +72,8 @@ export interface LinkChange {
   /** Index of the bridge to join; 0 leaves it. */
   readonly master?: number | undefined;
   readonly name?: string | undefined;
+  /** Links are born in group 0. */
+  readonly group?: number | undefined;
   readonly namespaceFd?: number | undefined;
 }
 
@@ -115,11 +118,10 @@ export function changeLink(index: number, change: LinkChange): Message {
       change.up === undefined ? 0 : IFF_UP,
     );
     if (change.name !== undefined) writer.attributeString(Attribute.name, change.name);
-    if (change.mtu !== undefined) writer.attributeU32(Attribute.mtu, change.mtu);
     if (change.mac !== undefined) writer.attribute(Attribute.address, encodeMac(change.mac));
-    if (change.master !== undefined) writer.attributeU32(Attribute.master, change.master);
-    if (change.namespaceFd !== undefined) {
-      writer.attributeU32(Attribute.namespaceFd, change.namespaceFd);
+    for (const key of ['mtu', 'master', 'group', 'namespaceFd'] as const) {
+      const value = change[key];
+      if (value !== undefined) writer.attributeU32(Attribute[key], value);
     }
   });
   return { type: RTM_NEWLINK, flags: 0, body };
@@ -153,6 +155,15 @@ export function deleteLink(index: number): Message {
     flags: 0,
     body: encodeBody((writer) => writeHeader(writer, index, 0, 0)),
   };
+}
+
+/** Deletes all links of a group at once; ENODEV when there is none. They wait together for what each would wait for. */
+export function deleteLinkGroup(group: number): Message {
+  const body = encodeBody((writer) => {
+    writeHeader(writer, 0, 0, 0);
+    writer.attributeU32(Attribute.group, group);
+  });
+  return { type: RTM_DELLINK, flags: 0, body };
 }
 
 /** Asks for one link; the kernel answers ENODEV when there is none. */

@@ -86,7 +86,7 @@ function settle({ left }: Given, desired: DesiredNamespace): number {
   return operations.length;
 }
 
-const CASES: readonly (readonly [string, (given: Given) => void])[] = [
+const CASES: readonly (readonly [string, (given: Given) => void | Promise<void>])[] = [
   [
     'a pin is made once and an unknown path is not opened',
     (given): void => {
@@ -147,6 +147,27 @@ const CASES: readonly (readonly [string, (given: Given) => void])[] = [
       ]);
       const address = { link: 'gone', address: '10.0.0.1/24' };
       expect(() => left.apply([{ do: 'add-address', address }])).toThrow(/ENODEV/);
+    },
+  ],
+
+  [
+    'links that are being removed are not seen any more, and gone in the end with their other ends',
+    async (given): Promise<void> => {
+      const { left, right } = given;
+      settle(given, hub(given));
+      const names = (): readonly string[] => left.observe().links.map(({ name }) => name);
+      const port = left.removeLinks(['v-one', 'gone']);
+      expect(names()).toEqual(['lo', 'br0', 'vx0']);
+      expect(left.observe().fdb.filter(({ link }) => link !== 'vx0')).toEqual([]);
+      const tunnel = left.removeLinks(['vx0']);
+      expect(names()).toEqual(['lo', 'br0']);
+      await Promise.all([port, tunnel, left.removeLinks([])]);
+      expect(right.observe().links.map(({ name }) => name)).not.toContain('eth0');
+      settle(given, hub(given));
+      expect(planNamespace(hub(given), left.observe())).toEqual([]);
+      await left.removeLinks(['v-one']);
+      await left.removeLinks(['v-one']);
+      expect(names()).toEqual(['lo', 'br0', 'vx0']);
     },
   ],
 

@@ -177,6 +177,10 @@ class FakeNamespace implements Namespace {
     for (const operation of operations) this.#applyOne(operation);
   }
 
+  async removeLinks(names: readonly string[]): Promise<void> {
+    for (const name of names) this.#deleteLink(name);
+  }
+
   readSysctl(key: string): string | undefined {
     return this.#sysctls.get(key);
   }

@@ -27,12 +27,17 @@ export interface Watch extends Disposable {
   takeChanges(): ReadonlyMap<Namespace, ReadonlySet<Change>>;
 }
 
-/** An open network namespace. Every call is synchronous and leaves the calling thread where it was. */
+/** An open network namespace. Every call but one is synchronous; all leave the calling thread where it was. */
 export interface Namespace extends Disposable {
   /** @param tables `links`: without neighbours and FDB, which grow with the cluster */
   observe(tables?: 'all' | 'links'): ObservedNamespace;
   /** In order; stops at the first refusal. */
   apply(operations: readonly Operation[]): void;
+  /**
+   * Deletes links, which takes the kernel tens of milliseconds, while other work goes on. They are not observed from the
+   * call on, their names are free when the promise resolves. Missing ones are fine.
+   */
+  removeLinks(names: readonly string[]): Promise<void>;
   /** Value of `/proc/sys/<key>` without the line end; undefined when the kernel has no such key. */
   readSysctl(key: string): string | undefined;
   writeSysctl(key: string, value: string): void;

@@ -64,6 +64,32 @@ test('what we change is not told', () => {
   expect(changes()).toEqual({});
 });
 
+test('a link that we take away is not told, what others do meanwhile is', async () => {
+  const { hub, container } = namespaces;
+  watch.remove(container);
+  hub.apply([
+    { do: 'change-link', name: 'br0', mac: '02:00:00:00:00:09' },
+    {
+      do: 'add-link',
+      link: { kind: 'veth', name: 'v-1', peer: { name: 'eth0', namespace: container } },
+    },
+    { do: 'change-link', name: 'v-1', master: 'br0', up: true },
+    { do: 'put-fdb', entry: { link: 'v-1', mac: '02:00:00:00:00:01' } },
+    {
+      do: 'add-link',
+      link: { kind: 'veth', name: 'v-2', peer: { name: 'eth1', namespace: container } },
+    },
+  ]);
+  const first = hub.removeLinks(['v-1']);
+  const second = hub.removeLinks(['v-2']);
+  await first;
+  expect(changes()).toEqual({});
+  run('hub', 'ip', 'rule', 'add', 'fwmark', '7', 'table', '7');
+  await second;
+  expect(changes()).toEqual({ hub: ['links'] });
+  expect(changes()).toEqual({});
+});
+
 test('what others change is told of its namespace, also when we change something right after it', () => {
   run('hub', 'ip', 'link', 'set', 'br0', 'mtu', '1400');
   run('hub', 'bridge', 'fdb', 'add', '02:00:00:00:00:07', 'dev', 'br0', 'self', 'local');

@@ -7,6 +7,7 @@ import {
 } from 'vxlan-netlink';
 import { TABLE_PREFIX } from '../name.ts';
 import { type Change, EVERY_CHANGE, type Namespace, type Watch } from './kernel.ts';
+import type { LinkRemoval } from './link-removal.ts';
 
 /** `rtm_protocol` of the routes that we and administrators make; others are the kernel's and routing daemons'. */
 const RTPROT_STATIC = 4;
@@ -16,11 +17,13 @@ export interface Watched extends Namespace {
   readonly handle: NetworkNamespace;
   /** Called around every change of ours. */
   surround: ((work: () => void) => void) | undefined;
+  readonly removal: LinkRemoval;
 }
 
 /**
- * Listens from the host's namespace for all that were added. Everything that we change, we change synchronously, and do
- * not listen meanwhile; what somebody else does in that moment the next full audit finds.
+ * Listens from the host's namespace for all that were added. What we change we change synchronously, and do not listen
+ * meanwhile; what somebody else does in that moment the next full audit finds. Of links that we are taking away nothing
+ * is news.
  */
 export class LinuxWatch implements Watch {
   readonly #host: Watched;
@@ -74,12 +77,14 @@ export class LinuxWatch implements Watch {
       for (const namespace of this.#byId.values())
         this.#changed.set(namespace, new Set(EVERY_CHANGE));
     }
+    for (const { removal } of this.#byId.values()) removal.newsRead();
   }
 
   #note(event: KernelEvent): void {
     const namespace = this.#byId.get(event.namespaceId);
     const change = changeOf(event);
     if (namespace === undefined || change === undefined) return;
+    if ('link' in event && namespace.removal.mayTellOf(event.link)) return;
     const changes = this.#changed.get(namespace) ?? new Set();
     this.#changed.set(namespace, changes.add(change));
   }

@@ -49,7 +49,7 @@ import {
   type TableListing,
   type TrackedConnection,
 } from 'vxlan-netlink';
-import { assert } from '../../model/index.ts';
+import { assert, must } from '../../model/index.ts';
 import type {
   DesiredLink,
   Kernel,
@@ -59,6 +59,7 @@ import type {
   Ping,
   Route,
 } from './kernel.ts';
+import { LinkRemoval } from './link-removal.ts';
 import { LinuxWatch, type Watched } from './linux-watch.ts';
 import { linuxSecurity } from './security.ts';
 
@@ -79,6 +80,7 @@ class LinuxNamespace implements Watched {
   readonly handle: NetworkNamespace;
   surround: Watched['surround'];
   readonly security = linuxSecurity(() => this.handle.run(() => NetlinkSocket.open('xfrm')));
+  readonly removal = new LinkRemoval(() => this.route());
   #netfilter: NetlinkSocket | undefined;
 
   constructor(namespace: NetworkNamespace) {
@@ -96,7 +98,12 @@ class LinuxNamespace implements Watched {
 
   observe(tables: 'all' | 'links' = 'all'): ObservedNamespace {
     using socket = this.route();
-    const links = socket.dump(dumpLinks()).map(parseLink);
+    const stays = ({ link }: { readonly link?: number | undefined }): boolean =>
+      link === undefined || !this.removal.isLeaving(link);
+    const links = socket
+      .dump(dumpLinks())
+      .map(parseLink)
+      .filter(({ index }) => stays({ link: index }));
     const names = new Map(links.map((link) => [link.index, link.name]));
     const nameOf = (index: number | undefined): string => names.get(index ?? 0) ?? '';
     return {
@@ -104,10 +111,12 @@ class LinuxNamespace implements Watched {
       addresses: socket
         .dump(dumpAddresses())
         .map(parseAddress)
+        .filter(stays)
         .map(({ link, address }) => ({ link: nameOf(link), address })),
       routes: socket
         .dump(dumpRoutes())
         .map(parseRoute)
+        .filter(stays)
         .filter(
           ({ protocol, type, local }) =>
             protocol === RTPROT_STATIC && (type === RTN_UNICAST || local),
@@ -127,12 +136,12 @@ class LinuxNamespace implements Watched {
       neighbours: (tables === 'all' ? socket.dump(dumpNeighbours()) : [])
 
         .map(parseNeighbour)
-        .filter((entry) => entry.permanent)
+        .filter((entry) => entry.permanent && stays(entry))
         .map(({ link, address, mac }) => ({ link: nameOf(link), address, mac })),
       fdb: (tables === 'all' ? socket.dump(dumpFdb()) : [])
 
         .map(parseFdbEntry)
-        .filter((entry) => entry.fixed)
+        .filter((entry) => entry.fixed && stays(entry))
         .map(({ link, mac, tunnel }) => ({ link: nameOf(link), mac, tunnel })),
     };
   }
@@ -164,6 +173,14 @@ class LinuxNamespace implements Watched {
       if (operation.do === 'delete-link') indexes.delete(operation.name);
     }
     socket.batch(waiting);
+  }
+
+  removeLinks(names: readonly string[]): Promise<void> {
+    let removed: Promise<void> | undefined;
+    this.#change(() => {
+      removed = this.removal.begin(names);
+    });
+    return must(removed, 'a removal begun');
   }
 
   readSysctl(key: string): string | undefined {
