@@ -87,6 +87,20 @@ test('nothing moves without the label, to a node that differs by one, or where i
   expect(cluster.running(odd).map((task) => task.id)).toEqual(settled);
 });
 
+test('a task too many for an even spread stays where it is, also where the next would be placed elsewhere', () => {
+  const cluster = new DecideCluster({ nodes: 3 });
+  const [first] = [...cluster.tables.list('node')].map(({ id }) => id).toSorted();
+  const become = (Availability: 'drain' | 'active'): void =>
+    cluster.setNode(first as NodeId, (node) => ({ ...node, spec: { ...node.spec, Availability } }));
+  become('drain');
+  const id = web(cluster, { replicas: 4 });
+  const before = new Set(cluster.running(id).map((task) => task.id));
+  become('active');
+  runFor(cluster, 120_000);
+  expect(perNode(cluster, id).toSorted()).toEqual([1, 1, 2]);
+  expect(cluster.running(id).filter((task) => before.has(task.id))).toHaveLength(3);
+});
+
 test('a move that fails leaves the task where it runs, and is tried again after the pause', () => {
   const cluster = new DecideCluster({ nodes: 1 });
   const id = web(cluster, { replicas: 2 });

@@ -57,6 +57,9 @@ export class VolumeUse {
   readonly #view: View;
   readonly #without: TaskId | undefined;
   readonly #uses = new Map<VolumeId, Map<TaskId, Use>>();
+  readonly #groups = new Map<string, Group>();
+  /** Number of volumes that nodes hold, by driver. */
+  readonly #held = new Map<string, Map<NodeId, number>>();
 
   /** `without`: a task that does not count. */
   constructor(view: View, without?: TaskId) {
@@ -80,6 +83,7 @@ export class VolumeUse {
     for (const { volumeId, readOnly } of task.volumes ?? []) {
       const use = { nodeId: task.nodeId, readOnly, task: taskName(task) };
       const uses = this.#usesOf(volumeId);
+      this.#noteHeld(volumeId, uses, task.nodeId);
       uses.set(task.id, { ...use, readOnly: readOnly && (uses.get(task.id)?.readOnly ?? true) });
     }
   }
@@ -91,26 +95,38 @@ export class VolumeUse {
       if (!volume || volume.removing) return service(`create volume ${source}`);
       return this.#refusal(volume, wish, place) ?? volume;
     }
-    const group = source.slice(GROUP.length);
+    const name = source.slice(GROUP.length);
+    const group = this.#group(name);
     let refusal: { readonly obstacle: Obstacle } | undefined;
-    for (const volume of this.#group(group)) {
+    for (const volume of group.open) {
       if (place.chosen.some(({ volumeId }) => volumeId === volume.id)) continue;
       const no = this.#refusal(volume, wish, place);
       if (!no) return volume;
       refusal ??= no;
     }
-    return refusal ?? service(`create another volume of group ${group}`);
+    const [full] = group.full;
+    refusal ??= full && this.#refusal(full, wish, place);
+    return refusal ?? service(`create another volume of group ${name}`);
   }
 
-  /** Those with the fewest tasks first. */
-  #group(group: string): readonly Volume[] {
-    return [...this.#view.list('volume')]
+  #group(group: string): Group {
+    const known = this.#groups.get(group);
+    if (known) return known;
+    const volumes = [...this.#view.list('volume')]
       .filter((volume) => volume.spec.ClusterVolumeSpec.Group === group && !volume.removing)
       .toSorted(
         (left, right) =>
           this.#usesOf(left.id).size - this.#usesOf(right.id).size ||
           compareText(left.spec.Name, right.spec.Name),
       );
+    const isFull = (volume: Volume): boolean =>
+      volumeSharing(volume) === 'none' && this.#usesOf(volume.id).size > 0;
+    const found = {
+      open: volumes.filter((volume) => !isFull(volume)),
+      full: volumes.filter(isFull),
+    };
+    this.#groups.set(group, found);
+    return found;
   }
 
   #refusal(
@@ -137,17 +153,29 @@ export class VolumeUse {
   }
 
   #hasRoom(node: Node, { name, volumesMax }: NodeDriver): boolean {
-    if (volumesMax === undefined) return true;
-    let held = 0;
+    return volumesMax === undefined || (this.#heldOf(name).get(node.id) ?? 0) < volumesMax;
+  }
+
+  #heldOf(driver: string): Map<NodeId, number> {
+    const known = this.#held.get(driver);
+    if (known) return known;
+    const held = new Map<NodeId, number>();
     for (const { id, spec } of this.#view.list('volume')) {
-      if (spec.Driver !== name) continue;
-      for (const { nodeId } of this.#usesOf(id).values()) {
-        if (nodeId !== node.id) continue;
-        held += 1;
-        break;
-      }
+      if (spec.Driver !== driver) continue;
+      for (const nodeId of nodesOf(this.#usesOf(id))) held.set(nodeId, (held.get(nodeId) ?? 0) + 1);
     }
-    return held < volumesMax;
+    this.#held.set(driver, held);
+    return held;
+  }
+
+  /** Before the use of the volume on the node counts. */
+  #noteHeld(id: VolumeId, uses: Map<TaskId, Use>, nodeId: NodeId | undefined): void {
+    const spec = this.#view.get('volume', id)?.spec;
+    if (spec === undefined) return;
+    this.#groups.delete(spec.ClusterVolumeSpec.Group ?? '');
+    const held = this.#held.get(spec.Driver ?? '');
+    if (held === undefined || nodeId === undefined || nodesOf(uses).has(nodeId)) return;
+    held.set(nodeId, (held.get(nodeId) ?? 0) + 1);
   }
 
   #usesOf(id: VolumeId): Map<TaskId, Use> {
@@ -163,6 +191,17 @@ export class VolumeUse {
     }
     return uses;
   }
+}
+
+function nodesOf(uses: ReadonlyMap<TaskId, Use>): ReadonlySet<NodeId> {
+  return new Set([...uses.values()].flatMap(({ nodeId }) => nodeId ?? []));
+}
+
+/** The volumes of a group, those with the fewest tasks first. */
+interface Group {
+  readonly open: readonly Volume[];
+  /** No node may use them beside the task that has them. */
+  readonly full: readonly Volume[];
 }
 
 interface Place {

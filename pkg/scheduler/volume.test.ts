@@ -115,3 +115,19 @@ test('tasks get different volumes of a group, and a node no more than its driver
     expect.stringMatching(/^free a volume of driver disk on /),
   ]);
 });
+
+test('a volume that several tasks of a node share counts once, and volumes of the same pass count', () => {
+  const { cluster, nodes } = clusterOf(1);
+  withDriver(cluster, nodes[0] as NodeId, { volumesMax: 2 });
+  for (const name of ['a', 'b']) {
+    addVolume(cluster, name, { AccessMode: { Scope: 'single', Sharing: 'all' } });
+  }
+  addVolume(cluster, 'c');
+  const shared = service(cluster, 'a', { replicas: 3 });
+  const [second, third] = ['b', 'c'].map((source) => {
+    const template = mounting(source, false);
+    return cluster.createService(webSpec({ Name: source, replicas: 1, TaskTemplate: template }));
+  }) as [ServiceId, ServiceId];
+  cluster.settle();
+  expect([shared, second, third].map((id) => placed(cluster, id))).toEqual([3, 1, 0]);
+});
