@@ -186,6 +186,14 @@ function policyOf(spec: ServiceSpec, state: string): UpdatePolicy {
   return updatePolicy(state.startsWith('rollback') ? spec.RollbackConfig : spec.UpdateConfig);
 }
 
+/** What whoever decided may have known. */
+export interface Known {
+  /** What is stamped no earlier than this was perhaps not. */
+  readonly until: number;
+  /** Whether a service or node changed a moment ago; it is stamped with when somebody asked for it, which may be long before. */
+  readonly isNews: (id: string) => boolean;
+}
+
 /**
  * What an update takes away by itself: a slot may only lose its running task when it is one of the slots being
  * replaced (stop-first), or when a newer task of the slot runs (start-first).
@@ -193,8 +201,7 @@ function policyOf(spec: ServiceSpec, state: string): UpdatePolicy {
 export function checkKeepsServing(
   view: View,
   applied: Applied,
-  /** What happened no earlier than this may not have been known. */
-  knownUntil = Number.MAX_SAFE_INTEGER,
+  known: Known = { until: Number.MAX_SAFE_INTEGER, isNews: () => false },
 ): readonly string[] {
   const found: string[] = [];
   for (const { kind, before, after } of applied) {
@@ -202,17 +209,17 @@ export function checkKeepsServing(
     const stopped =
       isRunnable(before) && before.status.state === 'running' && after.desiredState === 'shutdown';
     if (!stopped || isTerminal(after.status.state)) continue;
-    const reason = mayStop(view, after, knownUntil);
+    const reason = mayStop(view, after, known);
     if (reason !== undefined) found.push(`task ${after.id} was stopped: ${reason}`);
   }
   return found;
 }
 
-function mayStop(view: View, task: Task, knownUntil: number): string | undefined {
+function mayStop(view: View, task: Task, known: Known): string | undefined {
   const service = view.get('service', task.serviceId);
   const node = task.nodeId && view.get('node', task.nodeId);
   if (!service || !node) return undefined;
-  if (service.updatedAt >= knownUntil || node.updatedAt >= knownUntil) return undefined;
+  if (known.isNews(service.id) || known.isNews(node.id)) return undefined;
   const lost = node.status.state === 'down' || node.spec.Availability === 'drain';
   const error = task.status.error ?? '';
   if (lost || /^(assigned node no longer |preempted by )/.test(error)) {
@@ -223,7 +230,7 @@ function mayStop(view: View, task: Task, knownUntil: number): string | undefined
     (other) => other.slot === task.slot && other.id !== task.id,
   );
   const runs = ({ status }: Task): boolean =>
-    status.state === 'running' || (isTerminal(status.state) && status.at >= knownUntil);
+    status.state === 'running' || (isTerminal(status.state) && status.at >= known.until);
   if (
     rivals.some((other) => (isRunnable(other) || isTerminal(other.status.state)) && runs(other))
   ) {

@@ -46,6 +46,8 @@ export class Judge implements RuntimeWitness {
   #newest = 0;
   #view: View | undefined;
   #faultAt = Number.NEGATIVE_INFINITY;
+  /** When the last change of a service or node took effect, by its id. */
+  readonly #changedAt = new Map<string, number>();
   problem: string | undefined;
   /** Changes of services and tasks so far. */
   changes = 0;
@@ -74,10 +76,13 @@ export class Judge implements RuntimeWitness {
     this.#view = view;
     this.counts.entries++;
     const { changes } = batch;
-    for (const change of changes) this.#noteChange(change, batch.index);
+    for (const change of changes) this.#noteChange(change, batch);
     this.#found([
       ...checkTaskMoves(changes),
-      ...checkKeepsServing(view, changes, batch.now - ON_THE_WAY_MS),
+      ...checkKeepsServing(view, changes, {
+        until: batch.now - ON_THE_WAY_MS,
+        isNews: (id) => this.#world.now - (this.#changedAt.get(id) ?? 0) <= ON_THE_WAY_MS,
+      }),
       ...checkParallelism(changes),
       ...checkFailureRatio(view, changes),
       ...checkUnique(view),
@@ -87,7 +92,10 @@ export class Judge implements RuntimeWitness {
     ]);
   }
 
-  #noteChange({ kind, before, after }: AppliedChange, index: number): void {
+  #noteChange({ kind, before, after }: AppliedChange, { index }: Batch): void {
+    if ((kind === 'service' || kind === 'node') && after) {
+      this.#changedAt.set(after.id, this.#world.now);
+    }
     if (kind === 'service') {
       this.changes++;
       const status = after ? JSON.stringify(after.updateStatus ?? {}) : 'removed';
