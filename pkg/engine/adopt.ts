@@ -81,7 +81,7 @@ async function adopt(
     // The crash may have been between the start and the record of it.
     const startedAt = state.startedAtNs === undefined ? undefined : timeText(state.startedAtNs);
     container.setState({ status: 'running', startedAt: startedAt ?? container.state.startedAt });
-    await host.records.save(container.record);
+    await host.records.keep(container);
     return true;
   }
   if (container.running) {

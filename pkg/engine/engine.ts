@@ -86,6 +86,7 @@ export class Engine {
   /** Stops following: timers and watchers. Containers keep running for the next engine. */
   close(): void {
     this.#supervisor.close();
+    this.#host.records.close();
   }
 }
 
@@ -117,7 +118,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     volumes,
     networks,
     images: await ImageStore.open(join(dataDir, 'images')),
-    records: new RecordStore(join(dataDir, 'containers'), log),
+    records: new RecordStore(join(dataDir, 'containers'), { log, clock }),
     registry: new Registry(),
     events: new EventLog(clock),
   };

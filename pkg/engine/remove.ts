@@ -27,7 +27,8 @@ export async function removeContainer(
   await container.exclusive(async () => {
     if (host.registry.find(container.id) !== container) return;
     container.setState({ status: 'removing' });
-    await host.records.save(container.record);
+    // A full disk gets no emptier by keeping what is to go.
+    await host.records.keep(container);
     await discard(host, container, options.volumes);
     host.registry.remove(container);
     container.tell('removed');

@@ -1,4 +1,7 @@
-/** Start, stop and everything that follows from an exit. State changes are on disk before anybody hears of them. */
+/**
+ * Start, stop and everything that follows from an exit. State changes are on disk before anybody hears of them, but on a
+ * disk that takes nothing: then they are told all the same.
+ */
 import { newHexId } from '../io/index.ts';
 import { ClusterError, errorMessage } from '../model/index.ts';
 import type { ExecHandle, ExitStatus } from '../runtime/index.ts';
@@ -88,7 +91,7 @@ export class Supervisor {
         exitCode,
         error: errorMessage(error),
       });
-      await records.save(container.record);
+      await records.keep(container);
       log.warn('container cannot start', { container: container.id, error: errorMessage(error) });
       if (container.record.hostConfig.AutoRemove) this.#removeLater(container);
       throw error;
@@ -102,7 +105,7 @@ export class Supervisor {
       oomKilled: false,
       fenced: undefined,
     });
-    await records.save(container.record);
+    await records.keep(container);
     this.watch(container);
     container.tell('started');
     events.emit('container', 'start', { id: container.id, attributes: container.attributes() });
@@ -143,7 +146,7 @@ export class Supervisor {
       isRunning: (): Promise<boolean> => this.#isRunning(container),
       onStatus: (now): void => {
         container.setState({ health: now });
-        void records.save(container.record).finally(() => container.tell('health'));
+        void records.keep(container).then(() => container.tell('health'));
         const attributes = container.attributes();
         events.emit('container', `health_status: ${now}`, { id: container.id, attributes });
       },
@@ -188,7 +191,7 @@ export class Supervisor {
         fenced: exit.fenced || undefined,
         health: undefined,
       });
-      await records.save(container.record);
+      await records.keep(container);
       // A task is never started again, and its secrets must not outlive it.
       if (container.record.task) await removeSecrets(this.#host, container.id);
       const attributes = container.attributes({ exitCode: String(exit.code) });
@@ -261,7 +264,7 @@ export class Supervisor {
     container.restart = undefined;
     container.setState({ stoppedByUser: true });
     if (!container.running) {
-      await this.#host.records.save(container.record);
+      await this.#host.records.keep(container);
       if (restarting) return;
       throw new ClusterError('not-modified', 'container already stopped');
     }

@@ -1,7 +1,12 @@
 import { join } from 'node:path';
-import { type Clock, readJson, type Timer, writeFileAtomic } from '../io/index.ts';
-import type { TaskStatus } from '../model/index.ts';
-import type { TaskAssignment } from '../rpc/index.ts';
+import { type Clock, type Logger, readJson, type Timer, writeFileAtomic } from '../io/index.ts';
+import {
+  errorMessage,
+  type NetworkId,
+  type NetworkTable,
+  type TaskStatus,
+} from '../model/index.ts';
+import type { AssignmentChanges, TaskAssignment } from '../rpc/index.ts';
 import { type TableFile, TableJournal } from './table-journal.ts';
 
 /** What an agent must know after a restart without any manager. Secrets and configs are not in it. */
@@ -14,6 +19,9 @@ export interface TaskRecords {
 
 const FILE = 'tasks.json';
 const SAVE_DELAY_MS = 50;
+const RETRY_MS = 1_000;
+type Tables = ReadonlyMap<NetworkId, NetworkTable>;
+
 const NOTHING: TaskRecords = { tasks: [], managers: [], formerManagers: [] };
 
 /** One JSON file, and the network tables beside it. */
@@ -38,11 +46,17 @@ export function recordFile(directory: string): RecordFile {
 export class TaskDb {
   readonly #file: RecordFile;
   readonly #clock: Clock;
+  readonly #log: Logger;
   #timer: Timer | undefined;
+  /** The disk did not take what it was given last. */
+  #failed = false;
+  /** Tables that are not on disk. */
+  #unkept: Tables | undefined;
 
-  constructor(file: RecordFile, clock: Clock) {
+  constructor(file: RecordFile, { clock, log }: { readonly clock: Clock; readonly log: Logger }) {
     this.#file = file;
     this.#clock = clock;
+    this.#log = log;
   }
 
   load(): TaskRecords {
@@ -50,15 +64,51 @@ export class TaskDb {
     return { ...NOTHING, ...records };
   }
 
-  /** Durable on return. */
-  save(records: TaskRecords): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#file.write(records);
+  /**
+   * What the networks are now, before the kernel has them.
+   * @param changes what led there from the tables kept last
+   */
+  keepTables(tables: Tables, changes?: AssignmentChanges): void {
+    const whole = this.#unkept !== undefined;
+    this.#unkept = tables;
+    this.#try(() => this.#keepTables(whole ? undefined : changes));
   }
 
-  /** Saves what `records` says in a moment, once however often it is asked: a save costs two flushes of the disk. */
+  /** Durable on return, if the disk takes it: whether it does. */
+  save(records: TaskRecords): boolean {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    return this.#try(() => {
+      if (this.#unkept !== undefined) this.#keepTables();
+      this.#file.write(records);
+    });
+  }
+
+  /**
+   * Saves what `records` says in a moment, once however often it is asked: a save costs two flushes of the disk. Until
+   * the disk takes it.
+   */
   saveSoon(records: () => TaskRecords): void {
-    this.#timer ??= this.#clock.after(SAVE_DELAY_MS, () => this.save(records()));
+    this.#timer ??= this.#clock.after(this.#failed ? RETRY_MS : SAVE_DELAY_MS, () => {
+      if (!this.save(records())) this.saveSoon(records);
+    });
+  }
+
+  #keepTables(changes?: AssignmentChanges): void {
+    if (this.#unkept !== undefined) this.#file.tables.keep(this.#unkept, changes);
+    this.#unkept = undefined;
+  }
+
+  /** A full disk stops neither tasks nor networks. Said once. */
+  #try(write: () => void): boolean {
+    try {
+      write();
+      this.#failed = false;
+    } catch (error) {
+      const said = { error: errorMessage(error) };
+      if (!this.#failed) this.#log.error('tasks and networks not kept on disk', said);
+      this.#failed = true;
+    }
+    return !this.#failed;
   }
 }

@@ -177,3 +177,16 @@ test('a message without volumes writes nothing', () => {
   host.volumes.assign(NOTHING, false);
   expect(existsSync(join(host.directory, 'volumes.json'))).toBe(false);
 });
+
+test('a volume is not brought in before it is on disk, and taken away all the same', async () => {
+  const blocked = join(host.directory, 'volumes.json.tmp');
+  mkdirSync(blocked);
+  host.assign([assigned()], true);
+  await new Promise((resolve) => systemClock.after(20, () => resolve(undefined)));
+  expect(host.drivers.calls).toEqual([]);
+  rmSync(blocked, { recursive: true });
+  await calls('bring disk h1 sdb');
+  mkdirSync(blocked);
+  host.assign([assigned({ leaving: true })]);
+  await calls('bring disk h1 sdb', 'takeAway disk h1');
+});

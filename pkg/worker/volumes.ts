@@ -50,6 +50,8 @@ const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 10_000;
 /** A manager that could not write what it was told is told again. */
 const REPEAT_MS = 5_000;
+/** A disk that took nothing is asked again. */
+const SAVE_AGAIN_MS = 1_000;
 
 /**
  * The cluster volumes of this host: brought in when they are assigned, taken away when they are not and no task uses
@@ -63,6 +65,9 @@ export class Volumes {
   readonly #gone = new Set<VolumeId>();
   /** What is on disk; undefined: not known. */
   #saved: string | undefined;
+  /** What may be mounted may not be on disk yet. */
+  #isUnsaved = false;
+  #saveAgain: Timer | undefined;
   #link: VolumesLink | undefined;
   #repeat: Timer | undefined;
 
@@ -83,6 +88,8 @@ export class Volumes {
     this.#link = undefined;
     this.#repeat?.cancel();
     this.#repeat = undefined;
+    this.#saveAgain?.cancel();
+    this.#saveAgain = undefined;
     for (const held of this.#held.values()) held.retry?.cancel();
   }
 
@@ -105,14 +112,16 @@ export class Volumes {
       if (held) held.leaving = true;
     }
     for (const assignment of volumes) this.#take(assignment);
-    this.#save();
+    this.#isUnsaved = true;
     this.look();
     this.#reportGone();
   }
 
   /** Something that volumes wait for may have happened: a task ended, a secret came. */
   look(): void {
+    const isKept = this.#isKept();
     for (const held of this.#held.values()) {
+      if (!isKept && !held.leaving) continue;
       if (held.busy) held.again = true;
       else if (!held.retry) void this.#drive(held);
     }
@@ -133,6 +142,7 @@ export class Volumes {
     this.#held.clear();
     rmSync(join(directory, FILE), { force: true });
     this.#saved = NOTHING_KEPT;
+    this.#isUnsaved = false;
   }
 
   #take(assignment: VolumeAssignment): void {
@@ -221,7 +231,7 @@ export class Volumes {
     if (!held.leaving) return true;
     this.#held.delete(id);
     if (held.assignment.leaving) this.#gone.add(id);
-    this.#save();
+    this.#isUnsaved = true;
     this.#reportGone();
     return true;
   }
@@ -242,6 +252,25 @@ export class Volumes {
   #own(id: VolumeId): readonly string[] {
     const { target, staging } = this.#paths(id);
     return [target, staging, join(this.#options.directory, id)];
+  }
+
+  /** Tries to keep what there is; nothing is brought in before. */
+  #isKept(): boolean {
+    if (!this.#isUnsaved) return true;
+    if (this.#saveAgain) return false;
+    try {
+      this.#save();
+      this.#isUnsaved = false;
+      return true;
+    } catch (error) {
+      const { clock, log } = this.#options;
+      log.error('volumes not kept on disk', { error: errorMessage(error) });
+      this.#saveAgain = clock.after(SAVE_AGAIN_MS, () => {
+        this.#saveAgain = undefined;
+        this.look();
+      });
+      return false;
+    }
   }
 
   #save(): void {

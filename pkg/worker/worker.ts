@@ -97,7 +97,7 @@ export class Worker {
     this.#hostname = options.description().hostname;
     this.#managers = options.managers;
     this.#disconnectedAtMs = options.clock.monotonicMs();
-    this.#db = new TaskDb(options.records, options.clock);
+    this.#db = new TaskDb(options.records, options);
     this.#reporter = new Reporter(options.clock, () => this.#statuses());
     this.#lease = new LeaseGate(engine);
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
@@ -160,7 +160,7 @@ export class Worker {
 
   /** This host leaves the cluster: stops and removes every task's container and forgets everything. After `run`. */
   async removeEverything(): Promise<void> {
-    const { engine, network, attachments, records } = this.#options;
+    const { engine, network, attachments } = this.#options;
     await Promise.all(
       engine.tasks().map(async ({ taskId }) => {
         await engine.stopTask(taskId);
@@ -173,7 +173,7 @@ export class Worker {
     this.#controllers.clear();
     this.#dependencies.clear();
     this.#tables = new Map();
-    records.tables.keep(this.#tables);
+    this.#db.keepTables(this.#tables);
     this.#db.save(this.#records());
   }
 
@@ -284,17 +284,8 @@ export class Worker {
     if (same && this.#tablesApplied) return true;
     this.#tables = tables;
     // Before the kernel has them: an agent that starts again puts it right, not back.
-    this.#keepTables(complete ? undefined : changes);
+    this.#db.keepTables(tables, complete ? undefined : changes);
     return this.#applyTables();
-  }
-
-  /** A full disk stops no network. */
-  #keepTables(changes: AssignmentChanges | undefined): void {
-    try {
-      this.#options.records.tables.keep(this.#tables, changes);
-    } catch (error) {
-      this.#options.log.error('network tables not kept on disk', { error });
-    }
   }
 
   #applyTables(): boolean {
