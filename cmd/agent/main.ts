@@ -8,6 +8,7 @@ import {
   type Logger,
   type LogLevel,
   sleep,
+  standardOutput,
   systemClock,
   systemRandom,
   writeFileAtomic,
@@ -41,7 +42,7 @@ async function main(args: readonly string[]): Promise<void> {
   const log = jsonLogger({
     level: config['log-level'] as LogLevel,
     now: Date.now,
-    write: (line) => void process.stdout.write(line),
+    write: standardOutput(),
   });
   const abort = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => abort.abort());

@@ -49,6 +49,7 @@ import {
   type NodeRecord,
   readNodeRecord,
   removeNodeRecord,
+  tryWriteNodeRecord,
   writeNodeRecord,
 } from './node-record.ts';
 import { readdressed } from './readdress.ts';
@@ -196,12 +197,12 @@ export class Member implements NodeControl {
     };
   }
 
-  /** Managers heard of on the session; kept for the next start. */
+  /** Managers heard of on the session; kept for the next start, if the disk takes it. */
   heardOf(managers: readonly string[]): void {
     if (!this.#record || managers.length === 0) return;
     if (managers.join() === this.#record.managers.join()) return;
     this.#record = { ...this.#record, managers };
-    writeNodeRecord(this.#options.dataDir, this.#record);
+    tryWriteNodeRecord(this.#options, this.#record);
   }
 
   /** The cluster wants this node in a role; if it has another one, it is promoted or demoted. Replaces an earlier wish. */

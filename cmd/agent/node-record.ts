@@ -1,6 +1,6 @@
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, writeFileAtomic } from '../../pkg/io/index.ts';
+import { type Logger, readJson, writeFileAtomic } from '../../pkg/io/index.ts';
 import type { AddressChoice } from './address.ts';
 
 /** What this host remembers of its membership, beside its certificate: enough to find the cluster again. */
@@ -24,8 +24,24 @@ export function readNodeRecord(dataDir: string): NodeRecord | undefined {
   return readJson(join(dataDir, FILE)) as NodeRecord | undefined;
 }
 
+/** Nothing is written when nothing changed: an agent starts on a full disk too. */
 export function writeNodeRecord(dataDir: string, record: NodeRecord): void {
-  writeFileAtomic(join(dataDir, FILE), JSON.stringify(record, undefined, 2));
+  const file = join(dataDir, FILE);
+  const text = JSON.stringify(record, undefined, 2);
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  writeFileAtomic(file, text);
+}
+
+/** What is heard again when it was not kept. */
+export function tryWriteNodeRecord(
+  { dataDir, log }: { readonly dataDir: string; readonly log: Logger },
+  record: NodeRecord,
+): void {
+  try {
+    writeNodeRecord(dataDir, record);
+  } catch (error) {
+    log.error('managers heard of not kept on disk', { error });
+  }
 }
 
 export function removeNodeRecord(dataDir: string): void {

@@ -11,6 +11,7 @@ import {
   type LogLevel,
   newObjectId,
   sleep,
+  standardOutput,
   systemClock,
   systemRandom,
   writeFileAtomic,
@@ -74,7 +75,7 @@ async function main(args: readonly string[]): Promise<void> {
   const log = jsonLogger({
     level: config['log-level'] as LogLevel,
     now: Date.now,
-    write: (line) => void process.stdout.write(line),
+    write: standardOutput(),
   });
   goFirst();
   const keys = openKeys(config['data-dir']);

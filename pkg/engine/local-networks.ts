@@ -66,8 +66,8 @@ export class LocalNetworks {
     for (const definition of JSON.parse(text) as readonly NetworkDefinition[]) {
       this.#definitions.set(definition.id, definition);
     }
-    for (const [name, driver] of PREDEFINED) {
-      if (this.find(name)) continue;
+    const missing = PREDEFINED.filter(([name]) => !this.find(name));
+    for (const [name, driver] of missing) {
       const subnet = name === 'bridge' ? this.#bridgeSubnet : undefined;
       this.#define({
         name,
@@ -79,7 +79,7 @@ export class LocalNetworks {
         options: {},
       });
     }
-    await this.#save();
+    if (missing.length > 0) await this.#save();
   }
 
   list(): readonly NetworkDefinition[] {

@@ -6,19 +6,24 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Replace `file` as a whole: after a crash it holds the old text or the new one, never a part. Durable on return. */
+/** Replace `file` as a whole: after a crash or an error it holds the old text or the new one, never a part. Durable on return. */
 export function writeFileAtomic(file: string, content: string | Uint8Array, mode = 0o644): void {
   mkdirSync(dirname(file), { recursive: true });
   const temporary = `${file}.tmp`;
   const fd = openSync(temporary, 'w', mode);
   try {
-    if (typeof content === 'string') writeSync(fd, content);
-    else writeSync(fd, content);
+    // All of it, where the plain call may write a part of it to a disk that is almost full.
+    writeFileSync(fd, content);
     fsyncSync(fd);
+  } catch (error) {
+    // A part of it would take room on a disk that has none.
+    rmSync(temporary, { force: true });
+    throw error;
   } finally {
     closeSync(fd);
   }

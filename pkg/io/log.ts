@@ -58,3 +58,9 @@ function plain(fields: LogFields | undefined): LogFields {
   ]);
   return Object.fromEntries(entries);
 }
+
+/** Where a program of ours says what it does. Lines that a full disk or a reader that went does not take are lost, no more. */
+export function standardOutput(): (line: string) => void {
+  process.stdout.on('error', () => undefined);
+  return (line) => void process.stdout.write(line);
+}
