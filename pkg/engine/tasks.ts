@@ -209,8 +209,13 @@ export class Tasks implements TaskEngine {
     return bootTimeMs();
   }
 
+  /** Where it cannot be written, fenced tasks end as if the node had not been heard, and the rest goes on. */
   renewLease(atMs: number): void {
-    renewLease(this.#host.options.runDir, atMs);
+    try {
+      renewLease(this.#host.options.runDir, atMs);
+    } catch (error) {
+      this.#host.log.error('lease not renewed', { error: errorMessage(error) });
+    }
   }
 
   taskLogs(id: string, options: LogOptions = {}): AsyncIterable<LogRecord> {
