@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,4 +119,23 @@ test('what a crash left half made is removed at start', async () => {
   await ImageStore.open(directory);
   expect(await readdir(join(directory, 'content/ingest'))).toEqual([]);
   expect(await readdir(join(directory, 'layers-tmp'))).toEqual([]);
+});
+
+test('an image can be removed from a full disk', async () => {
+  const disk = join(directory, 'disk');
+  mkdirSync(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]);
+  try {
+    const full = await ImageStore.open(disk);
+    for (const name of ['kept:1', 'goes:1']) {
+      await importImage(full, rootfs(name.repeat(20_000)), { name });
+    }
+    expect(() => writeFileSync(join(disk, 'filler'), Buffer.alloc(8 << 20))).toThrow('ENOSPC');
+    await expect(full.tag('kept:1', 'other:1')).rejects.toThrow('ENOSPC');
+    await full.remove('goes:1', nobody);
+    const again = await ImageStore.open(disk);
+    expect(again.list().map(({ repoTags }) => repoTags[0])).toEqual(['kept:1']);
+  } finally {
+    execFileSync('umount', [disk]);
+  }
 });

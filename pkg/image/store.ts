@@ -172,7 +172,14 @@ export class ImageStore {
       this.#forget(image.id);
       removals.push({ Deleted: image.id });
     }
-    await this.#repositories.save();
+    try {
+      await this.#repositories.save();
+    } catch (error) {
+      if (!gone) throw error;
+      // On a full disk there is room for the shorter list when the image is gone. One listed in vain is forgotten at the start.
+      await this.collect();
+      await this.#repositories.save();
+    }
     if (gone) await this.collect();
     return removals;
   }
