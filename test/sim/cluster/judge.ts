@@ -43,6 +43,7 @@ export class Judge implements RuntimeWitness {
   readonly #world: World;
   readonly #hosts: readonly Host[];
   readonly #note: (line: string) => void;
+  readonly #isCut: (host: Host) => boolean;
   #newest = 0;
   #view: View | undefined;
   #faultAt = Number.NEGATIVE_INFINITY;
@@ -52,10 +53,19 @@ export class Judge implements RuntimeWitness {
   /** Changes of services and tasks so far. */
   changes = 0;
 
-  constructor(world: World, hosts: readonly Host[], note: (line: string) => void) {
+  constructor(
+    world: World,
+    hosts: readonly Host[],
+    watch: {
+      readonly note: (line: string) => void;
+      /** Whether some manager has no way to the host at present. */
+      readonly isCut: (host: Host) => boolean;
+    },
+  ) {
     this.#world = world;
     this.#hosts = hosts;
-    this.#note = note;
+    this.#note = watch.note;
+    this.#isCut = watch.isCut;
   }
 
   fault(what: string): void {
@@ -123,7 +133,9 @@ export class Judge implements RuntimeWitness {
     if (this.#world.now - this.#faultAt < CALM_MS) return;
     this.counts.drains++;
     for (const host of this.#hosts) {
-      if (!host.isUp || this.#view?.get('node', host.nodeId)?.status.state !== 'ready') continue;
+      // One that was lost by mistake a while ago is given up later than anybody is waited for.
+      if (!host.isUp || host.standsStill || this.#isCut(host)) continue;
+      if (this.#view?.get('node', host.nodeId)?.status.state !== 'ready') continue;
       for (const { endpoints } of host.tables) {
         const endpoint = endpoints.find((one) => one.taskId === taskId);
         if (endpoint?.state === 'in-service') {

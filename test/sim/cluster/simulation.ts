@@ -92,7 +92,11 @@ class Simulation {
     this.#group = group;
     this.#links = new Links(world, plan.linkMs, () => this.#managers);
     const hosts: Host[] = [];
-    const judge = new Judge(world, hosts, (line) => this.#log(line));
+    const judge = new Judge(world, hosts, {
+      note: (line): void => this.#log(line),
+      isCut: ({ nodeId }): boolean =>
+        this.#managers.some((manager) => this.#links.isCut(nodeId, manager.nodeId)),
+    });
     this.#judge = judge;
     const parts = { world, plan, links: this.#links };
     const managers = selves.map(({ address }) => address);
