@@ -1,15 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { fillDisk } from '../../test/storage/fill-disk.ts';
 import { TestHost } from './test-host.ts';
 
 const DISK_BYTES = 24 << 20;
@@ -40,22 +33,6 @@ afterEach(async () => {
 const containers = (): string => join(host.dir, 'data/containers');
 const filler = (): string => join(disk, 'filler');
 
-/** To the last byte. */
-function fill(): void {
-  const fd = openSync(filler(), 'a');
-  try {
-    for (let bytes = 1 << 20; bytes >= 1; ) {
-      try {
-        writeSync(fd, Buffer.alloc(bytes));
-      } catch {
-        bytes >>= 1;
-      }
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
 const recordOf = (id: string): { readonly state: { readonly status: string } } =>
   JSON.parse(readFileSync(join(containers(), id, 'config.json'), 'utf8'));
 
@@ -64,13 +41,13 @@ test('on a full disk containers end and go, new ones are refused, and the rest i
   const ends = await host.start('read line; exit 3', { OpenStdin: true });
   const goes = await host.start('sleep 1000');
   const stays = await host.start('sleep 1000');
-  fill();
+  fillDisk(filler());
   await engine.containers.kill(ends, 'SIGKILL');
   expect((await host.wait(ends)).exitCode).toBe(137);
   await expect(host.start('true')).rejects.toThrow('ENOSPC: no space left on device');
   await engine.containers.remove(goes, { force: true, volumes: true });
   expect(readdirSync(containers())).not.toContain(goes);
-  fill();
+  fillDisk(filler());
   const again = await host.restart();
   expect(await again.containers.inspect(stays, { size: false })).toMatchObject({
     State: { Status: 'running' },

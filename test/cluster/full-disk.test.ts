@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fillDisk } from '../storage/fill-disk.ts';
 import { eventually, TestCluster } from './cluster.ts';
 
 const WEB = 'muster/web:1';
@@ -28,29 +29,13 @@ afterAll(async () => {
   expect((await cluster?.stop()) ?? []).toEqual([]);
 });
 
-/** To the last byte. */
-function fill(): void {
-  const fd = openSync(filler, 'a');
-  try {
-    for (let bytes = 1 << 20; bytes >= 1; ) {
-      try {
-        writeSync(fd, Buffer.alloc(bytes));
-      } catch {
-        bytes >>= 1;
-      }
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
 test('a worker with a full disk stays, says why it starts nothing, ends what has to end, and goes on when there is room', async () => {
   const create = ['service', 'create', '--constraint', `node.hostname==${WORKER}`];
   await cluster.ctl('h1', 'network', 'create', 'app');
   await cluster.ctl('h1', ...create, '--name', 'web', '--replicas', '3', '--network', 'app', WEB);
   await cluster.waitRunning('web', 3);
   const { agentPid } = cluster.host(WORKER);
-  fill();
+  fillDisk(filler);
   const [dies] = await cluster.running('web');
   process.kill(dies?.Status.ContainerStatus?.PID ?? 0, 'SIGKILL');
   await eventually('the reason to be told', async () =>
@@ -65,7 +50,7 @@ test('a worker with a full disk stays, says why it starts nothing, ends what has
   expect((await cluster.nodes()).map(({ Status }) => Status.State)).toEqual(['ready', 'ready']);
   const host = cluster.host(WORKER);
   expect(host.agentPid).toBe(agentPid);
-  fill();
+  fillDisk(filler);
   await host.kill('agent');
   await host.start();
   expect((await cluster.docker(WORKER, 'ps', '-q')).trim().split('\n')).toHaveLength(1);
