@@ -1,14 +1,17 @@
-import { decodeAddress } from './address.ts';
-import { encodeBody, type Message, readAttributes } from './message.ts';
+import { decodeAddress, encodeAddress } from './address.ts';
+import { encodeBody, findAttribute, type Message, readAttributes } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 import { hasCode } from './syscall-error.ts';
 
 const GET_ENTRIES = 0x101;
 const DELETE_ENTRY = 0x102;
+const GET_STATISTICS = 0x105;
+const STATISTICS_ENTRIES = 1;
 const NF_FAMILY_ANY = 0;
 const NF_FAMILY_IPV4 = 2;
 const NF_FAMILY_IPV6 = 10;
 const FAMILY_HEADER_LENGTH = 4;
+const IPV6_LENGTH = 16;
 const TUPLE_ORIGINAL = 1;
 const TUPLE_REPLY = 2;
 const STATUS = 3;
@@ -17,6 +20,16 @@ const COUNTERS_ORIGINAL = 9;
 const COUNTERS_REPLY = 10;
 const COUNTER_PACKETS = 1;
 const ID = 12;
+const FILTER = 25;
+const FILTER_REPLY = 2;
+/** Flags that say which fields of a tuple must match (`CTA_FILTER_FLAG_*`). */
+const FILTER_SOURCE_ADDRESS = 1;
+const FILTER_PROTOCOL = 8;
+const TUPLE_ADDRESSES = 1;
+const TUPLE_TRANSPORT = 2;
+const PROTOCOL_NUMBER = 1;
+const NONE = Buffer.alloc(0);
+const NO_ADDRESS = Buffer.alloc(4);
 /** Attributes of a tuple's protocol. */
 const SOURCE_PORT = 2;
 const DESTINATION_PORT = 3;
@@ -51,15 +64,44 @@ export interface TrackedConnection {
   readonly id: Buffer | undefined;
 }
 
-/** The tracked connections of the socket's namespace that match. Reads all of the machine's: milliseconds. */
+/** The kernel walks its table about as fast as this many of its entries are read. */
+const ENTRIES_PER_WALK = 2000;
+
+export interface ConnectionsWanted {
+  /** Those that one of these addresses answers, as `replySource` has it. */
+  readonly answeredBy: ReadonlySet<string>;
+  /** All when absent. */
+  readonly protocol?: number | undefined;
+}
+
+/**
+ * The tracked connections of the socket's namespace, all or those that are wanted. Each question makes the kernel walk
+ * the machine's whole table: milliseconds. Of a namespace with very many entries it is asked for each IPv4 address
+ * alone, otherwise everything is read and picked here.
+ */
 export function findConnections(
   socket: NetlinkSocket,
-  matches: (connection: Connection) => boolean,
+  wanted?: ConnectionsWanted,
 ): readonly TrackedConnection[] {
-  return socket
-    .dump({ type: GET_ENTRIES, flags: 0, body: familyHeader(NF_FAMILY_ANY) })
-    .flatMap((body) => parseEntry(body) ?? [])
-    .filter(({ connection }) => matches(connection));
+  const entries = countEntries(socket);
+  if (entries === 0) return [];
+  if (wanted === undefined) return readEntries(socket, familyHeader(NF_FAMILY_ANY), () => true);
+  const { protocol } = wanted;
+  const addresses = [...wanted.answeredBy].map(encodeAddress);
+  const questions =
+    entries < addresses.length * ENTRIES_PER_WALK
+      ? [familyHeader(NF_FAMILY_ANY)]
+      : questionsFor(addresses, protocol);
+  const wants = isWanted(addresses, protocol);
+  return questions.flatMap((question) => readEntries(socket, question, wants));
+}
+
+/** Forgets connections whatever they are now, many with one system call. */
+export function deleteConnections(
+  socket: NetlinkSocket,
+  tracked: readonly TrackedConnection[],
+): void {
+  socket.batch(tracked.map(deletion), ['ENOENT']);
 }
 
 /**
@@ -78,6 +120,74 @@ export function deleteConnection(
   return true;
 }
 
+function countEntries(socket: NetlinkSocket): number {
+  const body = familyHeader(NF_FAMILY_ANY);
+  const [answer] = socket.request({ type: GET_STATISTICS, flags: 0, body });
+  return numberOf(answer && findAttribute(answer, STATISTICS_ENTRIES, FAMILY_HEADER_LENGTH));
+}
+
+/** One for each IPv4 address, one for all those of IPv6: asked for one of them Linux (6.18 does) sends those of all others. */
+function questionsFor(
+  addresses: readonly Buffer[],
+  protocol: number | undefined,
+): readonly Buffer[] {
+  const ipv4 = addresses.filter(({ length }) => length < IPV6_LENGTH);
+  const rest = addresses.length > ipv4.length ? [familyHeader(NF_FAMILY_IPV6)] : [];
+  return [...ipv4.map((address) => entriesAnsweredBy(address, protocol)), ...rest];
+}
+
+/** CTA_FILTER, since Linux 5.8. */
+function entriesAnsweredBy(address: Buffer, protocol: number | undefined): Buffer {
+  const [source] = TupleAddress.source;
+  const flags = FILTER_SOURCE_ADDRESS | (protocol === undefined ? 0 : FILTER_PROTOCOL);
+  return encodeBody((writer) => {
+    writer
+      .bytes(familyHeader(NF_FAMILY_IPV4))
+      .nested(FILTER, (filter) => filter.attributeU32(FILTER_REPLY, flags))
+      .nested(TUPLE_REPLY, (tuple) => {
+        tuple.nested(TUPLE_ADDRESSES, (inner) => inner.attribute(source, address));
+        if (protocol === undefined) return;
+        tuple.nested(TUPLE_TRANSPORT, (inner) => inner.attributeU8(PROTOCOL_NUMBER, protocol));
+      });
+  });
+}
+
+function readEntries(
+  socket: NetlinkSocket,
+  question: Buffer,
+  wants: (body: Buffer) => boolean,
+): readonly TrackedConnection[] {
+  return socket
+    .dump({ type: GET_ENTRIES, flags: 0, body: question }, wants)
+    .flatMap((body) => parseEntry(body) ?? []);
+}
+
+/** Looks at few fields: there can be a hundred thousand entries. */
+function isWanted(
+  addresses: readonly Buffer[],
+  protocol: number | undefined,
+): (body: Buffer) => boolean {
+  const names = new Set(addresses.map((address) => address.toString('latin1')));
+  return (body) => {
+    const reply = findAttribute(body, TUPLE_REPLY, FAMILY_HEADER_LENGTH);
+    const source = reply && sourceOf(reply);
+    if (reply === undefined || source === undefined) return false;
+    if (!names.has(source.toString('latin1'))) return false;
+    return protocol === undefined || protocolOf(reply) === protocol;
+  };
+}
+
+function sourceOf(tuple: Buffer): Buffer | undefined {
+  const [ipv4, ipv6] = TupleAddress.source;
+  const addresses = findAttribute(tuple, TUPLE_ADDRESSES);
+  return addresses && (findAttribute(addresses, ipv4) ?? findAttribute(addresses, ipv6));
+}
+
+function protocolOf(tuple: Buffer): number | undefined {
+  const transport = findAttribute(tuple, TUPLE_TRANSPORT);
+  return transport && findAttribute(transport, PROTOCOL_NUMBER)?.[0];
+}
+
 function parseEntry(body: Buffer): TrackedConnection | undefined {
   const attributes = readAttributes(body, FAMILY_HEADER_LENGTH);
   const original = attributes.get(TUPLE_ORIGINAL);
@@ -88,7 +198,7 @@ function parseEntry(body: Buffer): TrackedConnection | undefined {
   const packets = sent === undefined || answered === undefined ? undefined : { sent, answered };
   const connection = {
     ...parseTuple(original),
-    replySource: parseTuple(reply).source,
+    replySource: decodeAddress(sourceOf(reply) ?? NO_ADDRESS),
     packets,
     expiresInSeconds: numberOf(attributes.get(TIMEOUT)),
     assured: (numberOf(attributes.get(STATUS)) & ASSURED) !== 0,
@@ -97,7 +207,7 @@ function parseEntry(body: Buffer): TrackedConnection | undefined {
 }
 
 function packetsOf(counters: Buffer | undefined): bigint | undefined {
-  const packets = counters && readAttributes(counters).get(COUNTER_PACKETS);
+  const packets = counters && findAttribute(counters, COUNTER_PACKETS);
   return packets?.length === 8 ? packets.readBigUInt64BE() : undefined;
 }
 
@@ -121,19 +231,22 @@ function readEntry(socket: NetlinkSocket, original: Buffer): TrackedConnection |
   }
 }
 
-function remove(socket: NetlinkSocket, { original, id }: TrackedConnection): void {
+function remove(socket: NetlinkSocket, tracked: TrackedConnection): void {
+  try {
+    socket.request(deletion(tracked));
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+}
+
+function deletion({ original, id }: TrackedConnection): Message {
   const body = encodeBody((writer) => {
     writer
       .bytes(familyHeader(familyOfTuple(original)))
       .attribute(TUPLE_ORIGINAL | NESTED, original);
     if (id !== undefined) writer.attribute(ID, id);
   });
-  const message: Message = { type: DELETE_ENTRY, flags: 0, body };
-  try {
-    socket.request(message);
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error;
-  }
+  return { type: DELETE_ENTRY, flags: 0, body };
 }
 
 function familyHeader(family: number): Buffer {
@@ -141,25 +254,23 @@ function familyHeader(family: number): Buffer {
 }
 
 function familyOfTuple(tuple: Buffer): number {
-  const addresses = readAttributes(readAttributes(tuple).get(1) ?? Buffer.alloc(0));
+  const addresses = readAttributes(readAttributes(tuple).get(TUPLE_ADDRESSES) ?? Buffer.alloc(0));
   return addresses.has(TupleAddress.source[1]) ? NF_FAMILY_IPV6 : NF_FAMILY_IPV4;
 }
 
 function parseTuple(
   tuple: Buffer,
 ): Pick<Connection, 'protocol' | 'source' | 'originalDestination' | 'ports'> {
-  const none = Buffer.alloc(0);
-  const attributes = readAttributes(tuple);
-  const addresses = readAttributes(attributes.get(1) ?? none);
-  const transport = readAttributes(attributes.get(2) ?? none);
+  const addresses = findAttribute(tuple, TUPLE_ADDRESSES) ?? NONE;
+  const transport = findAttribute(tuple, TUPLE_TRANSPORT) ?? NONE;
   const read = ([ipv4, ipv6]: readonly [number, number]): string =>
-    decodeAddress(addresses.get(ipv4) ?? addresses.get(ipv6) ?? Buffer.alloc(4));
-  const source = transport.get(SOURCE_PORT)?.readUInt16BE(0);
-  const destination = transport.get(DESTINATION_PORT)?.readUInt16BE(0);
+    decodeAddress(findAttribute(addresses, ipv4) ?? findAttribute(addresses, ipv6) ?? NO_ADDRESS);
+  const source = findAttribute(transport, SOURCE_PORT)?.readUInt16BE(0);
+  const destination = findAttribute(transport, DESTINATION_PORT)?.readUInt16BE(0);
   return {
     source: read(TupleAddress.source),
     originalDestination: read(TupleAddress.destination),
-    protocol: transport.get(1)?.readUInt8(0) ?? 0,
+    protocol: protocolOf(tuple) ?? 0,
     ports: source === undefined || destination === undefined ? undefined : { source, destination },
   };
 }

@@ -12,9 +12,17 @@ import { newRoute, parseRoute } from './route/route.ts';
 import { parseRule } from './route/rule.ts';
 import type { NetlinkSocket } from './socket.ts';
 
+type Dump = Parameters<NetlinkSocket['dump']>;
+
 /** A socket whose kernel answers every dump with this. */
-const saying = (body: Buffer): NetlinkSocket =>
-  ({ dump: () => [body], request: () => [body] }) as unknown as NetlinkSocket;
+const saying = (body: Buffer, answer = body): NetlinkSocket =>
+  ({
+    dump: (_: Dump[0], wants: Dump[1] = () => true) => [body].filter(wants),
+    request: () => [answer],
+  }) as unknown as NetlinkSocket;
+/** How many connections are tracked. */
+const count = (entries: number): Buffer =>
+  encodeBody((writer) => writer.u32(0).attributeBe32(1, entries));
 
 const DECODERS: Readonly<Record<string, (body: Buffer) => unknown>> = {
   acknowledgement: readAcknowledgement,
@@ -26,7 +34,10 @@ const DECODERS: Readonly<Record<string, (body: Buffer) => unknown>> = {
   rule: parseRule,
   neighbour: parseNeighbour,
   'FDB entry': parseFdbEntry,
-  connections: (body) => findConnections(saying(body), () => true),
+  'count of connections': (body) => findConnections(saying(body)),
+  connections: (body) => findConnections(saying(body, count(1))),
+  'connections of one': (body) =>
+    findConnections(saying(body, count(1)), { answeredBy: new Set(['10.0.0.1']), protocol: 17 }),
   table: (body) => listTable(saying(body), readString(readAttributes(body, 4).get(1))),
 };
 

@@ -12,7 +12,9 @@ export { readChecksumOffload, setChecksumOffload } from './checksum-offload.ts';
 export { ConnectProbe } from './connect-probe.ts';
 export {
   type Connection,
+  type ConnectionsWanted,
   deleteConnection,
+  deleteConnections,
   findConnections,
   type TrackedConnection,
 } from './conntrack.ts';

@@ -195,6 +195,20 @@ export function readAttributes(buffer: Buffer, start = 0): ReadonlyMap<number, B
   return attributes;
 }
 
+/** The first attribute of that type, for messages of which there are too many to read whole. */
+export function findAttribute(buffer: Buffer, wanted: number, start = 0): Buffer | undefined {
+  let offset = start;
+  while (offset + ATTRIBUTE_HEADER_LENGTH <= buffer.length) {
+    const length = buffer.readUInt16LE(offset);
+    if (length < ATTRIBUTE_HEADER_LENGTH || offset + length > buffer.length) return undefined;
+    if ((buffer.readUInt16LE(offset + 2) & ATTRIBUTE_TYPE_MASK) === wanted) {
+      return buffer.subarray(offset + ATTRIBUTE_HEADER_LENGTH, offset + length);
+    }
+    offset += (length + 3) & ~3;
+  }
+  return undefined;
+}
+
 /** Attributes in order, for lists whose members share one type. */
 export function* eachAttribute(buffer: Buffer, start = 0): Generator<readonly [number, Buffer]> {
   let offset = start;

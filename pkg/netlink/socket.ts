@@ -89,10 +89,13 @@ export class NetlinkSocket implements Disposable {
     return request.readInt32LE(LINK_NAME_MAX + 1);
   }
 
-  /** All objects a dump request lists; repeated when the kernel says that they changed meanwhile. */
-  dump(message: Message): readonly Buffer[] {
+  /**
+   * All objects a dump request lists; repeated when the kernel says that they changed meanwhile.
+   * @param wants the others are not kept; it is shown a view that ends with the call
+   */
+  dump(message: Message, wants = (_body: Buffer): boolean => true): readonly Buffer[] {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS_MAX; attempt++) {
-      const answers = this.#dumpOnce(message);
+      const answers = this.#dumpOnce(message, wants);
       if (answers !== undefined) return answers;
     }
     throw new SyscallError(`netlink dump ${message.type}`, 4, 'kept changing while it was read');
@@ -154,7 +157,7 @@ export class NetlinkSocket implements Disposable {
     syscall('close', this.#fd);
   }
 
-  #dumpOnce(message: Message): readonly Buffer[] | undefined {
+  #dumpOnce(message: Message, wants: (body: Buffer) => boolean): readonly Buffer[] | undefined {
     const answers: Buffer[] = [];
     let interrupted = false;
     const sequence = this.#send([message], MessageFlag.dump);
@@ -163,7 +166,7 @@ export class NetlinkSocket implements Disposable {
       interrupted ||= (flags & MessageFlag.dumpInterrupted) !== 0;
       if (type === NLMSG_ERROR) this.#check(body, message);
       if (type === NLMSG_ERROR || type === NLMSG_DONE) return true;
-      answers.push(Buffer.from(body));
+      if (wants(body)) answers.push(Buffer.from(body));
       return false;
     });
     return interrupted ? undefined : answers;

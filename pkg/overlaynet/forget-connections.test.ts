@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Connection, TrackedConnection } from 'vxlan-netlink';
+import type { Connection, ConnectionsWanted, TrackedConnection } from 'vxlan-netlink';
 import { type Logger, silentLogger } from '../io/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { type ForgetTarget, Forgetting } from './forget-connections.ts';
@@ -21,13 +21,24 @@ function flowsOf(flows: Connection[], look: () => void = (): void => undefined):
   });
   const namespace = Object.assign(new FakeKernel().open(), {
     readSysctl: (key: string): string => (key.endsWith('_stream') ? '120' : '30'),
-    connections: (matches: (connection: Connection) => boolean): readonly TrackedConnection[] => {
+    connections: ({ answeredBy, protocol }: ConnectionsWanted): readonly TrackedConnection[] => {
       look();
-      return flows.filter(matches).map(track);
+      return flows
+        .filter(({ replySource }) => answeredBy.has(replySource))
+        .filter((flow) => protocol === undefined || flow.protocol === protocol)
+        .map(track);
+    },
+    forgetConnections: (tracked: readonly TrackedConnection[]): void => {
+      for (const { connection } of tracked) {
+        flows.splice(
+          flows.findIndex(({ source }) => source === connection.source),
+          1,
+        );
+      }
     },
     forgetConnection: (
       { connection: { source } }: TrackedConnection,
-      keep: (connection: Connection) => boolean = (): boolean => false,
+      keep: (connection: Connection) => boolean,
     ): boolean => {
       look();
       const at = flows.findIndex((flow) => flow.source === source);

@@ -24,6 +24,8 @@ const ANSWER_WITHIN_S = 1;
 /** Nobody waits longer, and less than a manager waits for us (`drainMaxMs`). */
 const PATIENCE_MS = 1500;
 const LOOK_EVERY_MS = 5;
+/** Some milliseconds. */
+const LOOKS_PER_TURN = 500;
 /** As many packets without an answer are no question: nobody expects one. */
 const ONE_WAY = 4n;
 /** Zones of connection tracking for questions of flows that leave; each leaving takes the next. */
@@ -76,14 +78,16 @@ async function forgetConnections(
   const unanswered: Connection[] = [];
   while (left.length > 0) {
     const isOver = performance.now() >= patience;
-    const still = left.filter((flow) =>
-      attempt(() => isLeft(flow, isOver, unanswered), false, report),
-    );
+    const still = new Set<Left>();
+    for (const [at, flow] of left.entries()) {
+      if (at % LOOKS_PER_TURN === LOOKS_PER_TURN - 1) await nextTurn();
+      if (attempt(() => isLeft(flow, isOver, unanswered), false, report)) still.add(flow);
+    }
     comeBack(
-      left.filter((flow) => !still.includes(flow)),
+      left.filter((flow) => !still.has(flow)),
       surroundings,
     );
-    left = still;
+    left = [...still];
     if (left.length > 0) await pause(LOOK_EVERY_MS);
   }
   if (unanswered.length > 0) surroundings.onUnanswered(unanswered);
@@ -104,12 +108,13 @@ function forgetIn(
 ): readonly Left[] {
   const { isLive, namespace } = target;
   if (!isLive) return [];
-  const found = namespace.connections(
-    (flow) => gone.has(flow.replySource) || (isTranslated(flow) && removed.has(flow.replySource)),
-  );
-  const leaves = ({ connection }: TrackedConnection): boolean => !gone.has(connection.replySource);
-  for (const flow of found) if (!leaves(flow)) namespace.forgetConnection(flow);
-  const leaving = found.filter(leaves);
+  if (gone.size > 0) {
+    namespace.forgetConnections(namespace.connections({ answeredBy: gone }));
+  }
+  if (removed.size === 0) return [];
+  const leaving = namespace
+    .connections({ answeredBy: removed, protocol: PROTOCOL_UDP })
+    .filter(({ connection }) => isTranslated(connection));
   if (leaving.length === 0) return [];
   // A kernel without zones: questions between the last look and the deletion are lost.
   attempt(
@@ -126,8 +131,8 @@ function forgetIn(
 }
 
 /** What was sent to the backend's own address has nothing to choose from. */
-function isTranslated({ protocol, originalDestination, replySource }: Connection): boolean {
-  return protocol === PROTOCOL_UDP && originalDestination !== replySource;
+function isTranslated({ originalDestination, replySource }: Connection): boolean {
+  return originalDestination !== replySource;
 }
 
 function isLeft({ target, flow, waits }: Left, isOver: boolean, unanswered: Connection[]): boolean {

@@ -217,9 +217,8 @@ export class HostSide {
   }
 
   /** Forgets tracked connections that any of these addresses answers. */
-  forgetConnections(addresses: ReadonlySet<string>): void {
-    const found = this.namespace.connections(({ replySource }) => addresses.has(replySource));
-    for (const tracked of found) this.namespace.forgetConnection(tracked);
+  forgetConnections(answeredBy: ReadonlySet<string>): void {
+    this.namespace.forgetConnections(this.namespace.connections({ answeredBy }));
   }
 
   removeEverything(localNetworks: readonly LocalNetwork[]): void {

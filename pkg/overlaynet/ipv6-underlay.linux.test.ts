@@ -92,9 +92,8 @@ test('hosts without IPv4 carry the packets of containers, none of which they tra
   });
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80, udp: true }, 4))).toHaveLength(2);
   using host = linuxKernel.open(lab.pin('h1'));
-  expect(
-    host.connections(({ originalDestination }) => originalDestination === hostAddress(2, 'ipv6')),
-  ).toEqual([]);
+  const destinations = host.connections().map(({ connection }) => connection.originalDestination);
+  expect(destinations).not.toContain(hostAddress(2, 'ipv6'));
   expect(warnings).toEqual([]);
 });
 

@@ -145,9 +145,8 @@ test('frames on a hub pass no packet hooks', async () => {
 test('hosts track none of the packets that carry those of containers', async () => {
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
   using host = linuxKernel.open(lab.pin('h1'));
-  expect(
-    host.connections(({ originalDestination }) => originalDestination === '192.168.50.2'),
-  ).toEqual([]);
+  const destinations = host.connections().map(({ connection }) => connection.originalDestination);
+  expect(destinations).not.toContain('192.168.50.2');
 });
 
 test('connections drain while their backend stops, and end at once when its address is gone', async () => {

@@ -145,8 +145,8 @@ export class Sandbox {
     this.#dns = dns;
     this.rulesets.apply(ruleset);
     // Questions asked of an agent before are asked again by the same socket, and would go where that one listened.
-    const asked = this.namespace.connections(({ replySource }) => replySource === DNS_ADDRESS);
-    for (const question of asked) this.namespace.forgetConnection(question);
+    const answeredBy = new Set([DNS_ADDRESS]);
+    this.namespace.forgetConnections(this.namespace.connections({ answeredBy }));
   }
 
   async close(): Promise<void> {

@@ -247,6 +247,10 @@ class FakeNamespace implements Namespace {
     return true;
   }
 
+  forgetConnections(): void {
+    // Nothing is tracked in memory.
+  }
+
   [Symbol.dispose](): void {
     // Handles share the namespace.
   }

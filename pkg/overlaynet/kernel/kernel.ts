@@ -1,4 +1,11 @@
-import type { Command, Connection, MarkRule, TableListing, TrackedConnection } from 'vxlan-netlink';
+import type {
+  Command,
+  Connection,
+  ConnectionsWanted,
+  MarkRule,
+  TableListing,
+  TrackedConnection,
+} from 'vxlan-netlink';
 import type { Security } from './security.ts';
 
 /** The kernel's network half in the words that this package needs; `linux.ts` is the real one, `fake.ts` the tests'. */
@@ -61,10 +68,12 @@ export interface Namespace extends Disposable {
   ping(address: string, packetBytes?: number): Ping;
   /** Tries a TCP connection from this namespace; refused is answered. */
   connectTo(address: string, port: number): Ping;
-  /** Tracked connections that match. Milliseconds, where anything is tracked at all. */
-  connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[];
+  /** Tracked connections, all or some. Milliseconds, where anything is tracked at all. */
+  connections(wanted?: ConnectionsWanted): readonly TrackedConnection[];
   /** Forgets one, microseconds; false when `keep` said so of what it is now. */
-  forgetConnection(tracked: TrackedConnection, keep?: (connection: Connection) => boolean): boolean;
+  forgetConnection(tracked: TrackedConnection, keep: (connection: Connection) => boolean): boolean;
+  /** Forgets them whatever they are now. */
+  forgetConnections(tracked: readonly TrackedConnection[]): void;
 }
 
 /** One question under way. */

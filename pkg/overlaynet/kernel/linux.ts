@@ -2,12 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import {
   type Command,
   type Connection,
+  type ConnectionsWanted,
   ConnectProbe,
   changeBridgePort,
   changeLink,
   createNamespace,
   deleteAddress,
   deleteConnection,
+  deleteConnections,
   deleteFdbEntry,
   deleteLink,
   deleteNeighbour,
@@ -233,16 +235,16 @@ class LinuxNamespace implements Watched {
     return this.handle.run(() => ConnectProbe.send(address, port));
   }
 
-  connections(matches: (connection: Connection) => boolean): readonly TrackedConnection[] {
-    if (this.readSysctl('net/netfilter/nf_conntrack_count') === '0') return [];
-    return findConnections(this.#nftables(), matches);
+  connections(wanted?: ConnectionsWanted): readonly TrackedConnection[] {
+    return findConnections(this.#nftables(), wanted);
   }
 
-  forgetConnection(
-    tracked: TrackedConnection,
-    keep?: (connection: Connection) => boolean,
-  ): boolean {
+  forgetConnection(tracked: TrackedConnection, keep: (connection: Connection) => boolean): boolean {
     return deleteConnection(this.#nftables(), tracked, keep);
+  }
+
+  forgetConnections(tracked: readonly TrackedConnection[]): void {
+    deleteConnections(this.#nftables(), tracked);
   }
 
   [Symbol.dispose](): void {

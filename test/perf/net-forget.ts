@@ -1,0 +1,106 @@
+/**
+ * How long an agent's event loop stands still at most while one of four backends leaves and its flows are forgotten, in a
+ * namespace that tracks very many: `npx tsx --conditions=source test/perf/net-forget.ts [--flows=1000,10000,60000] [--runs=5]`.
+ * Needs root.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { createNamespace, removeNamespace } from 'vxlan-netlink';
+import { silentLogger } from '../../pkg/io/index.ts';
+import { AppliedRulesets } from '../../pkg/overlaynet/applied-rulesets.ts';
+import { type ForgetTarget, Forgetting } from '../../pkg/overlaynet/forget-connections.ts';
+import { linuxKernel } from '../../pkg/overlaynet/kernel/linux.ts';
+import { option, report, round } from './measure.ts';
+
+const NS_PER_MS = 1e6;
+const PORTS = 20_000;
+const VIP = '10.9.0.1';
+const BACKENDS = ['10.8.0.1', '10.8.0.2', '10.8.0.3', '10.8.0.4'] as const;
+const runs = option('runs', 5);
+const given = process.argv.find((word) => word.startsWith('--flows='))?.split('=')[1];
+const sizes = (given ?? '1000,10000,60000').split(',').map(Number);
+
+/** Sends datagrams to as many ports of the virtual address; nobody answers. */
+const SENDER = `
+const [flows] = process.argv.slice(1).map(Number);
+const socket = () => require('node:dgram').createSocket('udp4');
+const send = (from, port) => new Promise((done) => from.send('x', port, '${VIP}', done));
+(async () => {
+  for (let sent = 0, from = socket(); sent < flows; sent++) {
+    if (sent % ${PORTS} === 0) from = socket().on('error', () => {});
+    await send(from, 1000 + (sent % ${PORTS})).catch(() => {});
+  }
+  process.exit();
+})();`;
+
+function prepare(inside: (...words: readonly string[]) => void): void {
+  const choice = BACKENDS.map((address, at) => `${at} : ${address}`).join(', ');
+  inside('ip', 'link', 'set', 'lo', 'up');
+  for (const address of [VIP, ...BACKENDS])
+    inside('ip', 'address', 'add', `${address}/32`, 'dev', 'lo');
+  inside('sysctl', '-qw', 'net.netfilter.nf_conntrack_udp_timeout=600');
+  inside('nft', 'add table ip t');
+  inside('nft', 'add chain ip t out { type nat hook output priority -100; }');
+  inside(
+    'nft',
+    `add rule ip t out ip daddr ${VIP} dnat to numgen inc mod ${BACKENDS.length} map { ${choice} }`,
+  );
+}
+
+interface Leaving {
+  readonly longestMs: number;
+  readonly wholeMs: number;
+}
+
+async function leave(target: ForgetTarget, backend: string): Promise<Leaving> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const forgetting = new Forgetting(linuxKernel, silentLogger);
+  delay.enable();
+  await pause(10);
+  delay.reset();
+  const begun = performance.now();
+  forgetting.begin([target], { removed: new Set([backend]), gone: new Set() });
+  await forgetting.done;
+  const wholeMs = performance.now() - begun;
+  await pause(2);
+  delay.disable();
+  return { longestMs: delay.max / NS_PER_MS, wholeMs };
+}
+
+async function measure(flows: number): Promise<void> {
+  const found: Leaving[] = [];
+  for (let run = 0; run < runs; run++) {
+    const folder = mkdtempSync(join(tmpdir(), 'muster-perf-'));
+    const pin = join(folder, 'ns');
+    createNamespace(pin);
+    const inside = (...words: readonly string[]): void => {
+      execFileSync('nsenter', [`--net=${pin}`, ...words], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+    };
+    try {
+      prepare(inside);
+      inside(process.execPath, '-e', SENDER, String(flows));
+      // Those of the last second still wait for their answers.
+      await pause(2000);
+      using namespace = linuxKernel.open(pin);
+      const target = { namespace, rulesets: new AppliedRulesets(namespace), isLive: true };
+      found.push(await leave(target, BACKENDS[run % BACKENDS.length] as string));
+    } finally {
+      removeNamespace(pin);
+      rmSync(folder, { recursive: true });
+    }
+  }
+  report(
+    `longest turn of the event loop while one of four backends leaves ${flows} flows`,
+    'ms',
+    found.map(({ longestMs }) => longestMs),
+    { wholeMs: round(Math.max(...found.map(({ wholeMs }) => wholeMs))) },
+  );
+}
+
+for (const flows of sizes) await measure(flows);
