@@ -60,6 +60,7 @@ export class FakeManager {
   /** Set: this manager does not lead. */
   leader: string | undefined;
   heartbeatMs = 300;
+  onHeard: (message: AgentMessage) => void = () => undefined;
   readonly #identity: Identity;
   #sequence = 0;
   #server: RpcServer | undefined;
@@ -79,6 +80,7 @@ export class FakeManager {
       dispatcherService(async (session) => {
         for await (const message of session) {
           this.heard.push(message);
+          this.onHeard(message);
           const asks = message.kind === 'find-leader' || message.kind === 'register';
           if (asks && this.leader !== undefined) {
             session.send({ kind: 'redirect', leader: this.leader });

@@ -65,6 +65,18 @@ test('what a full disk did not take is written when it does, in pauses', async (
   expect(db.save(records('last'))).toBe(true);
 });
 
+test('what is to be saved soon is saved at once when that is asked for, and nothing otherwise', () => {
+  const { db, disk, pauses } = open();
+  db.saveIfDue();
+  expect(disk.written).toBeUndefined();
+  db.saveSoon(() => records('new'));
+  db.saveIfDue();
+  expect(disk.written).toEqual(records('new'));
+  disk.written = undefined;
+  db.saveIfDue();
+  expect([disk.written, pauses.length]).toEqual([undefined, 1]);
+});
+
 test('tables that were not kept are kept as a whole, with the next change or without one', () => {
   const { db, disk } = open();
   db.keepTables(tables('a'), CHANGES);

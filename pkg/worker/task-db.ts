@@ -48,6 +48,8 @@ export class TaskDb {
   readonly #clock: Clock;
   readonly #log: Logger;
   #timer: Timer | undefined;
+  /** What is to be saved when the timer rings. */
+  #due: (() => TaskRecords) | undefined;
   /** The disk did not take what it was given last. */
   #failed = false;
   /** Tables that are not on disk. */
@@ -78,6 +80,7 @@ export class TaskDb {
   save(records: TaskRecords): boolean {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#due = undefined;
     return this.#try(() => {
       if (this.#unkept !== undefined) this.#keepTables();
       this.#file.write(records);
@@ -89,9 +92,16 @@ export class TaskDb {
    * the disk takes it.
    */
   saveSoon(records: () => TaskRecords): void {
+    this.#due ??= records;
     this.#timer ??= this.#clock.after(this.#failed ? RETRY_MS : SAVE_DELAY_MS, () => {
       if (!this.save(records())) this.saveSoon(records);
     });
+  }
+
+  /** What `saveSoon` was given last is durable on return, if the disk takes it. */
+  saveIfDue(): void {
+    const records = this.#due;
+    if (records !== undefined && !this.save(records())) this.saveSoon(records);
   }
 
   #keepTables(changes?: AssignmentChanges): void {

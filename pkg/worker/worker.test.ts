@@ -324,3 +324,17 @@ describe('restart of the agent', () => {
     expect(JSON.parse(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).tasks).toEqual([]);
   });
 });
+
+it('knows for good that a task has ended when a manager hears of it', async () => {
+  const { manager, engine, directory } = await bench(identities);
+  const kept: string[] = [];
+  manager.assign({ tasks: [assignment('t1')] }, true);
+  await manager.reaches('t1', 'running');
+  manager.onHeard = ({ kind }): void => {
+    if (kind === 'report') kept.push(readFileSync(join(directory, 'tasks.json'), 'utf8'));
+  };
+  engine.exit('t1', 2);
+  await manager.reaches('t1', 'failed');
+  expect(kept).toHaveLength(1);
+  expect(JSON.parse(kept[0] ?? '').tasks).toMatchObject([{ status: { state: 'failed' } }]);
+});

@@ -98,7 +98,11 @@ export class Worker {
     this.#managers = options.managers;
     this.#disconnectedAtMs = options.clock.monotonicMs();
     this.#db = new TaskDb(options.records, options);
-    this.#reporter = new Reporter(options.clock, () => this.#statuses());
+    this.#reporter = new Reporter({
+      clock: options.clock,
+      all: (): Iterable<readonly [TaskId, TaskStatus]> => this.#statuses(),
+      keep: (): void => this.#db.saveIfDue(),
+    });
     this.#lease = new LeaseGate(engine);
     this.#logs = new LogPublisher({ engine, nodeId: credentials.identity.nodeId, log });
   }

@@ -37,6 +37,13 @@ export const MUTANTS: readonly Mutant[] = [
     foundBy: 'pkg/orchestrator/fence.test.ts',
   },
   {
+    name: 'the end of a task is told before it is kept',
+    file: 'pkg/worker/reporter.ts',
+    find: 'statuses.some(({ status }) => isTerminal(status.state))',
+    replace: 'statuses.length === 0',
+    foundBy: 'pkg/worker/worker.test.ts',
+  },
+  {
     name: 'a fence is over when the wall clock says so',
     file: 'pkg/orchestrator/silence.ts',
     find: 'const { dirty, monotonicMs, now } = input;',
