@@ -164,10 +164,10 @@ async function repairUntil(
       const nextFull = systemClock.monotonicMs() + REPAIR_MS;
       while (systemClock.monotonicMs() < nextFull) {
         await sleep(systemClock, REPAIR_CHANGED_MS, signal);
-        attempt(() => network.repairChanged(), log);
+        await attempt(() => network.repairChanged(), log);
       }
       await member.followAddress();
-      attempt(() => network.repair(), log);
+      await attempt(() => network.repair(), log);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -175,9 +175,9 @@ async function repairUntil(
 }
 
 /** What the kernel refuses now is tried again in the next round. */
-function attempt(repair: () => void, log: Logger): void {
+async function attempt(repair: () => unknown, log: Logger): Promise<void> {
   try {
-    repair();
+    await repair();
   } catch (error) {
     log.error('network not repaired', { error });
   }

@@ -57,7 +57,9 @@ test('a connection is answered by whoever takes or refuses it, and a way that is
       ['192.0.2.1', 9],
     ].map(([address, port]) => ConnectProbe.send(String(address), Number(port))),
   );
-  await expect.poll(() => [taken?.answer(), refused?.answer()]).toEqual(['answered', 'answered']);
+  await expect
+    .poll(() => [taken?.answer(), refused?.answer()], { timeout: 20_000 })
+    .toEqual(['answered', 'answered']);
   expect(lost?.answer()).toBe('ENETUNREACH');
   for (const probe of [taken, refused, lost]) probe?.[Symbol.dispose]();
 });

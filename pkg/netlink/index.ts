@@ -45,6 +45,7 @@ export {
   type Verdict,
 } from './nftables/expression.ts';
 export {
+  digestTable,
   type ListedElement,
   listTable,
   listTables,

@@ -23,7 +23,7 @@ function commandsTo(after: Ruleset, before: Ruleset | undefined): readonly Comma
 export class AppliedRulesets {
   readonly #namespace: Namespace;
   readonly #tables = new Map<string, Ruleset>();
-  /** What the kernel listed when nobody else had touched it; dropped when we change the table. */
+  /** What the kernel listed when nobody else had touched it; dropped when we change chains or rules. */
   readonly #digests = new Map<string, string>();
   #generation: number | undefined;
 
@@ -35,14 +35,13 @@ export class AppliedRulesets {
     const before = this.#tables.get(ruleset.table);
     if (before === ruleset) return;
     try {
-      this.#commit(stepTo(ruleset, before));
+      this.#change(ruleset.table, stepTo(ruleset, before));
     } catch (error) {
       if (before === undefined) throw error;
       // Someone changed the table since: put it in place as a whole.
-      this.#commit(replaceTable(ruleset));
+      this.#change(ruleset.table, replaceTable(ruleset));
     }
     this.#tables.set(ruleset.table, ruleset);
-    this.#digests.delete(ruleset.table);
   }
 
   remove(table: string): void {
@@ -71,10 +70,7 @@ export class AppliedRulesets {
       return [];
     }
     const broken = this.#broken();
-    for (const ruleset of broken) {
-      this.#commit(replaceTable(ruleset));
-      this.#digests.delete(ruleset.table);
-    }
+    for (const ruleset of broken) this.#change(ruleset.table, replaceTable(ruleset));
     this.#generation = this.#namespace.generation();
     return broken.map((ruleset) => ruleset.table);
   }
@@ -91,16 +87,25 @@ export class AppliedRulesets {
   #remember(): void {
     for (const table of this.#tables.keys()) {
       if (this.#digests.has(table)) continue;
-      const listing = this.#namespace.listTable(table);
-      if (listing !== undefined) this.#digests.set(table, listing.digest);
+      const digest = this.#namespace.digestTable(table);
+      if (digest !== undefined) this.#digests.set(table, digest);
     }
   }
 
-  /** By every byte when it was seen intact before, otherwise by members and number of rules. */
+  /** By every byte of its rules when it was seen intact before, otherwise by their number; and by the members of its sets. */
   #isIntact(ruleset: Ruleset): boolean {
     const listing = this.#namespace.listTable(ruleset.table);
+    if (listing === undefined) return false;
     const digest = this.#digests.get(ruleset.table);
-    return digest === undefined ? holds(listing, ruleset) : listing?.digest === digest;
+    const hasRules =
+      digest === undefined ? holdsChains(listing, ruleset) : listing.digest === digest;
+    return hasRules && ruleset.sets.every((set) => holdsSet(listing, set));
+  }
+
+  /** Members come and go all the time, which costs no look at the rules. */
+  #change(table: string, commands: readonly Command[]): void {
+    this.#commit(commands);
+    if (!commands.every(isAboutMembers)) this.#digests.delete(table);
   }
 
   #commit(commands: readonly Command[]): void {
@@ -113,13 +118,14 @@ export class AppliedRulesets {
   }
 }
 
-/** Whether the kernel's table has the chains, rules and members that the ruleset asks for. */
-function holds(listing: TableListing | undefined, ruleset: Ruleset): boolean {
-  if (listing === undefined || listing.chains.length !== ruleset.chains.length) return false;
-  const chains = ruleset.chains.every(
-    (chain) => listing.ruleCounts.get(chain.name) === chain.rules.length,
-  );
-  return chains && ruleset.sets.every((set) => holdsSet(listing, set));
+function isAboutMembers(command: Command): boolean {
+  return command.do === 'add-elements' || command.do === 'delete-elements';
+}
+
+/** Whether the kernel's table has as many chains and rules as the ruleset asks for. */
+function holdsChains(listing: TableListing, ruleset: Ruleset): boolean {
+  if (listing.chains.length !== ruleset.chains.length) return false;
+  return ruleset.chains.every((chain) => listing.ruleCounts.get(chain.name) === chain.rules.length);
 }
 
 function holdsSet(listing: TableListing, set: Ruleset['sets'][number]): boolean {

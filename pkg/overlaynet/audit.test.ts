@@ -9,10 +9,12 @@ let audit: Audit;
 /** What each part was asked to look at, and how many differences it finds from now on. */
 let looks: string[];
 let wrong: Record<string, number>;
+let gone: Set<string>;
 
 const parts = (): readonly AuditedPart[] =>
   ['hub', 'container'].map((name) => ({
     namespace: kernel.open(name),
+    isThere: () => !gone.has(name),
     look: (changes: ReadonlySet<Change>, note) => {
       looks.push(`${name}: ${[...changes].join()}`);
       note(name, wrong[name] ?? 0);
@@ -26,6 +28,7 @@ beforeEach(() => {
   audit = new Audit(silentLogger, kernel.watch());
   looks = [];
   wrong = {};
+  gone = new Set();
 });
 
 test('only what somebody touched is looked at, and only as far as it was touched', () => {
@@ -51,19 +54,23 @@ test('what is touched all the time is looked at after every fifth call, and noth
   expect(looks.at(-1)).toBe('container: tables');
 });
 
-test('a full round looks at everything', () => {
+test('a full round looks at everything that is still there', async () => {
   wrong = { container: 1 };
-  expect(audit.everything(parts())).toEqual({ repairs: 1, findings: ['container: 1'] });
+  expect(await audit.everything(parts())).toEqual({ repairs: 1, findings: ['container: 1'] });
   expect(looks).toEqual(['hub: links,entries,tables', 'container: links,entries,tables']);
+  const round = audit.everything(parts());
+  gone.add('container');
+  expect((await round).findings).toEqual([]);
 });
 
-test('a part that cannot be put right does not hide what others needed', () => {
+test('a part that cannot be put right does not hide what others needed', async () => {
   const broken: AuditedPart = {
+    isThere: () => true,
     look: () => {
       throw new Error('refused');
     },
   };
   wrong = { hub: 1 };
-  expect(() => audit.everything([...parts(), broken])).toThrow('refused');
+  await expect(audit.everything([...parts(), broken])).rejects.toThrow('refused');
   expect(audit.total).toBe(1);
 });

@@ -1,6 +1,7 @@
 import type { Logger } from '../io/index.ts';
 import { type Change, EVERY_CHANGE, type Namespace, type Watch } from './kernel/kernel.ts';
 import type { RepairReport } from './network.ts';
+import { ownTurn } from './turns.ts';
 
 /** So many calls of `repairChanged` pass before a namespace is looked at once more: nobody makes us do it all day. */
 const REST_CALLS = 5;
@@ -11,10 +12,23 @@ export type Note = (what: string, count: number) => void;
 
 /** What of the host is read back and put right together. */
 export interface AuditedPart {
+  /** It may have gone since the round began. */
+  isThere(): boolean;
   /** Absent: what no event tells of. */
   readonly namespace?: Namespace | undefined;
   /** Puts right what `changes` may have touched. */
   look(changes: ReadonlySet<Change>, note: Note): void;
+}
+
+class Findings {
+  readonly all: string[] = [];
+  readonly note: Note = (what, count) => {
+    if (count > 0) this.all.push(`${what}: ${count}`);
+  };
+
+  get report(): RepairReport {
+    return { repairs: this.all.length, findings: this.all };
+  }
 }
 
 /** Reads back what others may have changed, counts and logs what had to be put right. */
@@ -36,10 +50,18 @@ export class Audit implements Disposable {
     return this.#total;
   }
 
-  everything(parts: readonly AuditedPart[]): RepairReport {
-    return this.#round((note) => {
-      for (const part of parts) part.look(EVERY_CHANGE, note);
-    });
+  /** A turn of the event loop for each part. */
+  async everything(parts: readonly AuditedPart[]): Promise<RepairReport> {
+    const findings = new Findings();
+    try {
+      for (const part of parts) {
+        await ownTurn();
+        if (part.isThere()) part.look(EVERY_CHANGE, findings.note);
+      }
+    } finally {
+      this.#tell(findings);
+    }
+    return findings.report;
   }
 
   /** Only where somebody else changed something since the last call; `parts` are asked for when there is anything. */
@@ -50,12 +72,16 @@ export class Audit implements Disposable {
     }
     const awake = this.#awake();
     if (awake.size === 0) return NOTHING;
-    return this.#round((note) => {
+    const findings = new Findings();
+    try {
       for (const { namespace, look } of parts()) {
         const changes = namespace && awake.get(namespace);
-        if (changes) look(changes, note);
+        if (changes) look(changes, findings.note);
       }
-    });
+    } finally {
+      this.#tell(findings);
+    }
+    return findings.report;
   }
 
   /** Listens for changes in it until it is forgotten. */
@@ -88,18 +114,9 @@ export class Audit implements Disposable {
     return awake;
   }
 
-  #round(look: (note: Note) => void): RepairReport {
-    const findings: string[] = [];
-    try {
-      look((what, count) => {
-        if (count > 0) findings.push(`${what}: ${count}`);
-      });
-    } finally {
-      if (findings.length > 0) {
-        this.#total += 1;
-        this.#log.warn('network repaired', { findings, rounds: this.#total });
-      }
-    }
-    return { repairs: findings.length, findings };
+  #tell({ all }: Findings): void {
+    if (all.length === 0) return;
+    this.#total += 1;
+    this.#log.warn('network repaired', { findings: all, rounds: this.#total });
   }
 }

@@ -8,7 +8,9 @@ import type { Sandbox } from './sandbox.ts';
 export interface Auditees {
   readonly overlays: ReadonlyMap<string, Overlay>;
   readonly host: HostSide;
-  readonly sandboxes: Iterable<Sandbox>;
+  readonly sandboxes: ReadonlyMap<string, Sandbox>;
+  /** False once nothing is to be touched any more. */
+  isOpen(): boolean;
   linksDiffer(overlay: Overlay): boolean;
   settleHub(overlay: Overlay): number;
   settleHost(): number;
@@ -20,7 +22,8 @@ export interface Auditees {
 /** Ways first, then what uses them. */
 export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
   const { overlays, host } = auditees;
-  const sandboxes = [...auditees.sandboxes];
+  const sandboxes = [...auditees.sandboxes.values()];
+  const isThere = (sandbox: Sandbox): boolean => auditees.sandboxes.get(sandbox.id) === sandbox;
   const lookInto = (sandbox: Sandbox, changes: ReadonlySet<Change>, note: Note): void => {
     const { id, rulesets } = sandbox;
     auditees.attempt(sandbox, () => {
@@ -31,6 +34,7 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
   const hubs = [...overlays].map(
     ([networkId, overlay]): AuditedPart => ({
       namespace: overlay.namespace,
+      isThere: () => overlays.get(networkId) === overlay,
       look: (changes, note) => {
         const isBroken = auditees.linksDiffer(overlay);
         if (!isBroken && !changes.has('entries')) return;
@@ -38,16 +42,19 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
         if (!isBroken) return;
         // A link that was made anew is bare at its other end, of which the kernel tells nobody but us.
         for (const sandbox of sandboxes) {
-          if (sandbox.isOn(networkId)) lookInto(sandbox, EVERY_CHANGE, note);
+          if (isThere(sandbox) && sandbox.isOn(networkId)) lookInto(sandbox, EVERY_CHANGE, note);
         }
       },
     }),
   );
+  const { isOpen } = auditees;
   const encryption: AuditedPart = {
+    isThere: isOpen,
     look: (_, note) => note('encryption', host.encryption.repair()),
   };
   const own: AuditedPart = {
     namespace: host.namespace,
+    isThere: isOpen,
     look: (changes, note) => {
       if (changes.has('links')) note('host links', auditees.settleHost());
       if (changes.has('tables')) note('host tables', host.rulesets.repair().length);
@@ -56,6 +63,7 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
   const containers = sandboxes.map(
     (sandbox): AuditedPart => ({
       namespace: sandbox.namespace,
+      isThere: () => isThere(sandbox),
       look: (changes, note) => lookInto(sandbox, changes, note),
     }),
   );

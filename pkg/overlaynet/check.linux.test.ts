@@ -83,7 +83,7 @@ test('what is missing in the kernel is named as the reason, and repairs are coun
   // Whoever answers is not lost while another is waited for.
   expect(missed.filter((line) => / endpoint 10\.0\.1\.1[01]:/.test(line))).toEqual([]);
   expect(missed.filter((line) => line.startsWith('one vip 10.0.1.2: '))).toHaveLength(1);
-  expect(hosts[0]?.repair().repairs).toBe(2);
+  expect((await hosts[0]?.repair())?.repairs).toBe(2);
   const again = await check(0);
   expect([again.differences, unreached(again), again.repairs]).toEqual([[], [], 1]);
 });

@@ -128,16 +128,16 @@ test('an endpoint that moves to another host is reached there, and a repair find
   await ping('cl', 'fd00:1::11');
   everyone(table(WEB.slice(1)));
   await expect(pingOnce('cl', 'fd00:1::11')).rejects.toThrow();
-  expect([one.repair().findings, two.repair().findings]).toEqual([[], []]);
+  expect([(await one.repair()).findings, (await two.repair()).findings]).toEqual([[], []]);
 });
 
 test('what somebody took away comes back: neighbour, address, IPv6 itself', async () => {
   using hub = linuxKernel.open(lab.pin('cl'));
   await lab.run('cl', 'ip', '-6', 'addr', 'del', 'fd00:1::10/64', 'dev', 'eth0');
-  expect(one.repair().findings).toEqual(['container cl links: 1']);
+  expect((await one.repair()).findings).toEqual(['container cl links: 1']);
   await ping('c2', 'fd00:1::10');
   hub.writeSysctl('net/ipv6/conf/eth0/disable_ipv6', '1');
-  one.repair();
+  await one.repair();
   await ping('c2', 'fd00:1::10');
   const check = await two.check('app-id');
   expect(check?.differences).toEqual([]);
@@ -233,7 +233,7 @@ test('an agent that starts again takes both addresses over', async () => {
     address: '10.0.1.10/24',
     address6: 'fd00:1::10/64',
   });
-  expect(again.repair().findings).toEqual([]);
+  expect((await again.repair()).findings).toEqual([]);
   expect(await lab.ask('cl', { host: VIP6, port: 80 }, 2)).toEqual({
     'c1 fd00:1::10': 1,
     'c2 fd00:1::10': 1,

@@ -97,7 +97,7 @@ test('a running container gets the way out with the network that has it', async 
   await host.attach(sandbox('c1', ON_PLAIN));
   host.connect('c1', ON_APP);
   expect(await lab.ask('c1', { host: FAR, port: 80 })).toEqual({ [`outside ${HOST}`]: 1 });
-  expect(host.repair().findings).toEqual([]);
+  expect((await host.repair()).findings).toEqual([]);
 });
 
 test('ports of one container are open on the addresses of its host, whatever its networks', async () => {
@@ -162,8 +162,8 @@ test('what somebody took away comes back: IPv6 of the bridge, forwarding, its ta
   ns.writeSysctl('net/ipv6/conf/mu-gw0/disable_ipv6', '1');
   ns.writeSysctl('net/ipv6/conf/all/forwarding', '0');
   await lab.run('h1', 'nft', 'delete', 'table', 'ip6', 'muster-host');
-  expect(host.repair().repairs).toBeGreaterThan(0);
-  expect(host.repair().findings).toEqual([]);
+  expect((await host.repair()).repairs).toBeGreaterThan(0);
+  expect((await host.repair()).findings).toEqual([]);
   expect(await lab.ask('outside', { host: HOST, port: 8080 })).toEqual({ [`c1 ${CLIENT}`]: 1 });
   expect(await lab.ask('c1', { host: FAR, port: 80 })).toEqual({ [`outside ${HOST}`]: 1 });
 });

@@ -184,7 +184,7 @@ withEsp(
     await lab.run('h1', 'ip', 'xfrm', 'policy', 'flush');
     await inject();
     expect(await arrived()).toBeGreaterThan(0);
-    expect(one.repair().findings).toContain('encryption: 4');
+    expect((await one.repair()).findings).toContain('encryption: 4');
     const before = await arrived();
     await inject();
     expect(await arrived()).toBe(before);

@@ -77,7 +77,7 @@ test('an address that moves to another node gets its new tunnel', () => {
   expect(hub('app-id').fdb.map(({ tunnel }) => tunnel)).not.toContain('192.168.50.2');
 });
 
-test('after any changes of endpoints the kernel holds what a look at everything would give it', () => {
+test('after any changes of endpoints the kernel holds what a look at everything would give it', async () => {
   const endpoint = fc.record({
     address: fc.integer({ min: 10, max: 15 }).map((byte) => `10.0.1.${byte}`),
     node: fc.integer({ min: 1, max: 4 }),
@@ -87,11 +87,11 @@ test('after any changes of endpoints the kernel holds what a look at everything 
     fc.uniqueArray(endpoint, { maxLength: 5, selector: ({ address }) => address }),
     { maxLength: 6 },
   );
-  fc.assert(
-    fc.property(tables, (steps) => {
+  await fc.assert(
+    fc.asyncProperty(tables, async (steps) => {
       for (const endpoints of steps) {
         host.applyTables([networkTable({ endpoints })]);
-        expect(host.repair().findings).toEqual([]);
+        expect((await host.repair()).findings).toEqual([]);
       }
     }),
   );
@@ -125,12 +125,12 @@ test('one table that cannot be applied does not hold up the others, and is tried
   expect(hub('bad-id').fdb).toHaveLength(2);
 });
 
-test('repair finds what is missing and nothing else', () => {
+test('repair finds what is missing and nothing else', async () => {
   host.applyTables([networkTable({ endpoints: [{ address: '10.0.1.12', node: 2 }] })]);
-  expect(host.repair()).toEqual({ repairs: 0, findings: [] });
+  expect(await host.repair()).toEqual({ repairs: 0, findings: [] });
   const [entry] = hub('app-id').fdb;
   if (entry === undefined) throw new Error('no entry');
   kernel.open(pinOf(runDir, 'app-id')).apply([{ do: 'delete-fdb', entry }]);
-  expect(host.repair().findings).toEqual(['network app-id: 1']);
-  expect(host.repair().repairs).toBe(0);
+  expect((await host.repair()).findings).toEqual(['network app-id: 1']);
+  expect((await host.repair()).repairs).toBe(0);
 });

@@ -231,9 +231,9 @@ class KernelHostNetwork implements HostNetwork {
     return [...live.keys()].filter((containerId) => !this.#sandboxes.has(containerId));
   }
 
-  repair(): RepairReport {
+  async repair(): Promise<RepairReport> {
     this.#underlay.follow();
-    return this.#audit.everything(this.#parts());
+    return await this.#audit.everything(this.#parts());
   }
 
   repairChanged(): RepairReport {
@@ -285,7 +285,8 @@ class KernelHostNetwork implements HostNetwork {
     return auditedParts({
       overlays: this.#overlays,
       host: this.#host,
-      sandboxes: this.#sandboxes.values(),
+      sandboxes: this.#sandboxes,
+      isOpen: () => !this.#closed,
       linksDiffer: (overlay) => overlay.linksDiffer(this.#hubContext(overlay)),
       settleHub: (overlay) => this.#settleHub(overlay),
       settleHost: () => this.#settleHost(),

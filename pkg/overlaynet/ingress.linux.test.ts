@@ -163,8 +163,8 @@ test('repair restores policy routes and the mesh table; removal leaves the host 
   await lab.run('c3', 'ip', 'rule', 'add', 'pref', '32766', 'table', 'main');
   await lab.run('h1', 'nft', 'delete', 'table', 'ip', 'muster-ingress');
   await lab.run('h3', 'ip', 'link', 'del', 'mu-ingress');
-  for (const host of hosts) expect(host.repair().repairs).toBeGreaterThan(0);
-  for (const host of hosts) expect(host.repair().findings).toEqual([]);
+  for (const host of hosts) expect((await host.repair()).repairs).toBeGreaterThan(0);
+  for (const host of hosts) expect((await host.repair()).findings).toEqual([]);
   for (const number of [1, 3]) {
     const target = { host: `192.168.50.${number}`, port: 8080 };
     expect(await lab.ask('outside', target, 4)).toEqual(seen('192.168.50.100', 1));

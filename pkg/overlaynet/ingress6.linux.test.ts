@@ -167,7 +167,7 @@ test('where links are too narrow for IPv6 the mesh goes on with IPv4', async () 
   }
   await start('preserve');
   expect(await lab.ask('outside', tcp('192.168.50.3'), 8)).toEqual(seen('192.168.50.100', 2));
-  for (const host of hosts) expect(host.repair().findings).toEqual([]);
+  for (const host of hosts) expect((await host.repair()).findings).toEqual([]);
 });
 
 test('a flow of datagrams chooses another backend when its own leaves', async () => {
@@ -192,8 +192,8 @@ test('what somebody took away comes back: rules, tables, routes, addresses, the 
   await lab.run('h1', 'ip', '-6', 'route', 'del', 'local', '::1', 'dev', 'mu-ingress');
   await lab.run('h2', 'ip', '-6', 'addr', 'flush', 'dev', 'mu-ingress');
   await lab.run('h3', 'ip', 'link', 'del', 'mu-ingress');
-  for (const host of hosts) expect(host.repair().repairs).toBeGreaterThan(0);
-  for (const host of hosts) expect(host.repair().findings).toEqual([]);
+  for (const host of hosts) expect((await host.repair()).repairs).toBeGreaterThan(0);
+  for (const host of hosts) expect((await host.repair()).findings).toEqual([]);
   for (const number of [1, 2, 3]) {
     expect(await lab.ask('outside', tcp(`fd00:50::${number}`), 4)).toEqual(seen(CLIENT, 1));
     expect(await lab.ask(`h${number}`, tcp('::1'), 4)).toEqual(seen(footOf(number), 1));

@@ -119,15 +119,15 @@ test('frames are taken from peers alone, and what is deleted comes back', async 
   await lab.run('h1', 'nft', 'delete', 'table', 'ip6', 'muster-guard');
   await send();
   await expect.poll(arrived, { timeout: 20_000 }).toBe(1);
-  expect(one.repair().findings).toEqual(['host tables: 1']);
+  expect((await one.repair()).findings).toEqual(['host tables: 1']);
   await send();
   expect(await arrived()).toBe(1);
 
   const hub = `--net=${lab.runDir('h1')}/netns/app-id`;
   const entry = ['02:42:0a:00:01:0c', 'dev', 'vx0', 'dst', hostAddress(2, 'ipv6')];
   await lab.run('h1', 'nsenter', hub, 'bridge', 'fdb', 'del', ...entry);
-  expect(one.repair().findings).toEqual(['network app-id: 1']);
-  expect(one.repair().findings).toEqual([]);
+  expect((await one.repair()).findings).toEqual(['network app-id: 1']);
+  expect((await one.repair()).findings).toEqual([]);
   await ping('cl', '10.0.1.12');
 });
 
@@ -183,7 +183,7 @@ test('hosts move from IPv4 to IPv6 one after the other, and nothing is left of w
   const [first, second] = [before.peers.slice(0, 1), TABLE.peers.slice(1)];
   two.become({ nodeId: 'node-2', underlayAddress: hostAddress(2, 'ipv6') });
   everyone({ ...TABLE, peers: [...first, ...second] });
-  expect(one.repair().findings).toEqual([]);
+  expect((await one.repair()).findings).toEqual([]);
   one.become({ nodeId: 'node-1', underlayAddress: hostAddress(1, 'ipv6') });
   everyone(TABLE);
   await ping('cl', '10.0.1.12');

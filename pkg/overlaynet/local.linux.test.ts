@@ -106,7 +106,7 @@ test('local networks: addresses, names, isolation, connect and disconnect', asyn
   host.removeLocalNetwork('n1');
   expect(await lab.run('h1', 'ip', '-o', 'link')).not.toContain(blue.bridge);
   expect(bridge.bridge).toBe('docker0');
-  expect(host.repair().findings).toEqual([]);
+  expect((await host.repair()).findings).toEqual([]);
 });
 
 test('macvlan: a container is on the network of a link of the host', async () => {
@@ -135,11 +135,11 @@ test('macvlan: a container is on the network of a link of the host', async () =>
   });
   expect(await resolve('a', 'b', 'other')).toEqual(['192.168.50.193', '192.168.50.193']);
   await lab.run('a', 'ip', 'link', 'delete', 'eth0');
-  expect(host.repair().findings.join()).toContain('container a links');
+  expect((await host.repair()).findings.join()).toContain('container a links');
   expect(await lab.ask('outside', { host: '192.168.50.192', port: 80 })).toEqual({
     'a 192.168.50.100': 1,
   });
-  expect(host.repair().findings).toEqual([]);
+  expect((await host.repair()).findings).toEqual([]);
   host.disconnect('b', 'm1');
   expect(await lab.run('b', 'ip', '-o', 'link')).not.toContain('eth0');
   await host.detach('a');
@@ -254,7 +254,7 @@ test('a bridge of both families: addresses, names, neighbours, the way out and p
   await expect(host.attach(spec('c', { localNetworks: [wanted] }))).rejects.toThrow(
     `address ${address} is already in use`,
   );
-  expect(host.repair().findings).toEqual([]);
+  expect((await host.repair()).findings).toEqual([]);
 });
 
 test('an internal bridge of both families is closed in both', async () => {

@@ -228,14 +228,14 @@ test('frames are taken from peers alone', async () => {
   await lab.run('h1', 'nft', 'delete', 'table', 'ip', 'muster-guard');
   await send();
   await expect.poll(arrived, { timeout: 20_000 }).toBe(1);
-  expect(one.repair().findings).toEqual(['host tables: 1']);
+  expect((await one.repair()).findings).toEqual(['host tables: 1']);
   await send();
   expect(await arrived()).toBe(1);
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4))).toHaveLength(4);
 });
 
 test('repair puts back what was deleted behind our back, and is silent otherwise', async () => {
-  expect([one.repair().findings, two.repair().findings]).toEqual([[], []]);
+  expect([(await one.repair()).findings, (await two.repair()).findings]).toEqual([[], []]);
   const hub = `--net=${lab.runDir('h1')}/netns/app-id`;
   await lab.run(
     'h1',
@@ -256,7 +256,7 @@ test('repair puts back what was deleted behind our back, and is silent otherwise
   await expect
     .poll(() => one.repairChanged().findings.join(), { interval: 10 })
     .toMatch(/network app-id: \d+,container cl tables: 1.*container c1 links/);
-  expect(one.repair().findings).toEqual([]);
+  expect((await one.repair()).findings).toEqual([]);
   expect(Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 8))).toHaveLength(4);
 });
 
@@ -292,7 +292,7 @@ test('detach leaves nothing and a restarted agent takes the rest over', async ()
     link: 'eth0',
     address: '10.0.1.10/24',
   });
-  expect(again.repair().findings).toEqual([]);
+  expect((await again.repair()).findings).toEqual([]);
   expect(
     Object.keys(await lab.ask('cl', { host: VIP, port: 80 }, 4)).length,
   ).toBeGreaterThanOrEqual(2);

@@ -239,6 +239,17 @@ test('a rule that was exchanged for another is noticed once the table was seen i
   ]);
   expect(rulesets.repair()).toEqual([wanted.table]);
   expect(rulesets.repair()).toEqual([]);
+  // What was seen of the rules holds on while members change.
+  expect(rulesets.repair()).toEqual([]);
+  const moved = ENDPOINTS.map((endpoint, index) =>
+    index === 0 ? { ...endpoint, address: '10.0.1.99' } : endpoint,
+  );
+  rulesets.apply(vips(moved));
+  namespace.commit([
+    { do: 'flush-chain', ...chain },
+    { do: 'add-rule', ...chain, expressions: [{ kind: 'masquerade' }] },
+  ]);
+  expect(rulesets.repair()).toEqual([wanted.table]);
 });
 
 test('a table that was changed under us is put in place as a whole', () => {

@@ -69,7 +69,7 @@ test('where a switch loses packets that the links take, overlays use smaller one
   }
   // More than fits: in two pieces.
   await lab.run('near', 'busybox', 'ping', '-c1', '-W2', '-s', '2000', '10.0.1.11');
-  expect(one.repair().repairs).toBe(0);
+  expect((await one.repair()).repairs).toBe(0);
   expect(warnings.some((said) => said.includes('does not fit'))).toBe(true);
 
   await one.dispose();

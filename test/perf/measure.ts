@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { build } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -37,6 +38,28 @@ export function report(
     }).trim(),
   };
   process.stdout.write(`${JSON.stringify(row)}\n`);
+}
+
+/** The longest turn of the event loop while `work` is under way, and the whole of it. */
+export async function longestTurn(
+  work: () => unknown,
+): Promise<{ readonly longestMs: number; readonly wholeMs: number }> {
+  let [longestMs, isOver] = [0, false];
+  await nextTurn();
+  const begun = performance.now();
+  let last = begun;
+  const look = (): void => {
+    const now = performance.now();
+    longestMs = Math.max(longestMs, now - last);
+    last = now;
+    if (!isOver) setImmediate(look);
+  };
+  setImmediate(look);
+  await work();
+  const wholeMs = performance.now() - begun;
+  isOver = true;
+  await nextTurn();
+  return { longestMs, wholeMs };
 }
 
 export function round(value: number): number {

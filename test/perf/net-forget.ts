@@ -7,16 +7,14 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createNamespace, removeNamespace } from 'vxlan-netlink';
 import { silentLogger } from '../../pkg/io/index.ts';
 import { AppliedRulesets } from '../../pkg/overlaynet/applied-rulesets.ts';
-import { type ForgetTarget, Forgetting } from '../../pkg/overlaynet/forget-connections.ts';
+import { Forgetting } from '../../pkg/overlaynet/forget-connections.ts';
 import { linuxKernel } from '../../pkg/overlaynet/kernel/linux.ts';
-import { option, report, round } from './measure.ts';
+import { longestTurn, option, report, round } from './measure.ts';
 
-const NS_PER_MS = 1e6;
 const PORTS = 20_000;
 const VIP = '10.9.0.1';
 const BACKENDS = ['10.8.0.1', '10.8.0.2', '10.8.0.3', '10.8.0.4'] as const;
@@ -51,28 +49,8 @@ function prepare(inside: (...words: readonly string[]) => void): void {
   );
 }
 
-interface Leaving {
-  readonly longestMs: number;
-  readonly wholeMs: number;
-}
-
-async function leave(target: ForgetTarget, backend: string): Promise<Leaving> {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  const forgetting = new Forgetting(linuxKernel, silentLogger);
-  delay.enable();
-  await pause(10);
-  delay.reset();
-  const begun = performance.now();
-  forgetting.begin([target], { removed: new Set([backend]), gone: new Set() });
-  await forgetting.done;
-  const wholeMs = performance.now() - begun;
-  await pause(2);
-  delay.disable();
-  return { longestMs: delay.max / NS_PER_MS, wholeMs };
-}
-
 async function measure(flows: number): Promise<void> {
-  const found: Leaving[] = [];
+  const found: Awaited<ReturnType<typeof longestTurn>>[] = [];
   for (let run = 0; run < runs; run++) {
     const folder = mkdtempSync(join(tmpdir(), 'muster-perf-'));
     const pin = join(folder, 'ns');
@@ -89,7 +67,13 @@ async function measure(flows: number): Promise<void> {
       await pause(2000);
       using namespace = linuxKernel.open(pin);
       const target = { namespace, rulesets: new AppliedRulesets(namespace), isLive: true };
-      found.push(await leave(target, BACKENDS[run % BACKENDS.length] as string));
+      const leaving = BACKENDS[run % BACKENDS.length] as string;
+      const forgetting = new Forgetting(linuxKernel, silentLogger);
+      const forget = async (): Promise<void> => {
+        forgetting.begin([target], { removed: new Set([leaving]), gone: new Set() });
+        await forgetting.done;
+      };
+      found.push(await longestTurn(forget));
     } finally {
       removeNamespace(pin);
       rmSync(folder, { recursive: true });

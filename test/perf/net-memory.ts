@@ -84,7 +84,7 @@ async function costOf(services: number, kernel: () => number): Promise<Cost> {
       await attachOwn(lab, host, table, { index, containers: CONTAINERS });
       container.push(kernel() - before);
     }
-    host.repair();
+    await host.repair();
     return { container, agent: (await heapUsed()) - agentBefore };
   } finally {
     await lab.close();

@@ -23,11 +23,13 @@ export interface TableListing {
   /** Number of rules per chain, in chain order. */
   readonly ruleCounts: ReadonlyMap<string, number>;
   readonly sets: ReadonlyMap<string, readonly ListedElement[]>;
-  /**
-   * Changes whenever a chain, rule, set or element changes; two tables made by different transactions may differ.
-   * Counters of `numgen` are not part of it.
-   */
+  /** As `digestTable` has it. */
   readonly digest: string;
+}
+
+/** A table without the members of its sets. */
+interface Outline extends Pick<TableListing, 'chains' | 'ruleCounts' | 'digest'> {
+  readonly sets: readonly string[];
 }
 
 export interface ListedElement {
@@ -59,16 +61,27 @@ export function listTables(socket: NetlinkSocket): readonly string[] {
 export function listTable(socket: NetlinkSocket, text: string): TableListing | undefined {
   if (!listTables(socket).includes(text)) return undefined;
   const table = parseTableName(text);
+  const outline = readOutline(socket, table);
+  const sets = outline.sets.map((set) => [set, listElements(socket, table, set)] as const);
+  return { ...outline, sets: new Map(sets) };
+}
+
+/**
+ * Changes whenever a chain or rule changes, and when a set comes or goes, not with the members of sets nor the counters
+ * of `numgen`; two tables made by different transactions may differ. Undefined when there is no table.
+ */
+export function digestTable(socket: NetlinkSocket, text: string): string | undefined {
+  if (!listTables(socket).includes(text)) return undefined;
+  return readOutline(socket, parseTableName(text)).digest;
+}
+
+function readOutline(socket: NetlinkSocket, table: TableName): Outline {
   const hash = createHash('sha256');
-  const read = (
-    type: number,
-    write?: (set: string) => string,
-  ): readonly ReadonlyMap<number, Buffer>[] => {
-    const bodies = socket.dump(request(type, table.family, table.name, write?.('')));
-    return bodies
+  const read = (type: number): readonly ReadonlyMap<number, Buffer>[] =>
+    socket
+      .dump(request(type, table.family, table.name))
       .map((body) => readAttributes(body, FAMILY_HEADER_LENGTH))
       .filter((attributes) => readString(attributes.get(1)) === table.name);
-  };
   const chains = read(GET.chain).map((chain) => {
     const name = readString(chain.get(3));
     hash.update(`chain ${name} `).update(chain.get(4) ?? '');
@@ -80,13 +93,8 @@ export function listTable(socket: NetlinkSocket, text: string): TableListing | u
     ruleCounts.set(chain, (ruleCounts.get(chain) ?? 0) + 1);
     hash.update(`rule ${chain} `).update(rule.get(4) ?? '');
   }
-  const sets = new Map<string, readonly ListedElement[]>();
-  for (const set of read(GET.set)) {
-    const name = readString(set.get(2));
-    const elements = listElements(socket, table, name);
-    sets.set(name, elements);
-    hash.update(`set ${name} ${JSON.stringify(elements)}`);
-  }
+  const sets = read(GET.set).map((set) => readString(set.get(2)));
+  for (const set of sets) hash.update(`set ${set} `);
   return { chains, ruleCounts, sets, digest: hash.digest('hex') };
 }
 

@@ -7,7 +7,7 @@ import { createNamespace, NetworkNamespace, removeNamespace } from '../namespace
 import { NetlinkSocket } from '../socket.ts';
 import type { Command, RuleExpression } from './command.ts';
 import { CT_STATUS_DNAT, CtState, FIB_TYPE_LOCAL } from './expression.ts';
-import { listTable, listTables, readGeneration } from './listing.ts';
+import { digestTable, listTable, listTables, readGeneration } from './listing.ts';
 import { encodeTransaction } from './transaction.ts';
 
 let folder: string;
@@ -276,8 +276,15 @@ test('listing shows chains, rules and elements, and notices sabotage', () => {
   const generation = readGeneration(socket);
   nft('flush', 'map', 'ip', 't', 'vips');
   expect(readGeneration(socket)).toBeGreaterThan(generation);
-  expect(listTable(socket, 't')?.digest).not.toBe(before?.digest);
+  expect(listTable(socket, 't')?.sets.get('vips')).toEqual([]);
+  expect(digestTable(socket, 't')).toBe(before?.digest);
+  nft('add', 'set', 'ip', 't', 'foreign', '{ type ipv4_addr; }');
+  const withSet = digestTable(socket, 't');
+  expect(withSet).not.toBe(before?.digest);
+  nft('flush', 'chain', 'ip', 't', 's1');
+  expect(digestTable(socket, 't')).not.toBe(withSet);
   expect(listTable(socket, 'absent')).toBeUndefined();
+  expect(digestTable(socket, 'absent')).toBeUndefined();
 });
 
 test('replacing a chain and elements of a live table', () => {

@@ -207,7 +207,13 @@ const CASES: readonly (readonly [string, (given: Given) => void | Promise<void>]
           { do: 'delete-chain', table, chain: 'missing' },
         ]),
       ).toThrow(/ENOENT/);
-      expect(left.listTable(table)?.digest).toBe(listing?.digest);
+      expect(left.listTable(table)).toEqual(listing);
+      left.commit([{ do: 'delete-elements', table, set: 's', elements: [{ key }] }]);
+      expect(left.listTable(table)?.sets.get('s')).toEqual([]);
+      expect(left.digestTable(table)).toBe(listing?.digest);
+      left.commit([{ do: 'flush-chain', table, chain: 'c' }]);
+      expect(left.digestTable(table)).not.toBe(listing?.digest);
+      expect(left.digestTable('missing')).toBeUndefined();
       expect([left.tables(), right.tables()]).toEqual([['t'], []]);
     },
   ],

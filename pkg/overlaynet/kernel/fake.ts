@@ -222,9 +222,13 @@ class FakeNamespace implements Namespace {
       ruleCounts: new Map([...table.chains].map(([chain, rules]) => [chain, rules.length])),
       sets: new Map(sets),
       digest: createHash('sha256')
-        .update(JSON.stringify([[...table.chains], sets]))
+        .update(JSON.stringify([[...table.chains], [...table.sets.keys()]]))
         .digest('hex'),
     };
+  }
+
+  digestTable(name: string): string | undefined {
+    return this.listTable(name)?.digest;
   }
 
   openSocket(): never {

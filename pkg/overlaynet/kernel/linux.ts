@@ -15,6 +15,7 @@ import {
   deleteNeighbour,
   deleteRoute,
   deleteRule,
+  digestTable,
   dumpAddresses,
   dumpFdb,
   dumpLinks,
@@ -217,6 +218,10 @@ class LinuxNamespace implements Watched {
 
   listTable(table: string): TableListing | undefined {
     return listTable(this.#nftables(), table);
+  }
+
+  digestTable(table: string): string | undefined {
+    return digestTable(this.#nftables(), table);
   }
 
   openSocket(
