@@ -16,6 +16,7 @@ let onFound: () => void;
 const VIP = '10.0.1.2';
 const VIP6 = 'fd00:1::2';
 const ENTRY = '192.168.50.1';
+const ENTRY6 = 'fd00:50::1';
 
 /** A kernel whose namespaces stop between looking and forgetting. */
 const stopping: Kernel = {
@@ -54,9 +55,10 @@ const mesh = (out?: string): NetworkTable =>
     name: 'ingress',
     ingress: true,
     subnet: '10.0.0.0/24',
+    subnet6: 'fd00:77::/64',
     endpoints: [
-      { address: '10.0.0.11', node: 2, out: out === 'c1' },
-      { address: '10.0.0.12', node: 2, out: out === 'c2' },
+      { address: '10.0.0.11', address6: 'fd00:77::11', node: 2, out: out === 'c1' },
+      { address: '10.0.0.12', address6: 'fd00:77::12', node: 2, out: out === 'c2' },
     ],
     services: [{ name: 'web', vip: '10.0.0.2', ports }],
   });
@@ -68,7 +70,11 @@ const tell = (out?: string): void => {
 function sandbox(name: string, number: number): SandboxSpec {
   const own = { networkId: 'app-id', address: `10.0.1.${number}/24` };
   const inner = { ...own, address6: `fd00:1::${number}/64` };
-  const outer = { networkId: 'ingress-id', address: `10.0.0.${number}/24` };
+  const outer = {
+    networkId: 'ingress-id',
+    address: `10.0.0.${number}/24`,
+    address6: `fd00:77::${number}/64`,
+  };
   const overlays = name === 'cl' ? [inner] : [inner, outer];
   return { containerId: name, netns: lab.namespace(name), name, hostname: name, overlays };
 }
@@ -110,6 +116,8 @@ test.each([
   ['a virtual address of IPv6', 'cl', VIP6, 80],
   ['a published port, from outside', 'outside', ENTRY, 5353],
   ['a published port, from the entry itself', 'h1', ENTRY, 5353],
+  ['a published port of IPv6, from outside', 'outside', ENTRY6, 5353],
+  ['a published port of IPv6, from the entry itself', 'h1', ENTRY6, 5353],
 ])('a question between the last look at a flow and its end is answered: %s', async (_, ...at) => {
   const [client, host, port] = at;
   const flow = await lab.flow(client, { host, port });
