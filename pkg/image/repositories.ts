@@ -44,6 +44,19 @@ export class Repositories {
     for (const [name, id] of Object.entries(stored.digests)) this.digests.set(name, id);
   }
 
+  /** Durable when it resolves; when it rejects, the name stands for what it did before. */
+  async name(names: Map<string, Digest>, name: string, id: Digest): Promise<void> {
+    const before = names.get(name);
+    names.set(name, id);
+    try {
+      await this.save();
+    } catch (error) {
+      if (before === undefined) names.delete(name);
+      else names.set(name, before);
+      throw error;
+    }
+  }
+
   /** Durable when it resolves. Saves run one after the other, each with the newest content. */
   save(): Promise<void> {
     this.#saving = this.#saving.catch(() => undefined).then(() => this.#write());

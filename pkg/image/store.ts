@@ -137,14 +137,14 @@ export class ImageStore {
     if (reference.digest !== undefined) {
       throw new ClusterError('invalid', 'refusing to create a tag with a digest reference');
     }
-    this.#repositories.tags.set(`${repositoryOf(reference)}:${reference.tag}`, image.id);
-    await this.#repositories.save();
+    const { tags } = this.#repositories;
+    await this.#repositories.name(tags, `${repositoryOf(reference)}:${reference.tag}`, image.id);
   }
 
   /** Remembers under which registry digest an image came. */
   async recordDigest(reference: Reference, digest: Digest, id: Digest): Promise<void> {
-    this.#repositories.digests.set(`${repositoryOf(reference)}@${digest}`, id);
-    await this.#repositories.save();
+    const { digests } = this.#repositories;
+    await this.#repositories.name(digests, `${repositoryOf(reference)}@${digest}`, id);
   }
 
   /**
