@@ -48,7 +48,12 @@ async function main(args: readonly string[]): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => abort.abort());
   mkdirSync(config['data-dir'], { recursive: true, mode: 0o711 });
   mkdirSync(config['run-dir'], { recursive: true, mode: 0o711 });
-  writeFileAtomic(join(config['run-dir'], 'agent.pid'), `${process.pid}\n`);
+  try {
+    writeFileAtomic(join(config['run-dir'], 'agent.pid'), `${process.pid}\n`);
+  } catch (error) {
+    // Full, perhaps: what runs is looked after all the same.
+    log.warn('process number not written', { error });
+  }
   await serve(config, log, abort.signal);
 }
 

@@ -65,10 +65,11 @@ export class Records {
 
   readHost(): HostRecord {
     const record = readJson(this.#host) as HostRecord | undefined;
+    if (record !== undefined) this.#hostText = JSON.stringify(record);
     return record ?? { localNetworks: [], sysctlsBefore: {} };
   }
 
-  /** Writes only what differs from the last call. */
+  /** Writes only what differs from what is there. */
   keepHost(record: HostRecord): void {
     const text = JSON.stringify(record);
     if (text === this.#hostText) return;

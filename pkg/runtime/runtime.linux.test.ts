@@ -1,17 +1,21 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestHost } from './test-host.ts';
+import { createRuntime } from './create-runtime.ts';
+import { INIT_PATH, TestHost } from './test-host.ts';
 
 let host: TestHost;
 beforeAll(() => {
@@ -345,4 +349,26 @@ describe('what a container may do', () => {
     const kernel = host.spec('true', { sysctls: { 'kernel.pid_max': '100' } });
     await expect(host.runtime.create(kernel)).rejects.toMatchObject({ code: 'invalid' });
   });
+});
+
+it('says how a container ended whose directory has no room any more, and makes no other there', async () => {
+  const stateDir = join(host.dir, 'small');
+  const filler = join(stateDir, 'filler');
+  mkdirSync(stateDir);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', stateDir]);
+  const runtime = createRuntime({ initPath: INIT_PATH, stateDir });
+  const [ends, stays] = [host.spec('exit 3'), host.spec('sleep 100')];
+  try {
+    for (const spec of [ends, stays]) await runtime.create(spec);
+    expect(() => writeFileSync(filler, Buffer.alloc(1 << 20))).toThrow('ENOSPC');
+    for (const { id } of [ends, stays]) await runtime.start(id);
+    expect(await runtime.wait(ends.id)).toMatchObject({ code: 3 });
+    expect((await runtime.state(stays.id)).status).toBe('running');
+    await expect(runtime.create(host.spec('true'))).rejects.toThrow(/ENOSPC|[Nn]o space left/);
+  } finally {
+    rmSync(filler, { force: true });
+    for (const { id } of [ends, stays]) await runtime.delete(id, { force: true });
+    expect(readdirSync(stateDir)).toEqual([]);
+    execFileSync('umount', [stateDir]);
+  }
 });

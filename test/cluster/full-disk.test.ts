@@ -1,35 +1,45 @@
+/** A worker whose disk is full. */
 import { execFileSync } from 'node:child_process';
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { fillDisk } from '../storage/fill-disk.ts';
 import { eventually, TestCluster } from './cluster.ts';
 
 const WEB = 'muster/web:1';
-const DISK_BYTES = 64 << 20;
 const WORKER = 'h2';
-let cluster: TestCluster;
-let filler: string;
+let cluster: TestCluster | undefined;
 
-beforeAll(async () => {
+afterEach(async () => {
+  expect((await cluster?.stop()) ?? []).toEqual([]);
+});
+
+function mountDisk(folder: string, mebibytes: number): void {
+  execFileSync('mkdir', ['-p', folder]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder]);
+}
+
+test('the disk with its data', async () => {
   cluster = await TestCluster.start('fulldisk', { managers: 1, agents: 1 });
   const host = cluster.host(WORKER);
   await host.kill('agent');
   const before = `${host.dataDir}.before`;
   renameSync(host.dataDir, before);
-  execFileSync('mkdir', [host.dataDir]);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', host.dataDir]);
+  mountDisk(host.dataDir, 64);
   execFileSync('cp', ['-a', `${before}/.`, host.dataDir]);
   rmSync(before, { recursive: true });
   await host.start();
-  filler = join(host.dataDir, 'filler');
+  await live(cluster, join(host.dataDir, 'filler'));
 });
 
-afterAll(async () => {
-  expect((await cluster?.stop()) ?? []).toEqual([]);
+test('the file system with what runs', async () => {
+  mountDisk(`/run/muster/fullrun/${WORKER}`, 2);
+  cluster = await TestCluster.start('fullrun', { managers: 1, agents: 1 });
+  await live(cluster, join(cluster.host(WORKER).runDir, 'filler'));
 });
 
-test('a worker with a full disk stays, says why it starts nothing, ends what has to end, and goes on when there is room', async () => {
+/** With no room where `filler` is the worker stays, says why it starts nothing, ends what has to end; later it goes on. */
+async function live(cluster: TestCluster, filler: string): Promise<void> {
   const create = ['service', 'create', '--constraint', `node.hostname==${WORKER}`];
   await cluster.ctl('h1', 'network', 'create', 'app');
   await cluster.ctl('h1', ...create, '--name', 'web', '--replicas', '3', '--network', 'app', WEB);
@@ -64,4 +74,4 @@ test('a worker with a full disk stays, says why it starts nothing, ends what has
   await cluster.waitRunning('web', 4);
   const [tasks, ids] = [await cluster.running('web'), await cluster.docker(WORKER, 'ps', '-q')];
   expect(ids.trim().split('\n')).toHaveLength(tasks.length);
-});
+}

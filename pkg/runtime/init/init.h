@@ -31,6 +31,7 @@ struct shim {
   bool tty;
   pid_t pid;
 };
+bool shim_reserve(void);
 int shim_listen(void);
 unsigned long long start_time(pid_t pid);
 _Noreturn void shim_serve(const struct shim *s, int listener);

@@ -203,6 +203,7 @@ int main(int argc, char **argv) {
   if (shared == MAP_FAILED || chdir(argv[2]) < 0) return refuse(strerror(errno), "");
   const char *wrong = plan_load("plan");
   if (wrong) return refuse("plan: ", wrong);
+  if (!shim_reserve()) return refuse("status: ", strerror(errno));
   struct shim s;
   if (!launch(is_exec, &s)) {
     if (s.pid) kill(s.pid, SIGKILL), waitpid(s.pid, NULL, __WALL);

@@ -143,14 +143,34 @@ unsigned long long start_time(pid_t pid) {
   return t;
 }
 
+/* A file for each state to come is there before anything runs: a full disk cannot keep us from saying what became of it. */
+static const char *const STATUS_FILES[] = {"status.created", "status.running", "status.exited"};
+#define STATUS_MAX 1024
+
+bool shim_reserve(void) {
+  static const char nothing[STATUS_MAX];
+  bool ok = true;
+  for (int i = 0; ok && i < 3; i++) {
+    int fd = open(STATUS_FILES[i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return false;
+    errno = ENOSPC; /* of a short write */
+    ok = write(fd, nothing, sizeof nothing) == (ssize_t)sizeof nothing;
+    close(fd);
+  }
+  return ok;
+}
+
 static void shim_status(const char *state, const char *more) {
-  int fd = open("status.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   static unsigned long long birth;
+  char path[32], text[STATUS_MAX];
+  snprintf(path, sizeof path, "status.%s", state);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (!birth) birth = start_time(S.pid);
-  dprintf(fd, "state %s\npid %d\npidstart %llu\nshim %d\nshimstart %llu\nstarted %llu\n%s", state, S.pid, birth,
-          getpid(), start_time(getpid()), (unsigned long long)started_ns, more);
-  close(fd);
-  rename("status.tmp", "status");
+  int n = snprintf(text, sizeof text, "state %s\npid %d\npidstart %llu\nshim %d\nshimstart %llu\nstarted %llu\n%s", state, S.pid, birth,
+                   getpid(), start_time(getpid()), (unsigned long long)started_ns, more);
+  if (n >= (int)sizeof text) n = sizeof text - 1;
+  if (fd >= 0 && write(fd, text, (size_t)n) == n && ftruncate(fd, n) == 0) rename(path, "status");
+  if (fd >= 0) close(fd);
 }
 
 /* ---- clients ---- */
