@@ -112,8 +112,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what an agent said to a lost leader is not said again',
     history: 'a status is acknowledged before it is committed, then the leader crashes',
     file: 'pkg/worker/reporter.ts',
-    find: 'for (const [taskId, status] of this.#all()) this.#unsaid.set(taskId, status);',
-    replace: 'this.#all();',
+    find: 'for (const [taskId, status] of this.#options.all()) this.#unsaid.set(taskId, status);',
+    replace: 'this.#options.all();',
   },
   {
     name: 'a new leader does not wait for nodes that died with the old one',
