@@ -6,7 +6,7 @@ import { type Family, familiesOf, IPV4, IPV6, IPV6_THERE, isLinkLocal } from './
 import { COUNT_PACKETS } from './forget-connections.ts';
 import { guardRuleset, guardTable } from './guard.ts';
 import { HostEncryption } from './host-encryption.ts';
-import { ipv6ForwardingSysctls, ipv6LinkSysctls } from './host-sysctls.ts';
+import { ipv6ForwardingSysctls, ipv6LinkSysctls, neighbourSysctls } from './host-sysctls.ts';
 import { footAddresses, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
@@ -67,6 +67,7 @@ export class HostSide {
   readonly #ingressMode: 'preserve' | 'masquerade';
   readonly #onPortFailure: PortFailure;
   #sysctlsBefore: Readonly<Record<string, string>>;
+  #hasRaisedLimits = false;
   readonly #applied = new Map<string, string>();
   readonly #hasIpv6: boolean;
   /** Subnets of the gateway bridge, which stays once a container needed it: to delete it takes 50 ms each time. */
@@ -247,9 +248,22 @@ export class HostSide {
     const links = [...bridges.map(({ link }) => link), ...(mesh ? [INGRESS_LINK] : [])];
     if (links.length === 0) return;
     this.#keepBefore(ensureSysctls(this.namespace, HOST_SYSCTLS));
+    this.#raiseNeighbourLimits();
     for (const link of links) {
       // Lets 127.0.0.1:<published port> leave over this link; the settings go with the link.
       ensureSysctls(this.namespace, { [`net/ipv4/conf/${link}/route_localnet`]: '1' });
+    }
+  }
+
+  /** Once: who lowers them later means it. Where they may not be set the host's own hold. */
+  #raiseNeighbourLimits(): void {
+    if (this.#hasRaisedLimits) return;
+    this.#hasRaisedLimits = true;
+    try {
+      this.#keepBefore(ensureSysctls(this.namespace, neighbourSysctls(this.namespace)));
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!['EACCES', 'EPERM', 'EROFS'].includes(code)) throw error;
     }
   }
 

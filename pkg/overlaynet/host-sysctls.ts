@@ -29,3 +29,23 @@ export function ipv6ForwardingSysctls(
   // Before it forwards: the kernel throws routes away in that moment.
   return { ...Object.fromEntries(listening.map((key) => [key, '2'])), ...wanted };
 }
+
+/** Of arp(7), the last first: none may exceed the next. */
+const NEIGHBOUR_LIMITS = { gc_thresh3: 16_384, gc_thresh2: 8_192, gc_thresh1: 4_096 } as const;
+
+/**
+ * The kernel keeps the neighbours of all network namespaces of the machine in one table of 1,024: with some dozens of
+ * containers that talk to each other it is full, and who asks for one more waits for seconds. Seen, and set, in the first
+ * namespace alone.
+ */
+export function neighbourSysctls(
+  namespace: Pick<Namespace, 'readSysctl'>,
+): Readonly<Record<string, string>> {
+  const keys = ['ipv4', 'ipv6'].flatMap((family) =>
+    Object.entries(NEIGHBOUR_LIMITS).map(
+      ([name, least]) => [`net/${family}/neigh/default/${name}`, least] as const,
+    ),
+  );
+  const low = keys.filter(([key, least]) => Number(namespace.readSysctl(key)) < least);
+  return Object.fromEntries(low.map(([key, least]) => [key, String(least)]));
+}

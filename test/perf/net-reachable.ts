@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Lab } from '../../deploy/lab/lab.ts';
+import { raiseNeighbourLimits } from '../cluster/neighbours.ts';
 import { ApiClient, withLab } from './lab.ts';
 import { option, quantile, report, round } from './measure.ts';
 
@@ -21,6 +22,7 @@ interface TaskJson {
   readonly Status: { readonly State: string; readonly Timestamp: string };
 }
 
+const putBack = raiseNeighbourLimits();
 await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   const api = new ApiClient(lab.host('h1').socket);
   const load = join(lab.folder, 'net-load');
@@ -58,7 +60,7 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   });
   report(`a running task is reached through the VIP from ${all}`, 'ms', entered, worst(entered));
   report(`a task that is scaled away is left alone by ${all}`, 'ms', left, worst(left));
-});
+}).finally(putBack);
 
 function service(network: string, Replicas: number): object {
   return {

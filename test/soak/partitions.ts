@@ -5,38 +5,19 @@
  * With `--keep` the first schedule that fails ends it, and the cluster and its logs stay as they are. All hosts share one
  * kernel's neighbour table, whose limits are raised meanwhile: they are seen in the first network namespace of a machine alone.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { TestCluster } from '../cluster/cluster.ts';
+import { raiseNeighbourLimits } from '../cluster/neighbours.ts';
 import { populate, runSchedule, type Schedule } from '../cluster/partition.ts';
 import { median, option, quantile } from '../perf/measure.ts';
 
 const PROMISE_MS = 10_000;
-/** The last first: none may exceed the next. */
-const NEIGHBOUR_LIMITS = { gc_thresh3: 16_384, gc_thresh2: 8_192, gc_thresh1: 4_096 } as const;
 const schedules = option('schedules', 100);
 const hosts = option('hosts', 25);
 const world = { networks: option('networks', 5), services: option('services', 50) };
 const firstSeed = option('seed', 1);
 const cutMs = option('cut', 30) * 1000;
 const keep = process.argv.includes('--keep');
-
-/** Returns what puts them back. */
-function raiseNeighbourLimits(): () => void {
-  const undo: (() => void)[] = [];
-  for (const [name, wanted] of Object.entries(NEIGHBOUR_LIMITS)) {
-    const path = `/proc/sys/net/ipv4/neigh/default/${name}`;
-    const before = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
-    if (before === undefined)
-      process.stderr.write(`${name} cannot be seen here: raise it before\n`);
-    if (before === undefined || Number(before) >= wanted) continue;
-    writeFileSync(path, String(wanted));
-    undo.unshift(() => writeFileSync(path, before));
-  }
-  return () => {
-    for (const put of undo) put();
-  };
-}
 
 const putBack = raiseNeighbourLimits();
 const cluster = await TestCluster.start('partitions', { managers: 1, agents: hosts - 1 });
