@@ -2,22 +2,12 @@
  * What the audit of a host costs that finds nothing: the longest turn of the agent's event loop and the whole, after one
  * endpoint changed and when nothing did. `npx tsx --conditions=source test/perf/net-audit.ts [--containers=100] [--runs=5]`. Needs root.
  */
-import type { NetworkTable } from '../../pkg/model/index.ts';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { longestTurn, median, option, report, round } from './measure.ts';
-import { attachOwn, HERE, tableOf } from './net-services.ts';
+import { attachOwn, HERE, tableOf, toggled } from './net-services.ts';
 
 const containers = option('containers', 100);
 const runs = option('runs', 5);
-
-/** The first endpoint is taken out of service, or put back. */
-function toggled(table: NetworkTable, revision: number): NetworkTable {
-  const [first, ...others] = table.endpoints;
-  if (first === undefined) throw new Error('there is no endpoint');
-  const state = first.state === 'out' ? 'in-service' : 'out';
-  const endpoints = [{ ...first, state } as const, ...others];
-  return { ...table, endpoints, revision: revision as NetworkTable['revision'] };
-}
 
 for (const services of [10, 1000]) {
   const lab = new NetworkLab();
@@ -35,7 +25,7 @@ for (const services of [10, 1000]) {
     };
     for (let run = 0; run < runs; run++) {
       rounds.quiet.push(await longestTurn(() => host.repair()));
-      table = toggled(table, run + 2);
+      table = toggled(table, 0, run + 2);
       host.applyTables([table]);
       rounds.changed.push(await longestTurn(() => host.repair()));
     }

@@ -6,19 +6,10 @@
 import type { NetworkTable } from '../../pkg/model/index.ts';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { option, quantile, report, round } from './measure.ts';
-import { attachOwn, ENDPOINTS_EACH, HERE, tableOf } from './net-services.ts';
+import { attachOwn, ENDPOINTS_EACH, HERE, tableOf, toggled } from './net-services.ts';
 
 const CONTAINERS = option('containers', 5);
 const runs = option('runs', 20);
-
-/** The same table with the endpoint at `at` taken out of service, or put back: what an update does all the time. */
-function toggled(table: NetworkTable, at: number, revision: number): NetworkTable {
-  const endpoints = table.endpoints.with(at, {
-    ...(table.endpoints[at] ?? raise()),
-    state: table.endpoints[at]?.state === 'out' ? 'in-service' : 'out',
-  });
-  return { ...table, endpoints, revision: revision as NetworkTable['revision'] };
-}
 
 /** The endpoint at `at` is replaced by another task at another address on the other node. */
 function replaced(table: NetworkTable, at: number, revision: number): NetworkTable {

@@ -1,5 +1,5 @@
 /** A network with many services of three endpoints each, and a host with some containers on it. */
-import type { NetworkTable } from '../../pkg/model/index.ts';
+import { must, type NetworkTable } from '../../pkg/model/index.ts';
 import type { HostNetwork } from '../../pkg/overlaynet/index.ts';
 import type { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { networkTable, type TestEndpoint } from '../../pkg/overlaynet/testing/table.ts';
@@ -39,6 +39,17 @@ export function tableOf(services: number, containers: number): NetworkTable {
       })),
     }),
     subnets: [{ subnet: '10.32.0.0/14', gateway: '10.32.0.1' }],
+  };
+}
+
+/** The same table with the endpoint at `at` taken out of service, or put back: what an update does all the time. */
+export function toggled(table: NetworkTable, at: number, revision: number): NetworkTable {
+  const known = must(table.endpoints[at], 'an endpoint to change');
+  const state = known.state === 'out' ? 'in-service' : 'out';
+  return {
+    ...table,
+    endpoints: table.endpoints.with(at, { ...known, state }),
+    revision: revision as NetworkTable['revision'],
   };
 }
 
