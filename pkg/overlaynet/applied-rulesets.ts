@@ -2,14 +2,19 @@ import type { Command, TableListing } from 'vxlan-netlink';
 import type { Namespace } from './kernel/kernel.ts';
 import { diffRulesets, type Ruleset, replaceTable } from './ruleset.ts';
 
-/** Commands from one ruleset to another, shared by all namespaces that make the same step: encoded once, replayed. */
-const steps = new WeakMap<Ruleset, Map<Ruleset | undefined, readonly Command[]>>();
+/**
+ * Commands from one ruleset to another, shared by all namespaces that make the same step: encoded once, replayed. Neither
+ * ruleset is kept by it: a ruleset that kept the one before would keep all since the agent began.
+ */
+const steps = new WeakMap<Ruleset, WeakMap<object, readonly Command[]>>();
+/** Stands for no ruleset before. */
+const NOTHING = {};
 
 function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
-  const known = steps.get(after) ?? new Map<Ruleset | undefined, readonly Command[]>();
+  const known = steps.get(after) ?? new WeakMap<object, readonly Command[]>();
   steps.set(after, known);
-  const commands = known.get(before) ?? commandsTo(after, before);
-  known.set(before, commands);
+  const commands = known.get(before ?? NOTHING) ?? commandsTo(after, before);
+  known.set(before ?? NOTHING, commands);
   return commands;
 }
 
