@@ -47,6 +47,7 @@ export {
 export {
   digestTable,
   type ListedElement,
+  listMembers,
   listTable,
   listTables,
   readGeneration,

@@ -31,6 +31,8 @@ export class AppliedRulesets {
   /** What the kernel listed when nobody else had touched it; dropped when we change chains or rules. */
   readonly #digests = new Map<string, string>();
   #generation: number | undefined;
+  /** Somebody else changed tables of the namespace, maybe ours. */
+  #isForeign = false;
 
   constructor(namespace: Namespace) {
     this.#namespace = namespace;
@@ -49,6 +51,26 @@ export class AppliedRulesets {
     this.#tables.set(ruleset.table, ruleset);
   }
 
+  /**
+   * As `apply`, but leaves the table alone that an agent before put there, with what its rules noted.
+   * @returns whether that was so
+   */
+  adopt(ruleset: Ruleset): boolean {
+    const { table } = ruleset;
+    if (!this.#tables.has(table) && this.#isIntact(ruleset)) {
+      this.#tables.set(table, ruleset);
+      this.#generation ??= this.#namespace.generation();
+      return true;
+    }
+    this.apply(ruleset);
+    return false;
+  }
+
+  /** Nobody else changed any table of the namespace since our first change. */
+  get isOurs(): boolean {
+    return !this.#isForeign && this.#namespace.generation() === this.#generation;
+  }
+
   remove(table: string): void {
     if (this.#tables.has(table)) this.discard(table);
   }
@@ -57,7 +79,7 @@ export class AppliedRulesets {
   discard(table: string): void {
     this.#tables.delete(table);
     this.#digests.delete(table);
-    this.#commit([
+    this.commit([
       { do: 'add-table', table },
       { do: 'delete-table', table },
     ]);
@@ -74,6 +96,7 @@ export class AppliedRulesets {
       this.#remember();
       return [];
     }
+    this.#isForeign = true;
     const broken = this.#broken();
     for (const ruleset of broken) this.#change(ruleset.table, replaceTable(ruleset));
     this.#generation = this.#namespace.generation();
@@ -109,17 +132,19 @@ export class AppliedRulesets {
 
   /** Members come and go all the time, which costs no look at the rules. */
   #change(table: string, commands: readonly Command[]): void {
-    this.#commit(commands);
+    this.commit(commands);
     if (!commands.every(isAboutMembers)) this.#digests.delete(table);
   }
 
-  #commit(commands: readonly Command[]): void {
+  /** A change to what rules noted in one of our tables. */
+  commit(commands: readonly Command[]): void {
     if (commands.length === 0) return;
     const clean =
       this.#generation === undefined || this.#namespace.generation() === this.#generation;
     this.#namespace.commit(commands);
     // A foreign transaction in between must still be seen by the next repair.
     if (clean) this.#generation = this.#namespace.generation();
+    else this.#isForeign = true;
   }
 }
 
@@ -135,6 +160,7 @@ function holdsChains(listing: TableListing, ruleset: Ruleset): boolean {
 
 function holdsSet(listing: TableListing, set: Ruleset['sets'][number]): boolean {
   const members = listing.sets.get(set.name);
+  if (members !== undefined && set.shape.grownTo !== undefined) return true;
   if (members === undefined || members.length !== set.elements.length) return false;
   const have = new Set(members.map(({ key, value, chain }) => `${key} ${value} ${chain}`));
   return set.elements.every(({ key, value, verdict }) => {

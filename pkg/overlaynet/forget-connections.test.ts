@@ -12,6 +12,12 @@ const [WAITS, IDLE, MUTE, ASKS] = ['10.0.1.1', '10.0.1.2', '10.0.1.3', '10.0.1.4
 const [ASKS_AGAIN, ASKED, ASKED_AGAIN] = ['10.0.1.5', '10.0.1.6', '10.0.1.7'] as const;
 const TELLS = '10.0.1.8';
 
+/** Any flow may lead anywhere. */
+const UNKNOWN: ForgetTarget['destinations'] = {
+  among: (addresses) => addresses,
+  take: (addresses) => addresses,
+};
+
 /** A namespace with these flows, told to whom it shows them. */
 function flowsOf(flows: Connection[], look: () => void = (): void => undefined): ForgetTarget {
   const track = (connection: Connection): TrackedConnection => ({
@@ -49,7 +55,8 @@ function flowsOf(flows: Connection[], look: () => void = (): void => undefined):
       return true;
     },
   });
-  return { namespace, rulesets: new AppliedRulesets(namespace), isLive: true };
+  const rulesets = new AppliedRulesets(namespace);
+  return { namespace, rulesets, destinations: UNKNOWN, isLive: true };
 }
 
 const flow = (
@@ -145,6 +152,27 @@ test('a namespace that fails is reported and keeps nobody else', async () => {
   await forgetting.done;
   expect(flows).toEqual([]);
   expect(reports).toEqual([new Error('kernel says no')]);
+});
+
+test('connections are not asked for where none led to who left', async () => {
+  const asked: string[] = [];
+  const none = (what: string): ReadonlySet<string> => {
+    asked.push(what);
+    return new Set();
+  };
+  const target: ForgetTarget = {
+    ...flowsOf([], () => {
+      throw new Error('connections asked for');
+    }),
+    destinations: {
+      among: (addresses, protocol) => none(`${[...addresses].join()} ${protocol}`),
+      take: (addresses) => none([...addresses].join()),
+    },
+  };
+  const forgetting = new Forgetting(new FakeKernel(), fail);
+  forgetting.begin([target], { removed: new Set([OLD]), gone: new Set(['10.0.0.8']) });
+  await forgetting.done;
+  expect(asked).toEqual(['10.0.0.8', `${OLD} udp`]);
 });
 
 test('questions are looked up elsewhere from before the first look until their flow is forgotten', async () => {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promi
 import type { Connection, TrackedConnection } from 'vxlan-netlink';
 import type { Logger } from '../io/index.ts';
 import type { AppliedRulesets } from './applied-rulesets.ts';
+import type { Destinations } from './destinations.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import { SetAside } from './set-aside.ts';
 
@@ -15,6 +16,7 @@ const TIMEOUT_ASSURED = 'net/netfilter/nf_conntrack_udp_timeout_stream';
 export interface ForgetTarget {
   readonly namespace: Namespace;
   readonly rulesets: AppliedRulesets;
+  readonly destinations: Pick<Destinations, 'among' | 'take'>;
   /** False once the namespace was closed. */
   readonly isLive: boolean;
 }
@@ -51,7 +53,7 @@ interface Surroundings {
  * UDP flows to a backend that takes no new connections choose again: TCP drains, but a flow would stick for as long as
  * it talks. Whatever led to an address that nobody holds any more is forgotten, so that the next packet meets another
  * backend, which resets the connection, rather than silence. Reading the tracked connections takes some 10 ms per
- * namespace, so each has a turn of the event loop.
+ * namespace, so each has a turn of the event loop, and only those are read that led there (`Destinations`).
  *
  * An answer that comes after its flow was forgotten finds no way back to the client. So a flow is set aside first: its
  * questions choose anew, its answers still find it. Once every packet that met the rules before has passed, the flow is
@@ -106,14 +108,16 @@ function forgetIn(
   { gone, removed }: Addresses,
   { report, asideOf, zone }: Surroundings,
 ): readonly Left[] {
-  const { isLive, namespace } = target;
+  const { destinations, isLive, namespace } = target;
   if (!isLive) return [];
-  if (gone.size > 0) {
-    namespace.forgetConnections(namespace.connections({ answeredBy: gone }));
+  const dead = destinations.take(gone);
+  if (dead.size > 0) {
+    namespace.forgetConnections(namespace.connections({ answeredBy: dead }));
   }
-  if (removed.size === 0) return [];
+  const left = destinations.among(removed, 'udp');
+  if (left.size === 0) return [];
   const leaving = namespace
-    .connections({ answeredBy: removed, protocol: PROTOCOL_UDP })
+    .connections({ answeredBy: left, protocol: PROTOCOL_UDP })
     .filter(({ connection }) => isTranslated(connection));
   if (leaving.length === 0) return [];
   // A kernel without zones: questions between the last look and the deletion are lost.

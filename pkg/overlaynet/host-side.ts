@@ -1,6 +1,7 @@
 import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { desiredHost } from './desired.ts';
+import { Destinations } from './destinations.ts';
 import { addressWithoutPrefix } from './expression.ts';
 import { type Family, familiesOf, IPV4, IPV6, IPV6_THERE, isLinkLocal } from './family.ts';
 import { COUNT_PACKETS } from './forget-connections.ts';
@@ -10,7 +11,14 @@ import { ipv6ForwardingSysctls, ipv6LinkSysctls, neighbourSysctls } from './host
 import { footAddresses, ingressHostRuleset } from './ingress.ts';
 import type { Kernel, Namespace } from './kernel/kernel.ts';
 import type { HostPrefix } from './local-networks.ts';
-import { GATEWAY_BRIDGE, INGRESS_LINK, isLeavingTable, isOurTable, TABLE_PREFIX } from './name.ts';
+import {
+  GATEWAY_BRIDGE,
+  INGRESS_LINK,
+  INGRESS_TABLE,
+  isLeavingTable,
+  isOurTable,
+  TABLE_PREFIX,
+} from './name.ts';
 import type { HostNetworkOptions, KernelAbilities, LocalNetwork } from './network.ts';
 import type { DesiredNamespace } from './plan.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
@@ -60,6 +68,7 @@ export function openHostSide(
 export class HostSide {
   readonly namespace: Namespace;
   readonly rulesets: AppliedRulesets;
+  readonly destinations: Destinations;
   readonly encryption: HostEncryption;
   /** Whose foot in the ingress network this is; changes when the host joins a cluster. */
   nodeId: string;
@@ -85,6 +94,7 @@ export class HostSide {
     this.#onPortFailure = options.onPortFailure;
     this.namespace = options.namespace;
     this.rulesets = new AppliedRulesets(options.namespace);
+    this.destinations = new Destinations(options.namespace, this.rulesets, INGRESS_LINK);
     this.encryption = new HostEncryption(options.namespace.security);
     this.nodeId = options.nodeId;
     this.gatewaySubnet = options.gatewaySubnet;
@@ -289,13 +299,17 @@ export class HostSide {
       if (own.length > 0) this.#applyTable(hostRuleset(own, ports, { family, bridgeFilter }));
       else this.#removeTable(family.tableOf(`${TABLE_PREFIX}host`));
       if (table && meshFamilies.includes(family)) this.#applyMesh(table, own, family);
-      else this.#removeTable(family.tableOf(`${TABLE_PREFIX}ingress`));
+      else {
+        this.#removeTable(family.tableOf(INGRESS_TABLE));
+        this.destinations.drop(family);
+      }
     }
   }
 
   #applyMesh(table: NetworkTable, bridges: readonly HostBridge[], family: Family): void {
     const localSubnets = bridges.map(({ subnet }) => subnet);
     const { nodeId } = this;
+    this.destinations.keep(family);
     const options = { mode: this.#ingressMode, localSubnets, nodeId, family };
     this.#applyTable(ingressHostRuleset(table, options));
   }

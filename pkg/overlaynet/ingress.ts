@@ -39,7 +39,7 @@ import {
 } from './expression.ts';
 import { type Family, familiesOf } from './family.ts';
 import type { Route } from './kernel/kernel.ts';
-import { INGRESS_LINK, TABLE_PREFIX } from './name.ts';
+import { INGRESS_LINK, INGRESS_TABLE, TABLE_PREFIX } from './name.ts';
 import type { Chain, Ruleset } from './ruleset.ts';
 
 const PRIORITY_DNAT = -100;
@@ -93,7 +93,7 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
     rules: [enter],
   });
   return {
-    table: family.tableOf(`${TABLE_PREFIX}ingress`),
+    table: family.tableOf(INGRESS_TABLE),
     sets: [
       { name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements },
       { name: 'masked', shape: { key: [family.keyType] }, elements: masked },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Family } from './family.ts';
 
 /** Links that we make in the host's namespace start so; nothing else is ever deleted there. */
 export const HOST_LINK_PREFIX = 'mu-';
@@ -21,13 +22,25 @@ export function linkName(prefix: string, ...parts: readonly string[]): string {
   return (prefix + hash).slice(0, LINK_NAME_MAX);
 }
 
+const NETWORK_TABLE_PREFIX = `${TABLE_PREFIX}net-`;
+/** The entry side of the routing mesh. */
+export const INGRESS_TABLE = `${TABLE_PREFIX}ingress`;
+
 export function tableName(networkId: string): string {
-  return `${TABLE_PREFIX}net-${networkId}`;
+  return `${NETWORK_TABLE_PREFIX}${networkId}`;
 }
 
 /** Tables of IPv6 are named `ip6 NAME`. */
 export function isOurTable(table: string, prefix = TABLE_PREFIX): boolean {
   return table.replace(/^ip6 /, '').startsWith(prefix);
+}
+
+/** Where a namespace's connections were led, see `Destinations`. Other rules need another name: it is adopted as it is. */
+export const DESTINATIONS_TABLE = `${TABLE_PREFIX}destinations`;
+
+/** Whether its rules send connections of the family to backends of services. */
+export function leadsToBackends(table: string, { tableOf }: Family): boolean {
+  return table === tableOf(INGRESS_TABLE) || table.startsWith(tableOf(NETWORK_TABLE_PREFIX));
 }
 
 /** There while flows leave their backend, see `SetAside`. */

@@ -114,9 +114,9 @@ export class Overlay {
     return this.#directory;
   }
 
-  /** One for each family; the same objects until the table changes, so that replays are recognised. */
-  get virtualIps(): readonly Ruleset[] {
-    return this.#virtualIps.map(({ ruleset }) => ruleset);
+  /** One for each family; their rulesets are the same objects until the table changes, so that replays are recognised. */
+  get virtualIps(): readonly VirtualIps[] {
+    return this.#virtualIps;
   }
 
   /** Who may open connections to a container, none when everybody may; the same objects until the table changes. */

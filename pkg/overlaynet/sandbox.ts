@@ -3,6 +3,7 @@ import type { NetworkTable } from '../model/index.ts';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { describeTable } from './describe-difference.ts';
 import { desiredSandbox, type SandboxContext } from './desired.ts';
+import { Destinations } from './destinations.ts';
 import { ContainerDns, DNS_ADDRESS, type DnsSources } from './dns.ts';
 import type { DnsForwarder } from './dns-forward.ts';
 import { addressWithoutPrefix } from './expression.ts';
@@ -41,6 +42,7 @@ const SANDBOX_SYSCTLS = {
 export class Sandbox {
   readonly namespace: Namespace;
   readonly rulesets: AppliedRulesets;
+  readonly destinations: Destinations;
   #record: SandboxRecord;
   #dns: ContainerDns | undefined;
   #datagramReplies: readonly Ruleset[] | undefined;
@@ -51,6 +53,7 @@ export class Sandbox {
   constructor(kernel: Kernel, record: SandboxRecord) {
     this.namespace = kernel.open(record.spec.netns);
     this.rulesets = new AppliedRulesets(this.namespace);
+    this.destinations = new Destinations(this.namespace, this.rulesets);
     this.#record = record;
     const before = this.namespace.tables();
     this.#policies = new Set(before.filter(isPolicyTable));
@@ -106,7 +109,10 @@ export class Sandbox {
   /** The rules of one of its overlays, but for the mesh's. */
   follow(overlay: Overlay): void {
     const { networkId } = overlay.table;
-    for (const ruleset of overlay.virtualIps) this.rulesets.apply(ruleset);
+    for (const { family, ruleset } of overlay.virtualIps) {
+      this.destinations.keep(family);
+      this.rulesets.apply(ruleset);
+    }
     const attachment = this.attachments.find((one) => one.networkId === networkId);
     const policies = attachment ? overlay.policiesOf(attachment) : [];
     for (const policy of policies) {

@@ -37,8 +37,8 @@ const STICKY = 2 ** 31;
  * whichever update it came from; `token` and `step` tell them apart.
  */
 export class VirtualIps {
+  readonly family: Family;
   readonly #table: string;
-  readonly #family: Family;
   readonly #parts = new Map<string, ServicePart>();
   readonly #shared = new Map<string, { readonly part: SharedPart; users: number }>();
   #services: NetworkTable['services'] = [];
@@ -47,7 +47,7 @@ export class VirtualIps {
   /** @param family of the VIPs and backends that this is about; others are passed over */
   constructor(table: NetworkTable, backends: Backends, family: Family) {
     this.#table = family.tableOf(tableName(table.networkId));
-    this.#family = family;
+    this.family = family;
     this.#ruleset = this.#newRuleset(undefined);
     this.update(table.services, backends, new Set());
   }
@@ -71,7 +71,7 @@ export class VirtualIps {
       const slots = backends.get(service.serviceId) ?? NOBODY;
       const known = this.#parts.get(service.serviceId);
       if (known && isFor(known, service, slots)) continue;
-      const part = servicePart(service, slots, this.#family);
+      const part = servicePart(service, slots, this.family);
       this.#parts.set(service.serviceId, part);
       if (known) old.push(known);
       fresh.push(part);
@@ -82,8 +82,8 @@ export class VirtualIps {
     const added = this.#use(fresh);
     const removed = this.#release(old);
     const commands = diffRulesets(
-      { table: this.#table, sets: setsOf(old, removed, this.#family), chains: chainsOf(removed) },
-      { table: this.#table, sets: setsOf(fresh, added, this.#family), chains: chainsOf(added) },
+      { table: this.#table, sets: setsOf(old, removed, this.family), chains: chainsOf(removed) },
+      { table: this.#table, sets: setsOf(fresh, added, this.family), chains: chainsOf(added) },
     );
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, commands });
   }
@@ -128,8 +128,8 @@ export class VirtualIps {
       NOBODY_SERVES,
       ...[...this.#shared.values()].map(({ part }) => part),
     ];
-    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], shared(), this.#family);
-    const output = outputChain(this.#family);
+    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], shared(), this.family);
+    const output = outputChain(this.family);
     return {
       table: this.#table,
       token: {},

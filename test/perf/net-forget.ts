@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createNamespace, removeNamespace } from 'vxlan-netlink';
 import { silentLogger } from '../../pkg/io/index.ts';
 import { AppliedRulesets } from '../../pkg/overlaynet/applied-rulesets.ts';
+import { Destinations } from '../../pkg/overlaynet/destinations.ts';
 import { Forgetting } from '../../pkg/overlaynet/forget-connections.ts';
 import { linuxKernel } from '../../pkg/overlaynet/kernel/linux.ts';
 import { longestTurn, option, report, round } from './measure.ts';
@@ -66,7 +67,10 @@ async function measure(flows: number): Promise<void> {
       // Those of the last second still wait for their answers.
       await pause(2000);
       using namespace = linuxKernel.open(pin);
-      const target = { namespace, rulesets: new AppliedRulesets(namespace), isLive: true };
+      const rulesets = new AppliedRulesets(namespace);
+      // Kept too late to be believed, as where somebody else changes tables.
+      const destinations = new Destinations(namespace, rulesets);
+      const target = { namespace, rulesets, destinations, isLive: true };
       const leaving = BACKENDS[run % BACKENDS.length] as string;
       const forgetting = new Forgetting(linuxKernel, silentLogger);
       const forget = async (): Promise<void> => {

@@ -26,6 +26,8 @@ const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } 
 const SET_ANONYMOUS = 1;
 const SET_CONSTANT = 2;
 const SET_MAP = 8;
+/** Rules add members. */
+const SET_EVAL = 0x20;
 const VERDICT_DATA_TYPE = 0xffffff00;
 /** An attribute's length field has 16 bits; 500 elements of any kind used here stay below. */
 const ELEMENTS_PER_MESSAGE_MAX = 500;
@@ -53,6 +55,8 @@ export interface SetShape {
   readonly key: KeyType;
   /** Absent: a set; otherwise a map. */
   readonly value?: KeyType | 'verdict' | undefined;
+  /** Rules may add members by `note`, up to this many. */
+  readonly grownTo?: number | undefined;
 }
 
 export interface SetElement {
@@ -204,15 +208,19 @@ function encodeSet(
   flags: number,
   id: number,
 ): Message {
-  const { key, value } = set.shape;
+  const { key, value, grownTo } = set.shape;
   return message('newSet', set.table, (writer) => {
     writer.attributeString(2, set.set);
-    writer.attributeBe32(3, flags | (value === undefined ? 0 : SET_MAP));
+    const kind = (value === undefined ? 0 : SET_MAP) | (grownTo === undefined ? 0 : SET_EVAL);
+    writer.attributeBe32(3, flags | kind);
     writer.attributeBe32(4, typeNumber(key)).attributeBe32(5, typeLength(key));
     if (value === 'verdict') {
       writer.attributeBe32(6, VERDICT_DATA_TYPE).attributeBe32(7, 0);
     } else if (value !== undefined) {
       writer.attributeBe32(6, typeNumber(value)).attributeBe32(7, typeLength(value));
+    }
+    if (grownTo !== undefined) {
+      writer.nested(9, (description) => description.attributeBe32(1, grownTo));
     }
     writer.attributeBe32(10, id);
     if (key[0] === 'integer') writer.attribute(13, HOST_ORDER_KEY);

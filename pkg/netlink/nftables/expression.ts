@@ -19,6 +19,7 @@ const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
 const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 const FIB_RESULT_ADDRESS_TYPE = 3;
 const FIB_FLAG_DESTINATION = 2;
+const DYNSET_ADD = 0;
 const REJECT_ICMP = 0;
 const REJECT_TCP_RESET = 1;
 const ICMP_PORT_UNREACHABLE = 3;
@@ -81,6 +82,8 @@ export type Expression =
       readonly source: number;
       readonly target?: number | undefined;
     }
+  /** Adds what is in the register to a set that grows; the rule ends there when the set is full. */
+  | { readonly kind: 'note'; readonly set: string; readonly source: number }
   | { readonly kind: 'immediate'; readonly target: number; readonly value: Buffer }
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
   /** Host byte order counter, 0 ≤ n < modulus. */
@@ -147,6 +150,8 @@ function expressionName(expression: Expression): string {
     case 'ct-set':
     case 'ct-original-zone-set':
       return 'ct';
+    case 'note':
+      return 'dynset';
     case 'verdict':
       return 'immediate';
     case 'jhash':
@@ -214,6 +219,9 @@ const FIELDS: FieldWriters = {
     writer.attributeString(1, set).attributeBe32(2, source);
     if (target !== undefined) writer.attributeBe32(3, target);
     if (setId !== undefined) writer.attributeBe32(4, setId);
+  },
+  note: (writer, { set, source }) => {
+    writer.attributeString(1, set).attributeBe32(3, DYNSET_ADD).attributeBe32(4, source);
   },
   immediate: (writer, { target, value }) => {
     writer.attributeBe32(1, target);

@@ -98,6 +98,11 @@ function readOutline(socket: NetlinkSocket, table: TableName): Outline {
   return { chains, ruleCounts, sets, digest: hash.digest('hex') };
 }
 
+/** Keys of the members of one set, in hexadecimal and in order; none where there is no such set or table. */
+export function listMembers(socket: NetlinkSocket, table: string, set: string): readonly string[] {
+  return listElements(socket, parseTableName(table), set).map(({ key }) => key);
+}
+
 /** Members of one set in key order. */
 function listElements(
   socket: NetlinkSocket,
@@ -109,7 +114,7 @@ function listElements(
   try {
     bodies = socket.dump(request(GET.element, family, table, set));
   } catch (error) {
-    // The set went away between the two dumps.
+    // There is none, or it went away between two dumps.
     if (!hasCode(error, 'ENOENT')) throw error;
   }
   for (const body of bodies) {

@@ -227,6 +227,10 @@ class FakeNamespace implements Namespace {
     };
   }
 
+  setMembers(table: string, set: string): readonly string[] {
+    return [...(this.#tables.get(table)?.sets.get(set)?.keys() ?? [])].sort();
+  }
+
   digestTable(name: string): string | undefined {
     return this.listTable(name)?.digest;
   }

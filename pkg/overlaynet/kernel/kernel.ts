@@ -54,6 +54,8 @@ export interface Namespace extends Disposable {
   generation(): number;
   tables(): readonly string[];
   listTable(table: string): TableListing | undefined;
+  /** Keys of a set's members in hexadecimal, in order; none where there is no such set. */
+  setMembers(table: string, set: string): readonly string[];
   /** Of chains, rules and names of sets; members of sets are not read. */
   digestTable(table: string): string | undefined;
   /** Bound socket of this namespace for Node's `listen({ fd })`. */

@@ -26,6 +26,7 @@ import {
   findConnections,
   hasCode,
   type Route as LinkRoute,
+  listMembers,
   listTable,
   listTables,
   type Message,
@@ -218,6 +219,10 @@ class LinuxNamespace implements Watched {
 
   listTable(table: string): TableListing | undefined {
     return listTable(this.#nftables(), table);
+  }
+
+  setMembers(table: string, set: string): readonly string[] {
+    return listMembers(this.#nftables(), table, set);
   }
 
   digestTable(table: string): string | undefined {
