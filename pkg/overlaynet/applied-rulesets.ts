@@ -160,7 +160,7 @@ function holdsChains(listing: TableListing, ruleset: Ruleset): boolean {
 
 function holdsSet(listing: TableListing, set: Ruleset['sets'][number]): boolean {
   const members = listing.sets.get(set.name);
-  if (members !== undefined && set.shape.grownTo !== undefined) return true;
+  if (members !== undefined && set.shape.grows !== undefined) return true;
   if (members === undefined || members.length !== set.elements.length) return false;
   const have = new Set(members.map(({ key, value, chain }) => `${key} ${value} ${chain}`));
   return set.elements.every(({ key, value, verdict }) => {

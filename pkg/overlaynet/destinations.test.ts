@@ -67,6 +67,17 @@ test('families are apart', () => {
   expect(namespace.tables()).toEqual([TABLE]);
 });
 
+test('once there was no room for a note everybody is asked about, also when there is room again', () => {
+  const { destinations, namespace } = noted();
+  const { setMembers } = namespace;
+  Object.assign(namespace, {
+    setMembers: () => Array.from({ length: 65_535 }, (_, at) => String(at)),
+  });
+  expect(destinations.take(all)).toEqual(all);
+  Object.assign(namespace, { setMembers });
+  expect(destinations.among(all)).toEqual(all);
+});
+
 test('an agent after this one goes on with the notes', () => {
   const { namespace } = noted();
   expect(notesOf(namespace).destinations.among(all)).toEqual(new Set([LED, ASKED]));

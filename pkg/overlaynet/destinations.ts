@@ -8,7 +8,7 @@ import type { Ruleset } from './ruleset.ts';
 
 /** After the destination was translated, before a source is: the hook passes over the chains behind that. */
 const PRIORITY_BEFORE_SNAT = 50;
-/** More than a network has addresses, in most. Further ones are not noted. */
+/** So many the kernel notes. */
 const DESTINATIONS_MAX = 65_535;
 const ALL = 'all';
 const BY_UDP = 'by-udp';
@@ -19,7 +19,7 @@ const BY_UDP = 'by-udp';
  * namespace that might know the address. The note says in 0.1 ms that there is none.
  *
  * The notes outlive the agent. Where somebody else changed tables, or an agent led connections before any was noted,
- * there are none, and everything may have been led anywhere.
+ * there are none, and everything may have been led anywhere; so too when there was no room for a note.
  */
 export class Destinations {
   readonly #namespace: Namespace;
@@ -76,7 +76,10 @@ export class Destinations {
     if (addresses.length === 0 || isComplete === undefined) return [];
     if (!isComplete) return addresses;
     const members = this.#members(family, set);
-    if (members.size >= DESTINATIONS_MAX) return addresses;
+    if (members.size >= DESTINATIONS_MAX) {
+      this.#giveUp(family);
+      return addresses;
+    }
     return addresses.filter((address) => members.has(encodeAddress(address).toString('hex')));
   }
 
@@ -100,7 +103,7 @@ export class Destinations {
 }
 
 function destinationsRuleset(family: Family, link: string | undefined): Ruleset {
-  const shape = { key: [family.keyType], grownTo: DESTINATIONS_MAX };
+  const shape = { key: [family.keyType], grows: {} };
   const translated: readonly RuleExpression[] = [
     ...(link === undefined ? [] : matchLink('oifname', 'eq', link)),
     ...matchCtBits('status', CT_STATUS_DNAT),

@@ -55,8 +55,11 @@ export interface SetShape {
   readonly key: KeyType;
   /** Absent: a set; otherwise a map. */
   readonly value?: KeyType | 'verdict' | undefined;
-  /** Rules may add members by `note`, up to this many. */
-  readonly grownTo?: number | undefined;
+  /**
+   * Rules may add members by `note`. `most`: how many, which the kernel (6.18) makes room for at once, 16 bytes each;
+   * absent: 65,535, and the room grows.
+   */
+  readonly grows?: { readonly most?: number | undefined } | undefined;
 }
 
 export interface SetElement {
@@ -208,10 +211,10 @@ function encodeSet(
   flags: number,
   id: number,
 ): Message {
-  const { key, value, grownTo } = set.shape;
+  const { key, value, grows } = set.shape;
   return message('newSet', set.table, (writer) => {
     writer.attributeString(2, set.set);
-    const kind = (value === undefined ? 0 : SET_MAP) | (grownTo === undefined ? 0 : SET_EVAL);
+    const kind = (value === undefined ? 0 : SET_MAP) | (grows === undefined ? 0 : SET_EVAL);
     writer.attributeBe32(3, flags | kind);
     writer.attributeBe32(4, typeNumber(key)).attributeBe32(5, typeLength(key));
     if (value === 'verdict') {
@@ -219,9 +222,8 @@ function encodeSet(
     } else if (value !== undefined) {
       writer.attributeBe32(6, typeNumber(value)).attributeBe32(7, typeLength(value));
     }
-    if (grownTo !== undefined) {
-      writer.nested(9, (description) => description.attributeBe32(1, grownTo));
-    }
+    const { most } = grows ?? {};
+    if (most !== undefined) writer.nested(9, (fields) => fields.attributeBe32(1, most));
     writer.attributeBe32(10, id);
     if (key[0] === 'integer') writer.attribute(13, HOST_ORDER_KEY);
   });

@@ -34,7 +34,7 @@ beforeEach(() => {
   const [table, chain] = ['t', 'out'];
   socket.transact(
     encodeTransaction([
-      { do: 'add-set', table, set: SET, shape: { key: ['ipv4'], grownTo: 2 } },
+      { do: 'add-set', table, set: SET, shape: { key: ['ipv4'], grows: { most: 2 } } },
       {
         do: 'add-rule',
         table,
