@@ -1,6 +1,6 @@
 /**
  * From a task that runs to the moment when every host reaches it through the service's virtual address, and from the wish
- * to remove it to the moment when no host does, in a real cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4]`. Needs a build.
+ * to remove it to the moment when no host does, in a real cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4] [--services=1]`. Needs a build.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,12 +13,15 @@ import { option, quantile, report, round } from './measure.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const IMAGE = 'muster/web:1';
 const PATIENCE_S = '30';
+/** So many runs were within it. */
+const GOAL_MS = 100;
 const runs = option('runs', 20);
 const agents = option('agents', 4);
+/** On the network, the measured one among them. */
+const services = option('services', 1);
 const run = promisify(execFile);
 
 interface TaskJson {
-  readonly DesiredState: string;
   readonly Status: { readonly State: string; readonly Timestamp: string };
 }
 
@@ -34,6 +37,9 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
     Attachable: true,
   })) as { Id: string };
   const pids = await Promise.all(lab.hosts.map((host) => client(host.socket)));
+  for (let number = 1; number < services; number++)
+    await api.call('POST', '/services/create', { ...service(Id, 1), Name: `beside-${number}` });
+  await running(api, services - 1);
   await api.call('POST', '/services/create', service(Id, 0));
   const vip = await vipOf(api);
   const when = async (mode: 'until' | 'while', pid: number): Promise<number> => {
@@ -54,9 +60,10 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
     await noneLeft(api);
   }
   api.close();
-  const all = `all of ${lab.hosts.length} hosts`;
-  const worst = (values: readonly number[]): { readonly p99: number } => ({
+  const all = `all of ${lab.hosts.length} hosts, ${services} services`;
+  const worst = (values: readonly number[]): { readonly p99: number; readonly within: number } => ({
     p99: round(quantile(values, 0.99)),
+    within: values.filter((value) => value <= GOAL_MS).length,
   });
   report(`a running task is reached through the VIP from ${all}`, 'ms', entered, worst(entered));
   report(`a task that is scaled away is left alone by ${all}`, 'ms', left, worst(left));
@@ -119,20 +126,29 @@ async function scale(api: ApiClient, spec: object): Promise<void> {
   await api.call('POST', `/services/web/update?version=${Version.Index}`, spec);
 }
 
+/** Those that run and shall, or that run still; of one service. */
+async function runningTasks(
+  api: ApiClient,
+  filters: { readonly service?: readonly string[]; readonly 'desired-state'?: readonly string[] },
+): Promise<readonly TaskJson[]> {
+  const query = encodeURIComponent(JSON.stringify(filters));
+  const tasks = (await api.call('GET', `/tasks?filters=${query}`)) as TaskJson[];
+  return tasks.filter(({ Status }) => Status.State === 'running');
+}
+
+async function running(api: ApiClient, count: number): Promise<void> {
+  while ((await runningTasks(api, { 'desired-state': ['running'] })).length < count);
+}
+
 /** When the manager noted that the task runs, in milliseconds since the epoch. */
 async function runningSince(api: ApiClient): Promise<number> {
   for (;;) {
-    const tasks = (await api.call('GET', '/tasks')) as TaskJson[];
-    const running = tasks.find(
-      ({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running',
-    );
-    if (running) return Date.parse(running.Status.Timestamp);
+    const wanted = { service: ['web'], 'desired-state': ['running'] };
+    const [task] = await runningTasks(api, wanted);
+    if (task) return Date.parse(task.Status.Timestamp);
   }
 }
 
 async function noneLeft(api: ApiClient): Promise<void> {
-  for (;;) {
-    const tasks = (await api.call('GET', '/tasks')) as TaskJson[];
-    if (!tasks.some(({ Status }) => Status.State === 'running')) return;
-  }
+  while ((await runningTasks(api, { service: ['web'] })).length > 0);
 }
