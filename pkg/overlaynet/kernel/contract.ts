@@ -200,6 +200,8 @@ const CASES: readonly (readonly [string, (given: Given) => void | Promise<void>]
       expect(listing?.chains).toEqual(['c']);
       expect(listing?.ruleCounts.get('c')).toBe(1);
       expect(listing?.sets.get('s')).toEqual([{ key: '0a000001', value: '', chain: 'c' }]);
+      expect(left.setMembers(table, 's')).toEqual(['0a000001']);
+      expect([left.setMembers(table, 'none'), left.setMembers('none', 's')]).toEqual([[], []]);
       expect(left.generation()).toBeGreaterThan(before);
       expect(() =>
         left.commit([
