@@ -56,12 +56,12 @@ const app = (left: readonly string[] = [], out?: string): NetworkTable =>
     ],
   });
 
-const mesh = (): NetworkTable =>
+const mesh = (out = false): NetworkTable =>
   networkTable({
     name: 'ingress',
     ingress: true,
     subnet: '10.0.0.0/24',
-    endpoints: [{ address: '10.0.0.11', node: 2 }],
+    endpoints: [{ address: '10.0.0.11', node: 2, out }],
     services: [
       {
         name: 'web',
@@ -71,9 +71,9 @@ const mesh = (): NetworkTable =>
     ],
   });
 
-async function tell(table: NetworkTable): Promise<void> {
+async function tell(table: NetworkTable, ingress = mesh()): Promise<void> {
   asked = [];
-  for (const host of [one, two]) host.applyTables([table, mesh()]);
+  for (const host of [one, two]) host.applyTables([table, ingress]);
   for (const host of [one, two]) await host.flowsForgotten();
 }
 
@@ -89,6 +89,14 @@ function sandbox(name: string, number: number): SandboxSpec {
 function notes(name: string, family = ''): readonly (readonly string[])[] {
   using namespace = linuxKernel.open(lab.pin(name));
   return ['by-udp', 'all'].map((set) => namespace.setMembers(`${family}${TABLE}`, set));
+}
+
+/** The agent of the first host ends, the next goes on. */
+async function startAnew(): Promise<void> {
+  await one.dispose();
+  one = await lab.host('h1', 1, { kernel: looking });
+  one.applyTables([app(), mesh()]);
+  await one.readopt(new Map(['cl', 'idle'].map((name) => [name, lab.pin(name)])));
 }
 
 beforeEach(async () => {
@@ -140,15 +148,22 @@ test('a flow that began under an agent before is led elsewhere by the next', asy
   flow.ask();
   const [old = ''] = (await flow.answer()).split(' ');
   const address = old === 'c1' ? '10.0.1.11' : '10.0.1.12';
-  await one.dispose();
-  one = await lab.host('h1', 1, { kernel: looking });
-  one.applyTables([app(), mesh()]);
-  await one.readopt(new Map(['cl', 'idle'].map((name) => [name, lab.pin(name)])));
+  await startAnew();
   await tell(app([], address));
   // Not the namespace of who sent nothing, nor the host's.
   expect(asked).toEqual(['cl']);
   flow.ask();
   expect(await flow.answer()).not.toContain(old);
+});
+
+test.each([
+  ['that was asked is looked for', true, ['h1']],
+  ['that nobody asked is not', false, []],
+])('a backend of the mesh %s by the next agent', async (_, isAsked, expected) => {
+  if (isAsked) await lab.ask('outside', { ...PUBLISHED, udp: true });
+  await startAnew();
+  await tell(app(), mesh(true));
+  expect(asked).toEqual(expected);
 });
 
 test.each([
