@@ -8,7 +8,7 @@ import {
   footAddresses,
   gatewayAddresses,
   ingressReturnRoutes,
-  MARK_RULE_PRIORITY,
+  RULE_PRIORITIES,
 } from './ingress.ts';
 import type {
   DesiredLink,
@@ -318,7 +318,7 @@ export function desiredSandbox(context: SandboxContext): DesiredNamespace {
     rules: back.rules,
     neighbours: [],
     fdb: [],
-    ownedRulePriority: MARK_RULE_PRIORITY,
+    ownedRulePriorities: Object.values(RULE_PRIORITIES),
     prune: true,
   };
 }

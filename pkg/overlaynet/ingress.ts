@@ -48,7 +48,9 @@ const PRIORITY_MARK = -150;
 /** Our connection marks: this byte and 24 bits of the entry node's mesh address. */
 const MARK_BASE = 0x4d000000;
 const MARK_MASK = 0xff000000;
-export const MARK_RULE_PRIORITY = 100;
+const ALL_BITS = 0xffffffff;
+/** `lookup`: one rule for each entry node. What has no mark of ours is spared them: it goes on at `after`. */
+export const RULE_PRIORITIES = { spare: 99, lookup: 100, after: 101 } as const;
 /** An IPv6 subnet must leave so many bits to hosts, for the gateways to be apart from what the allocator gives. */
 const HOST_BITS_MIN = 40n;
 
@@ -257,14 +259,13 @@ export function ingressReturnRoutes(
       mark: markOf(gateway.address),
     })),
   );
+  const lookups = marks.map(({ address, mark }): MarkRule => {
+    const family = isIpv6(address) ? 'ipv6' : 'ipv4';
+    return { family, mark, mask: ALL_BITS, table: mark, priority: RULE_PRIORITIES.lookup };
+  });
+  const families = [...new Set(lookups.map(({ family }) => family))];
   return {
-    rules: marks.map(({ address, mark }) => ({
-      family: isIpv6(address) ? 'ipv6' : 'ipv4',
-      mark,
-      mask: 0xffffffff,
-      table: mark,
-      priority: MARK_RULE_PRIORITY,
-    })),
+    rules: [...lookups, ...families.flatMap(spareOthers)],
     routes: marks.map(({ address, mark }) => ({
       destination: 'default',
       link,
@@ -273,6 +274,16 @@ export function ingressReturnRoutes(
       onLink: false,
     })),
   };
+}
+
+/** Two rules around those of the entry nodes; the later has a mark and a table that none of them has. */
+function spareOthers(family: MarkRule['family']): readonly MarkRule[] {
+  const { spare, after } = RULE_PRIORITIES;
+  const [mark, table] = [MARK_BASE, MARK_BASE];
+  return [
+    { family, mark, mask: ALL_BITS, table, priority: after },
+    { family, mark, mask: MARK_MASK, table: 0, priority: spare, others: { goOnAt: after } },
+  ];
 }
 
 /** Addresses of this node in the mesh, with prefix length; none while the allocator has not given one. */

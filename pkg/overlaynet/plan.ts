@@ -51,8 +51,8 @@ export interface DesiredNamespace {
   readonly ownsEntries?: boolean | undefined;
   /** Links whose names start so are ours: one that is not desired is deleted, and so are addresses on the others. */
   readonly ownedLinkPrefix?: string | undefined;
-  /** Mark rules within this range of priorities are ours. */
-  readonly ownedRulePriority?: number | undefined;
+  /** Mark rules of these priorities are ours. */
+  readonly ownedRulePriorities?: readonly number[] | undefined;
   /** False: nothing is taken away, for the time before all containers are known again. */
   readonly prune: boolean;
 }
@@ -97,9 +97,10 @@ export function planNamespace(
     remove: (route) => ({ do: 'delete-route', route }),
   });
   compare(desired.rules, observed.rules, {
-    key: (item) => `${item.family} ${item.priority} ${item.mark}/${item.mask} ${item.table}`,
+    key: ({ family, priority, mark, mask, table, others }) =>
+      `${family} ${priority} ${mark}/${mask} ${table} ${others?.goOnAt}`,
     link: () => '',
-    mine: (item) => item.priority === desired.ownedRulePriority,
+    mine: ({ priority }) => desired.ownedRulePriorities?.includes(priority) === true,
     add: (rule) => ({ do: 'add-rule', rule }),
     remove: (rule) => ({ do: 'delete-rule', rule }),
   });

@@ -167,6 +167,18 @@ test('a VXLAN link between IPv6 hosts', () => {
   expect(socket.dump(dumpFdb()).map(parseFdbEntry)).not.toContainEqual({ ...entry, fixed: true });
 });
 
+test('a mark rule spares others the rules that follow', () => {
+  const later = { family: 'ipv4', mark: 7, mask: 0xff, table: 70000, priority: 101 } as const;
+  const spare = { ...later, table: 0, priority: 99, others: { goOnAt: 101 } } as const;
+  for (const rule of [spare, later]) socket.request(newRule(rule));
+  expect(inside('a', 'ip', '-j', 'rule')).toContainEqual(
+    expect.objectContaining({ priority: 99, not: null, fwmark: '0x7', fwmask: '0xff', goto: 101 }),
+  );
+  expect(socket.dump(dumpRules()).map(parseRule)).toEqual(expect.arrayContaining([spare, later]));
+  socket.request(deleteRule(spare));
+  expect(socket.dump(dumpRules()).map(parseRule)).not.toContainEqual(spare);
+});
+
 test('addresses, routes and mark rules', () => {
   socket.request(newLink({ kind: 'bridge', name: 'br0' }));
   const link = indexOf('br0');

@@ -68,6 +68,7 @@ const hub = ({ right }: Given): DesiredNamespace => ({
   rules: [
     { family: 'ipv4', mark: 7, mask: 0xff, table: 1000, priority: 100 },
     { family: 'ipv6', mark: 7, mask: 0xff, table: 1000, priority: 100 },
+    { family: 'ipv4', mark: 7, mask: 0xff, table: 0, priority: 99, others: { goOnAt: 100 } },
   ],
   neighbours: [{ link: 'vx0', address: '10.0.0.3', mac: '02:42:0a:00:00:03' }],
   fdb: [
@@ -76,7 +77,7 @@ const hub = ({ right }: Given): DesiredNamespace => ({
     { link: 'v-one', mac: '02:42:0a:00:00:02' },
   ],
   ownedLinkPrefix: 'v',
-  ownedRulePriority: 100,
+  ownedRulePriorities: [99, 100],
   prune: true,
 });
 
