@@ -15,9 +15,11 @@ import {
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { cgroupMounts, removeCgroup } from '../../deploy/lab/shell.ts';
 
 const NEEDED = ['dockerd', 'containerd', 'runc', 'iptables', 'busybox'];
 const NETWORK = 'paths';
+const CGROUP = 'docker-overlay';
 const STARTED_WITHIN_MS = 60_000;
 
 /** A container's namespace and its address on the overlay. */
@@ -77,6 +79,7 @@ export class DockerOverlay {
 
   async close(): Promise<void> {
     for (const daemon of this.#daemons) await daemon.stop();
+    for (const mount of cgroupMounts()) removeCgroup(join(mount, CGROUP));
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
@@ -212,7 +215,7 @@ function hostScript(folder: string): string {
     `mount --rbind ${folder}/cgroup /sys/fs/cgroup`,
     'mount -t tmpfs tmpfs /run',
     'mkdir -p /run/lock',
-    `dockerd --data-root ${folder}/data --exec-root /run/docker --pidfile /run/docker.pid -H unix://${folder}/docker.sock --cgroup-parent /docker-overlay >${folder}/log 2>&1 &`,
+    `dockerd --data-root ${folder}/data --exec-root /run/docker --pidfile /run/docker.pid -H unix://${folder}/docker.sock --cgroup-parent /${CGROUP} >${folder}/log 2>&1 &`,
     'while :; do wait; sleep 1; done',
     '',
   ].join('\n');
