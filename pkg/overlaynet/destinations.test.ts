@@ -65,6 +65,9 @@ test('families are apart', () => {
   expect(destinations.among(both)).toEqual(both);
   destinations.drop(IPV6);
   expect(namespace.tables()).toEqual([TABLE]);
+  // What was led before is led still.
+  destinations.keep(IPV6);
+  expect(destinations.among(new Set(['fd00::99']))).toEqual(new Set(['fd00::99']));
 });
 
 test('once there was no room for a note everybody is asked about, also when there is room again', () => {

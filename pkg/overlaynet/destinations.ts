@@ -44,9 +44,9 @@ export class Destinations {
     else this.#giveUp(family);
   }
 
+  /** When nothing is led anywhere any more. Connections that were go on, so that notes begun later would not be complete. */
   drop(family: Family): void {
-    this.#rulesets.remove(family.tableOf(DESTINATIONS_TABLE));
-    this.#isComplete.delete(family);
+    if (this.#isComplete.has(family)) this.#giveUp(family);
   }
 
   /** Those of the addresses that some connection was led to, or may have been. */
