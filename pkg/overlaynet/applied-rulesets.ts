@@ -85,6 +85,17 @@ export class AppliedRulesets {
     ]);
   }
 
+  /** A change to what rules noted in one of our tables. */
+  commit(commands: readonly Command[]): void {
+    if (commands.length === 0) return;
+    const clean =
+      this.#generation === undefined || this.#namespace.generation() === this.#generation;
+    this.#namespace.commit(commands);
+    // A foreign transaction in between must still be seen by the next repair.
+    if (clean) this.#generation = this.#namespace.generation();
+    else this.#isForeign = true;
+  }
+
   /**
    * Reads back what somebody may have changed and puts it right. Cheap when nothing happened: the kernel counts
    * transactions, and only a count that we do not know makes us look.
@@ -134,17 +145,6 @@ export class AppliedRulesets {
   #change(table: string, commands: readonly Command[]): void {
     this.commit(commands);
     if (!commands.every(isAboutMembers)) this.#digests.delete(table);
-  }
-
-  /** A change to what rules noted in one of our tables. */
-  commit(commands: readonly Command[]): void {
-    if (commands.length === 0) return;
-    const clean =
-      this.#generation === undefined || this.#namespace.generation() === this.#generation;
-    this.#namespace.commit(commands);
-    // A foreign transaction in between must still be seen by the next repair.
-    if (clean) this.#generation = this.#namespace.generation();
-    else this.#isForeign = true;
   }
 }
 

@@ -27,8 +27,8 @@ import type { Ruleset } from './ruleset.ts';
 import type { Sandbox } from './sandbox.ts';
 import { defaultGatewaysOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
-/** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
 const DEFAULT_MTU = 1500;
+/** With it, frames between two ports of one bridge pass the packet rules too; absent where the module is not loaded. */
 const BRIDGE_FILTER = 'net/bridge/bridge-nf-call-iptables';
 const HOST_SYSCTLS = {
   'net/ipv4/ip_forward': '1',

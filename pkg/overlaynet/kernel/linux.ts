@@ -138,12 +138,10 @@ class LinuxNamespace implements Watched {
         .flatMap((body) => parseRule(body) ?? [])
         .filter((rule) => rule.mark !== 0),
       neighbours: (tables === 'all' ? socket.dump(dumpNeighbours()) : [])
-
         .map(parseNeighbour)
         .filter((entry) => entry.permanent && stays(entry))
         .map(({ link, address, mac }) => ({ link: nameOf(link), address, mac })),
       fdb: (tables === 'all' ? socket.dump(dumpFdb()) : [])
-
         .map(parseFdbEntry)
         .filter((entry) => entry.fixed && stays(entry))
         .map(({ link, mac, tunnel }) => ({ link: nameOf(link), mac, tunnel })),
