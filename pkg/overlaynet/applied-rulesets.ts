@@ -1,27 +1,27 @@
 import type { Command, TableListing } from 'vxlan-netlink';
 import type { Namespace } from './kernel/kernel.ts';
-import { diffRulesets, type Ruleset, replaceTable } from './ruleset.ts';
+import { diffRulesets, type Ruleset, replaceTable, type Transaction } from './ruleset.ts';
 
 /**
- * Commands from one ruleset to another, shared by all namespaces that make the same step: encoded once, replayed. Neither
+ * What leads from one ruleset to another, shared by all namespaces that make the same step: encoded once, replayed. Neither
  * ruleset is kept by it: a ruleset that kept the one before would keep all since the agent began.
  */
-const steps = new WeakMap<Ruleset, WeakMap<object, readonly Command[]>>();
+const steps = new WeakMap<Ruleset, WeakMap<object, readonly Transaction[]>>();
 /** Stands for no ruleset before. */
 const NOTHING = {};
 
-function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
-  const known = steps.get(after) ?? new WeakMap<object, readonly Command[]>();
+function stepTo(after: Ruleset, before: Ruleset | undefined): readonly Transaction[] {
+  const known = steps.get(after) ?? new WeakMap<object, readonly Transaction[]>();
   steps.set(after, known);
-  const commands = known.get(before ?? NOTHING) ?? commandsTo(after, before);
-  known.set(before ?? NOTHING, commands);
-  return commands;
+  const transactions = known.get(before ?? NOTHING) ?? transactionsTo(after, before);
+  known.set(before ?? NOTHING, transactions);
+  return transactions;
 }
 
-function commandsTo(after: Ruleset, before: Ruleset | undefined): readonly Command[] {
-  if (before === undefined) return replaceTable(after);
-  if (after.step === undefined) return diffRulesets(before, after);
-  return after.step.from === before.token ? after.step.commands : replaceTable(after);
+function transactionsTo(after: Ruleset, before: Ruleset | undefined): readonly Transaction[] {
+  if (before === undefined) return [replaceTable(after)];
+  if (after.step === undefined) return [diffRulesets(before, after)];
+  return after.step.from === before.token ? after.step.transactions : [replaceTable(after)];
 }
 
 /** Our nf_tables tables of one namespace, and what the kernel was last told about them. */
@@ -42,7 +42,7 @@ export class AppliedRulesets {
     const before = this.#tables.get(ruleset.table);
     if (before === ruleset) return;
     try {
-      this.#change(ruleset.table, stepTo(ruleset, before));
+      for (const transaction of stepTo(ruleset, before)) this.#change(ruleset.table, transaction);
     } catch (error) {
       if (before === undefined) throw error;
       // Someone changed the table since: put it in place as a whole.
@@ -86,7 +86,7 @@ export class AppliedRulesets {
   }
 
   /** A change to what rules noted in one of our tables. */
-  commit(commands: readonly Command[]): void {
+  commit(commands: Transaction): void {
     if (commands.length === 0) return;
     const clean =
       this.#generation === undefined || this.#namespace.generation() === this.#generation;
@@ -142,7 +142,7 @@ export class AppliedRulesets {
   }
 
   /** Members come and go all the time, which costs no look at the rules. */
-  #change(table: string, commands: readonly Command[]): void {
+  #change(table: string, commands: Transaction): void {
     this.commit(commands);
     if (!commands.every(isAboutMembers)) this.#digests.delete(table);
   }

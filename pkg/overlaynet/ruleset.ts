@@ -21,12 +21,15 @@ export interface Ruleset {
   readonly token?: object | undefined;
   /** How to come here from the state that `from` stands for; from any other the table is put in place as a whole. */
   readonly step?:
-    | { readonly from: object | undefined; readonly commands: readonly Command[] }
+    | { readonly from: object | undefined; readonly transactions: readonly Transaction[] }
     | undefined;
 }
 
+/** Takes effect as a whole or not at all. */
+export type Transaction = readonly Command[];
+
 /** Puts a table in place whatever was there before, in one transaction. */
-export function replaceTable(ruleset: Ruleset): readonly Command[] {
+export function replaceTable(ruleset: Ruleset): Transaction {
   const { table } = ruleset;
   return [
     // Adding first makes the deletion succeed when there was none.
@@ -40,7 +43,7 @@ export function replaceTable(ruleset: Ruleset): readonly Command[] {
  * The smallest transaction from one state of a table to the next: chains whose rules differ are refilled, map elements
  * are exchanged, everything else keeps its counters.
  */
-export function diffRulesets(before: Ruleset | undefined, after: Ruleset): readonly Command[] {
+export function diffRulesets(before: Ruleset | undefined, after: Ruleset): Transaction {
   const { table } = after;
   const commands: Command[] = before === undefined ? [{ do: 'add-table', table }] : [];
   const oldSets = new Map((before?.sets ?? []).map((set) => [set.name, set]));

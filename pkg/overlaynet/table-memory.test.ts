@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { NetworkTable } from '../model/index.ts';
 import { backendsByService } from './backends.ts';
 import { IPV4 } from './family.ts';
-import { diffRulesets, type Ruleset } from './ruleset.ts';
+import { diffRulesets, type Ruleset, type Transaction } from './ruleset.ts';
 import { EndpointMemory } from './table-memory.ts';
 import { networkTable } from './testing/table.ts';
 import { VirtualIps } from './vip.ts';
@@ -51,6 +51,14 @@ const steps = (commands: readonly object[]): readonly string[] =>
     ),
   );
 
+/** To a packet that the transaction overtakes, a new chain is empty: no VIP may lead to one yet. */
+const isSafe = (commands: Transaction): boolean =>
+  !commands.some((command) => command.do === 'add-chain') ||
+  commands.every((command) => !('set' in command && command.set === 'vips'));
+
+const transactionsOf = (ruleset: Ruleset): readonly Transaction[] =>
+  ruleset.step?.transactions ?? [];
+
 const fresh = (table: NetworkTable): Ruleset => {
   const { ruleset } = new VirtualIps(table, backendsByService(table), IPV4);
   const { table: name, sets, chains } = ruleset;
@@ -81,7 +89,9 @@ test('what is kept from table to table is what each table alone would give', () 
         if (kept.ruleset.token === token) expect(expected).toEqual([]);
         else {
           expect(kept.ruleset.step?.from).toBe(token);
-          expect(steps(kept.ruleset.step?.commands ?? [])).toEqual(expected);
+          const transactions = transactionsOf(kept.ruleset);
+          expect(steps(transactions.flat())).toEqual(expected);
+          expect(transactions.every(isSafe)).toBe(true);
         }
         before = next;
       }

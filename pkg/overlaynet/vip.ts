@@ -81,11 +81,21 @@ export class VirtualIps {
     if (old.length + fresh.length === 0) return;
     const added = this.#use(fresh);
     const removed = this.#release(old);
-    const commands = diffRulesets(
-      { table: this.#table, sets: setsOf(old, removed, this.family), chains: chainsOf(removed) },
-      { table: this.#table, sets: setsOf(fresh, added, this.family), chains: chainsOf(added) },
-    );
-    this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, commands });
+    const nothing = this.#partsOf([], []);
+    // What VIPs are to be led by is there before any is: see `outputChain`.
+    const transactions = [
+      diffRulesets(nothing, this.#partsOf([], added)),
+      diffRulesets(this.#partsOf(old, removed), this.#partsOf(fresh, [])),
+    ].filter((commands) => commands.length > 0);
+    this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, transactions });
+  }
+
+  #partsOf(parts: readonly ServicePart[], shared: readonly SharedPart[]): Ruleset {
+    return {
+      table: this.#table,
+      sets: setsOf(parts, shared, this.family),
+      chains: chainsOf(shared),
+    };
   }
 
   #drop(services: NetworkTable['services']): readonly ServicePart[] {
@@ -294,7 +304,7 @@ function setsOf(
       shape: { key: ['mark'], value: 'verdict' },
       elements: shared.filter(isChoice).map(({ number, chain: { name: chain } }) => ({
         key: hostOrder(number),
-        verdict: { verdict: 'goto', chain },
+        verdict: { verdict: 'jump', chain },
       })),
     },
     {
@@ -331,19 +341,35 @@ function moveByMark(source: number, target: number, spare: number): readonly Rul
   ];
 }
 
+/**
+ * The first packet of a connection is judged by the chains as they were when it came in, but each map is asked as it is at
+ * that moment. So while the kernel goes over to other rules, a packet may have got a number that leads nowhere
+ * any more: it is asked about once more, from the beginning. And it may be led to a chain that is new, which is still empty
+ * to it: hence chains come a transaction before what leads to them. Whatever else may happen, nothing goes on to the VIP
+ * itself, which nobody has: that would be three seconds of looking for a neighbour, then an error. What is dropped
+ * the client sends again.
+ */
 function outputChain(family: Family): Chain {
   const number = secondRegister(family);
+  const ofVip: readonly RuleExpression[] = [
+    loadDestination(family),
+    { kind: 'lookup', set: 'vips', source: 1, target: number },
+  ];
+  const lead: readonly RuleExpression[] = [
+    ...ofVip,
+    ...moveByMark(number, number, number + 1),
+    { kind: 'lookup', set: 'choices', source: number, target: 0 },
+  ];
+  const refuse: readonly RuleExpression[] = [
+    ...ofVip,
+    // Only for those who list the rules: a lookup whose answer nobody takes is not shown.
+    { kind: 'meta-set', key: 'mark', source: number },
+    { kind: 'verdict', verdict: { verdict: 'drop' } },
+  ];
   return {
     name: 'output',
     hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
-    rules: [
-      [
-        loadDestination(family),
-        { kind: 'lookup', set: 'vips', source: 1, target: number },
-        ...moveByMark(number, number, number + 1),
-        { kind: 'lookup', set: 'choices', source: number, target: 0 },
-      ],
-    ],
+    rules: [lead, lead, refuse],
   };
 }
 
