@@ -11,6 +11,7 @@ import {
   standardOutput,
   systemClock,
   systemRandom,
+  waitAndAnswer,
   writeFileAtomic,
 } from '../../pkg/io/index.ts';
 import { errorMessage } from '../../pkg/model/index.ts';
@@ -38,6 +39,7 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const config = agentConfig(args);
+  waitAndAnswer();
   goFirst();
   const log = jsonLogger({
     level: config['log-level'] as LogLevel,

@@ -1,6 +1,7 @@
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts';
 export { shortDigest } from './digest.ts';
 export { type Disk, type DiskFile, type OpenMode, systemDisk } from './disk.ts';
+export { waitAndAnswer } from './engine-flags.ts';
 export { readJson, writeFileAtomic } from './files.ts';
 export {
   jsonLogger,
