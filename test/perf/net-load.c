@@ -7,7 +7,7 @@
  *   net-load until ADDRESS PORT SECONDS     tries to connect every other millisecond; prints when it could, ms since the epoch
  *   net-load while ADDRESS PORT SECONDS     connects every five milliseconds; prints when it could not any more
  * The first three print a second number: the same for each second of processor time that this process used, sending and
- * receiving of packets included.
+ * receiving of packets included. The last two print how long the slowest try took, in milliseconds.
  * The first byte of a connection says what it is: 's' or 't'.
  */
 #include <arpa/inet.h>
@@ -124,29 +124,30 @@ static double connects(const char *address, const char *port, double duration) {
   return (double)count / (seconds() - begun);
 }
 
-static double wait_for(const char *address, const char *port, double patience, int reached) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-  if (inet_pton(AF_INET, address, &to.sin_addr) != 1) fail(address);
+static double milliseconds(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/** Until connecting succeeds, or until it fails. */
+static void wait_for(int reached, char **words) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(words[3]))};
+  if (inet_pton(AF_INET, words[2], &to.sin_addr) != 1) fail(words[2]);
+  double slowest = 0, patience = atof(words[4]);
   for (double begun = seconds(); seconds() - begun < patience; usleep(reached ? 2000 : 5000)) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    double tried = milliseconds(CLOCK_MONOTONIC);
     int refused = connect(fd, (struct sockaddr *)&to, sizeof to);
+    double took = milliseconds(CLOCK_MONOTONIC) - tried;
+    if (took > slowest) slowest = took;
     close(fd);
     if ((refused == 0) != reached) continue;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+    printf("%f %f\n", milliseconds(CLOCK_REALTIME), slowest);
+    return;
   }
   errno = ETIMEDOUT;
-  fail(address);
-  return 0;
-}
-
-static double until(const char *address, const char *port, double patience) {
-  return wait_for(address, port, patience, 1);
-}
-
-static double while_reached(const char *address, const char *port, double patience) {
-  return wait_for(address, port, patience, 0);
+  fail(words[2]);
 }
 
 static void measure(double (*load)(const char *, const char *, double), char **words) {
@@ -162,8 +163,8 @@ int main(int count, char **words) {
   if (strcmp(words[1], "stream") == 0) measure(stream, words);
   else if (strcmp(words[1], "turns") == 0) measure(turns, words);
   else if (strcmp(words[1], "connects") == 0) measure(connects, words);
-  else if (strcmp(words[1], "until") == 0) printf("%f\n", until(words[2], words[3], atof(words[4])));
-  else if (strcmp(words[1], "while") == 0) printf("%f\n", while_reached(words[2], words[3], atof(words[4])));
+  else if (strcmp(words[1], "until") == 0) wait_for(1, words);
+  else if (strcmp(words[1], "while") == 0) wait_for(0, words);
   else return 2;
   return 0;
 }
