@@ -1,5 +1,5 @@
 import { AF_INET6 } from './address.ts';
-import { receiveMessage, syscall } from './libc.ts';
+import { receive, receiveMessage, syscall } from './libc.ts';
 import { type ReceivedMessage, readAttributes, readString, splitMessages } from './message.ts';
 import { setSocketOption } from './socket.ts';
 import { hasCode } from './syscall-error.ts';
@@ -114,10 +114,10 @@ export class EventSocket implements Disposable {
     for (;;) {
       try {
         // Mostly there is nothing, and the plain call is the cheaper one.
-        syscall('recv', this.#fd, receiveBuffer, 1, MSG_PEEK_DONTWAIT);
+        const length = receive(this.#fd, receiveBuffer.subarray(0, 1), MSG_PEEK_DONTWAIT);
+        if (length === undefined) return complete;
         this.#readOne(receiveBuffer, take);
       } catch (error) {
-        if (hasCode(error, 'EAGAIN')) return complete;
         if (!hasCode(error, 'ENOBUFS')) throw error;
         complete = false;
       }

@@ -46,6 +46,7 @@ export {
 } from './nftables/expression.ts';
 export {
   digestTable,
+  generationIn,
   type ListedElement,
   listMembers,
   listTable,

@@ -2,7 +2,9 @@ import koffi, { type KoffiFunc } from 'koffi';
 import { SyscallError } from './syscall-error.ts';
 
 const MSG_DONTWAIT = 0x40;
+const EINTR = 4;
 const EIO = 5;
+const EAGAIN = 11;
 const EINVAL = 22;
 
 /*
@@ -81,6 +83,15 @@ export function syscall(name: SyscallName, ...parameters: readonly unknown[]): n
   const result = Number(calls[name](...parameters));
   if (result < 0) throw new SyscallError(name, koffi.errno());
   return result;
+}
+
+/** recv(2). Undefined when there is nothing now, which is no error: to make one costs more than the call. */
+export function receive(fd: number, buffer: Buffer, flags: number): number | undefined {
+  const length = Number(calls.recv(fd, buffer, buffer.length, flags));
+  if (length >= 0) return length;
+  const errno = koffi.errno();
+  if (errno === EAGAIN || errno === EINTR) return undefined;
+  throw new SyscallError('recv', errno);
 }
 
 /** recv(2) that fills `control` with ancillary data too (cmsg(3)). Does not wait. */

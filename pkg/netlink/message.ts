@@ -16,6 +16,7 @@ export interface Message {
 export const MessageFlag = {
   request: 0x1,
   ack: 0x4,
+  echo: 0x8,
   dumpInterrupted: 0x10,
   dump: 0x300,
   replace: 0x100,

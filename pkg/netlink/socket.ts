@@ -1,6 +1,12 @@
 import { readAcknowledgement } from './acknowledgement.ts';
-import { sendOnPool, syscall } from './libc.ts';
-import { type Message, MessageFlag, MessageWriter, splitMessages } from './message.ts';
+import { receive, sendOnPool, syscall } from './libc.ts';
+import {
+  type Message,
+  MessageFlag,
+  MessageWriter,
+  type ReceivedMessage,
+  splitMessages,
+} from './message.ts';
 import { hasCode, SyscallError } from './syscall-error.ts';
 
 const AF_NETLINK = 16;
@@ -128,16 +134,21 @@ export class NetlinkSocket implements Disposable {
   /**
    * Sends bytes that already carry headers and sequence numbers, for instance an nf_tables transaction made once and
    * replayed into many namespaces.
+   * @returns what the kernel sent beside acknowledgements
    * @throws SyscallError of the first error the kernel reported
    */
-  transact(encoded: Buffer): void {
+  transact(encoded: Buffer): readonly ReceivedMessage[] {
+    const answers: ReceivedMessage[] = [];
     syscall('sendto', this.#fd, encoded, encoded.length, 0, null, 0);
     let failure: unknown;
     for (;;) {
       const received = this.#receiveOnce(MSG_DONTWAIT);
       if (received === undefined) break;
       for (const message of splitMessages(received)) {
-        if (message.type !== NLMSG_ERROR) continue;
+        if (message.type !== NLMSG_ERROR) {
+          answers.push({ ...message, body: Buffer.from(message.body) });
+          continue;
+        }
         const { errno, text } = readAcknowledgement(message.body);
         if (errno !== 0) {
           failure ??= new SyscallError(
@@ -149,6 +160,7 @@ export class NetlinkSocket implements Disposable {
       }
     }
     if (failure !== undefined) throw failure;
+    return answers;
   }
 
   [Symbol.dispose](): void {
@@ -222,13 +234,8 @@ export class NetlinkSocket implements Disposable {
 
   #receiveOnce(flags: number): Buffer | undefined {
     receiveBuffer ??= Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
-    try {
-      const length = syscall('recv', this.#fd, receiveBuffer, receiveBuffer.length, flags);
-      return receiveBuffer.subarray(0, length);
-    } catch (error) {
-      if (hasCode(error, 'EAGAIN', 'EINTR')) return undefined;
-      throw error;
-    }
+    const length = receive(this.#fd, receiveBuffer, flags);
+    return length === undefined ? undefined : receiveBuffer.subarray(0, length);
   }
 }
 

@@ -88,11 +88,10 @@ export class AppliedRulesets {
   /** A change to what rules noted in one of our tables. */
   commit(commands: Transaction): void {
     if (commands.length === 0) return;
-    const clean =
-      this.#generation === undefined || this.#namespace.generation() === this.#generation;
-    this.#namespace.commit(commands);
+    const before = this.#generation;
+    const after = this.#namespace.commit(commands);
     // A foreign transaction in between must still be seen by the next repair.
-    if (clean) this.#generation = this.#namespace.generation();
+    if (before === undefined || after <= before + 1) this.#generation = after;
     else this.#isForeign = true;
   }
 

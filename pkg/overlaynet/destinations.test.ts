@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { encodeAddress } from 'vxlan-netlink';
+import { type Command, encodeAddress } from 'vxlan-netlink';
 import { AppliedRulesets } from './applied-rulesets.ts';
 import { Destinations } from './destinations.ts';
 import { IPV4, IPV6 } from './family.ts';
@@ -23,13 +23,16 @@ function notesOf(namespace: Namespace): {
 
 /** As a rule of the kernel does, which is no transaction. */
 function note(namespace: Namespace, address: string, sets: readonly string[]): void {
-  const { generation } = namespace;
+  const { generation, commit } = namespace;
   const before = namespace.generation();
   const table = IPV4.has(address) ? TABLE : `ip6 ${TABLE}`;
   const elements = [{ key: encodeAddress(address) }];
   namespace.commit(sets.map((set) => ({ do: 'add-elements', table, set, elements })));
   const extra = namespace.generation() - before;
-  Object.assign(namespace, { generation: () => generation.call(namespace) - extra });
+  Object.assign(namespace, {
+    generation: () => generation.call(namespace) - extra,
+    commit: (commands: readonly Command[]) => commit.call(namespace, commands) - extra,
+  });
 }
 
 function noted(): ReturnType<typeof notesOf> & { readonly namespace: Namespace } {

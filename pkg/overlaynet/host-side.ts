@@ -25,6 +25,7 @@ import { type HostBridge, hostRuleset } from './publish.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Sandbox } from './sandbox.ts';
+import { isSameList } from './vip.ts';
 import { defaultGatewaysOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
 const DEFAULT_MTU = 1500;
@@ -79,6 +80,8 @@ export class HostSide {
   #hasRaisedLimits = false;
   readonly #applied = new Map<string, string>();
   readonly #hasIpv6: boolean;
+  /** What `guard` was asked for when it last did all of it. */
+  #guarded: readonly unknown[] = [];
   /** Subnets of the gateway bridge, which stays once a container needed it: to delete it takes 50 ms each time. */
   #gatewaySubnets: readonly string[] = [];
   #closed = false;
@@ -210,6 +213,18 @@ export class HostSide {
    * @returns why encrypted networks cannot be used here
    */
   guard(tables: readonly NetworkTable[], self: string): Error | undefined {
+    // Comes with every change of any network, mostly of nothing that it is about.
+    const about = [
+      self,
+      ...tables.flatMap(({ vni, dataPathPort, peers, encryption }) => [
+        vni,
+        dataPathPort,
+        peers,
+        encryption,
+      ]),
+    ];
+    if (isSameList(about, this.#guarded)) return undefined;
+    this.#guarded = [];
     const wanted = tables.length > 0 ? guardRuleset(tables, self) : undefined;
     const unwanted = [IPV4, IPV6].map(guardTable).filter((table) => table !== wanted?.table);
     // That of an agent before this one, when the host had an address of the other family.
@@ -220,7 +235,9 @@ export class HostSide {
       if (left.includes(table)) this.rulesets.discard(table);
       this.#removeTable(table);
     }
-    return this.encryption.settle(tables, self);
+    const refusal = this.encryption.settle(tables, self);
+    if (refusal === undefined) this.#guarded = about;
+    return refusal;
   }
 
   deleteLink(name: string): void {

@@ -14,7 +14,7 @@ import { policyRuleset } from './policy.ts';
 import { addLinks, differences, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Attachment } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
-import { type EndpointChange, EndpointMemory, headOf } from './table-memory.ts';
+import { type EndpointChange, EndpointMemory, isSameHead } from './table-memory.ts';
 import { isSameList, VirtualIps } from './vip.ts';
 import { withoutIpv6 } from './without-ipv6.ts';
 
@@ -65,10 +65,10 @@ export class Overlay {
   readonly #kernel: Kernel;
   readonly #pin: string;
   readonly namespace: Namespace;
+  readonly #hasIpv6: boolean;
   readonly #memory = new EndpointMemory();
   #told: NetworkTable;
   #table: NetworkTable;
-  #head: string;
   #directory: Directory | undefined;
   readonly #families: readonly Family[];
   readonly #virtualIps: readonly VirtualIps[];
@@ -84,12 +84,12 @@ export class Overlay {
     this.#pin = pinOf(runDir, told.networkId);
     kernel.createNamespace(this.#pin);
     this.namespace = kernel.open(this.#pin);
+    this.#hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
     this.#told = told;
     const table = this.#usable(told);
     this.#table = table;
     this.#families = familiesOf(table);
     this.#prepare();
-    this.#head = headOf(table);
     this.#isRestricted = isRestricted(table);
     this.#memory.update(table.endpoints);
     this.#virtualIps = this.#families.map(
@@ -133,8 +133,7 @@ export class Overlay {
 
   /** The mesh is there for every host, also for one whose kernel has no IPv6. */
   #usable(told: NetworkTable): NetworkTable {
-    const hasIpv6 = this.namespace.readSysctl(IPV6_THERE) !== undefined;
-    return hasIpv6 || !told.ingress ? told : withoutIpv6(told);
+    return this.#hasIpv6 || !told.ingress ? told : withoutIpv6(told);
   }
 
   #prepare(): void {
@@ -143,7 +142,7 @@ export class Overlay {
       ensureSysctls(this.namespace, WITHOUT_IPV6);
       return;
     }
-    if (this.namespace.readSysctl(IPV6_THERE) === undefined) {
+    if (!this.#hasIpv6) {
       const { name } = this.#table;
       const text = `network ${name} has IPv6 addresses, and the kernel of this node was started without IPv6`;
       throw new ClusterError('not-implemented', text);
@@ -158,16 +157,15 @@ export class Overlay {
 
   /** Takes the next table over; undefined when it is the same. The kernel is not told yet. */
   update(told: NetworkTable): TableChange | undefined {
+    if (told === this.#told && !this.#doubtful) return undefined;
+    const headChanged = !isSameHead(this.#told, told);
     this.#told = told;
     const table = this.#usable(told);
-    const head = headOf(table);
     const changes = this.#memory.update(table.endpoints);
-    const headChanged = head !== this.#head;
     const sameServices = isSameServices(this.#table.services, table.services);
     const [before, doubtful] = [this.#table, this.#doubtful];
     this.#table = sameServices ? { ...table, services: before.services } : table;
     if (!headChanged && sameServices && changes.length === 0 && !doubtful) return undefined;
-    this.#head = head;
     this.#doubtful = false;
     this.#directory = undefined;
     this.#policies.clear();

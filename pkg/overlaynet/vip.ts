@@ -189,7 +189,7 @@ function isFor(part: ServicePart, service: NetworkService, backends: readonly st
   return known.affinity === service.affinity && isSameList(known.vips, service.vips);
 }
 
-export function isSameList(left: readonly string[], right: readonly string[]): boolean {
+export function isSameList(left: readonly unknown[], right: readonly unknown[]): boolean {
   return left.length === right.length && left.every((item, at) => item === right[at]);
 }
 

@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto';
-import { eachAttribute, encodeBody, type Message, readAttributes, readString } from '../message.ts';
+import {
+  eachAttribute,
+  encodeBody,
+  type Message,
+  type ReceivedMessage,
+  readAttributes,
+  readString,
+} from '../message.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import { hasCode } from '../syscall-error.ts';
 import { writeFamilyHeader } from './command.ts';
@@ -15,6 +22,8 @@ const GET = {
   element: 0xa0d,
   generation: 0xa10,
 } as const;
+/** NFT_MSG_NEWGEN */
+const NEW_GENERATION = 0xa0f;
 const GENERATION_ID = 1;
 
 /** What the kernel holds of one table. */
@@ -45,7 +54,17 @@ export interface ListedElement {
 export function readGeneration(socket: NetlinkSocket): number {
   const message = request(GET.generation, 0);
   const [answer] = socket.request(message);
-  const attributes = readAttributes(answer ?? Buffer.alloc(0), FAMILY_HEADER_LENGTH);
+  return generationOf(answer ?? Buffer.alloc(0));
+}
+
+/** The number of a transaction among what `transact` returned; undefined when it changed nothing. */
+export function generationIn(answers: readonly ReceivedMessage[]): number | undefined {
+  const answer = answers.find(({ type }) => type === NEW_GENERATION);
+  return answer && generationOf(answer.body);
+}
+
+function generationOf(body: Buffer): number {
+  const attributes = readAttributes(body, FAMILY_HEADER_LENGTH);
   return attributes.get(GENERATION_ID)?.readUInt32BE(0) ?? 0;
 }
 

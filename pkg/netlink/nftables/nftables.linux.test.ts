@@ -21,7 +21,9 @@ const host32 = (value: number): Buffer => {
   return bytes;
 };
 const ip = (text: string): Buffer => Buffer.from(text.split('.').map(Number));
-const commit = (commands: readonly Command[]): void => socket.transact(encodeTransaction(commands));
+const commit = (commands: readonly Command[]): void => {
+  socket.transact(encodeTransaction(commands));
+};
 const rule = (chain: string, ...expressions: readonly RuleExpression[]): Command => ({
   do: 'add-rule',
   table: 't',

@@ -7,13 +7,14 @@ const SUBSYSTEM_NFTABLES = 10;
 
 /**
  * A whole nf_tables transaction as bytes for `NetlinkSocket.transact`: the kernel does all of it or nothing. The same
- * bytes can be sent into any number of namespaces.
+ * bytes can be sent into any number of namespaces. The kernel answers with the number of the transaction
+ * (`generationIn`).
  */
 export function encodeTransaction(commands: readonly Command[]): Buffer {
   const numbering = { nextSetId: 1 };
   const messages = commands.flatMap((command) => encodeCommand(command, numbering));
   const writer = new MessageWriter(4096);
-  writer.message(boundary(BATCH_BEGIN), 0, 0);
+  writer.message(boundary(BATCH_BEGIN), 0, MessageFlag.echo);
   messages.forEach((message, index) => {
     // Errors are always reported; one acknowledgement tells that the batch was looked at.
     const last = index === messages.length - 1;

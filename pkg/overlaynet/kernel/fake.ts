@@ -190,11 +190,11 @@ class FakeNamespace implements Namespace {
     this.#sysctls.set(key, value);
   }
 
-  commit(commands: readonly Command[]): void {
+  commit(commands: readonly Command[]): number {
     const next = new Map([...this.#tables].map(([name, table]) => [name, copyOf(table)]));
     for (const command of commands) applyCommand(next, command);
     this.#tables = next;
-    this.#generation++;
+    return ++this.#generation;
   }
 
   generation(): number {

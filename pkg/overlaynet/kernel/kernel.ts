@@ -48,8 +48,8 @@ export interface Namespace extends Disposable {
   /** Value of `/proc/sys/<key>` without the line end; undefined when the kernel has no such key. */
   readSysctl(key: string): string | undefined;
   writeSysctl(key: string, value: string): void;
-  /** One nf_tables transaction: all of it or nothing. */
-  commit(commands: readonly Command[]): void;
+  /** One nf_tables transaction: all of it or nothing. @returns its number, that of the last one when it changed nothing */
+  commit(commands: readonly Command[]): number;
   /** Number of the last committed transaction, whoever made it. */
   generation(): number;
   tables(): readonly string[];

@@ -24,6 +24,7 @@ import {
   dumpRules,
   encodeTransaction,
   findConnections,
+  generationIn,
   hasCode,
   type Route as LinkRoute,
   listMembers,
@@ -200,11 +201,15 @@ class LinuxNamespace implements Watched {
     this.handle.run(() => writeFileSync(`/proc/sys/${key}`, value));
   }
 
-  commit(commands: readonly Command[]): void {
-    if (commands.length === 0) return;
+  commit(commands: readonly Command[]): number {
+    if (commands.length === 0) return this.generation();
     const bytes = encoded.get(commands) ?? encodeTransaction(commands);
     encoded.set(commands, bytes);
-    this.#change(() => this.#nftables().transact(bytes));
+    let generation: number | undefined;
+    this.#change(() => {
+      generation = generationIn(this.#nftables().transact(bytes));
+    });
+    return generation ?? this.generation();
   }
 
   generation(): number {
