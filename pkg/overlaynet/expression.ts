@@ -11,14 +11,16 @@ import { isAddressOrPrefix } from '../model/index.ts';
 import { type Family, IPV4 } from './family.ts';
 
 /*
- * The handful of nf_tables phrases that our rules are made of. Registers 1 and 2 are 16 bytes each; 9 is the second
- * quarter of 1, behind which an IPv4 address ends and an IPv6 one does not.
+ * The handful of nf_tables phrases that our rules are made of. Registers 1 and 2 are 16 bytes each; 9 and 10 are the second
+ * and third quarter of 1, behind which an IPv4 address ends and an IPv6 one does not.
  */
 const PROTOCOL_NUMBER = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
 const INTERFACE_NAME_LENGTH = 16;
 const DESTINATION_PORT_OFFSET = 2;
 export const TCP_FLAGS_OFFSET = 13;
 const TCP_FLAG_SYN = 2;
+/** Behind protocol and port. */
+const SLOT_REGISTER = 10;
 const FIB_TYPE_LOCAL = 2;
 
 export type Protocol = keyof typeof PROTOCOL_NUMBER;
@@ -174,51 +176,49 @@ export function matchCtMark(mask: number, value: number): readonly RuleExpressio
   ];
 }
 
+/** `meta l4proto . th dport` */
+const loadPort: readonly RuleExpression[] = [
+  { kind: 'meta', key: 'l4proto', target: 1 },
+  { kind: 'payload', base: 'transport', offset: DESTINATION_PORT_OFFSET, length: 2, target: 9 },
+];
+
 /** `meta l4proto . th dport vmap @set` */
 export function dispatchOnPort(set: string): readonly RuleExpression[] {
-  return [
-    { kind: 'meta', key: 'l4proto', target: 1 },
-    {
-      kind: 'payload',
-      base: 'transport',
-      offset: DESTINATION_PORT_OFFSET,
-      length: 2,
-      target: 9,
-    },
-    { kind: 'lookup', set, source: 1, target: 0 },
-  ];
+  return [...loadPort, { kind: 'lookup', set, source: 1, target: 0 }];
 }
 
-/** `dnat to` the address of a slot, all of the family: each new connection the next, or one by the client's address. */
+/**
+ * `dnat to` the address of one of so many slots of a published port: each new connection the next, or one by the client's
+ * address. Nothing when the map has no such slot.
+ * @param set map of `slotElement`s
+ */
 export function balance(
-  slots: readonly string[],
+  slots: number,
   options: {
+    readonly set: string;
     readonly family: Family;
-    readonly port?: number | undefined;
-    readonly byClient?: boolean | undefined;
+    readonly port: number;
+    readonly byClient: boolean;
   },
 ): readonly RuleExpression[] {
-  const { family } = options;
-  const modulus = slots.length;
-  const elements: readonly SetElement[] = slots.map((address, slot) => ({
-    key: hostOrder(slot),
-    value: encodeAddress(address),
-  }));
-  const pick: readonly RuleExpression[] = options.byClient
+  const { family, set } = options;
+  const choose: readonly RuleExpression[] = options.byClient
     ? [
         loadSource(2, family),
-        { kind: 'jhash', source: 2, length: family.length, modulus, seed: 0, target: 1 },
+        {
+          kind: 'jhash',
+          source: 2,
+          length: family.length,
+          modulus: slots,
+          seed: 0,
+          target: SLOT_REGISTER,
+        },
       ]
-    : [{ kind: 'numgen', mode: 'increment', modulus, target: 1 }];
+    : [{ kind: 'numgen', mode: 'increment', modulus: slots, target: SLOT_REGISTER }];
   return [
-    ...pick,
-    {
-      kind: 'anonymous-lookup',
-      shape: { key: ['integer'], value: [family.keyType] },
-      elements,
-      source: 1,
-      target: 1,
-    },
+    ...loadPort,
+    ...choose,
+    { kind: 'lookup', set, source: 1, target: 1 },
     ...translateLoaded(options.port),
   ];
 }
@@ -233,10 +233,24 @@ export function translateTo(address: string, port?: number): readonly RuleExpres
 
 /** Verdict map entry from protocol and port to a chain. */
 export function portElement(protocol: Protocol, port: number, chain: string): SetElement {
+  return { key: portKey(protocol, port), verdict: { verdict: 'goto', chain } };
+}
+
+/** Map entry from protocol, port and the number of a slot to an address. */
+export function slotElement(
+  { protocol, port }: { readonly protocol: Protocol; readonly port: number },
+  slot: number,
+  address: string,
+): SetElement {
+  const key = Buffer.concat([portKey(protocol, port), hostOrder(slot)]);
+  return { key, value: encodeAddress(address) };
+}
+
+function portKey(protocol: Protocol, port: number): Buffer {
   const key = Buffer.alloc(8);
   key.writeUInt8(PROTOCOL_NUMBER[protocol], 0);
   key.writeUInt16BE(port, 4);
-  return { key, verdict: { verdict: 'goto', chain } };
+  return key;
 }
 
 export function macElement(mac: string, value: Buffer): SetElement {
@@ -259,7 +273,7 @@ export function portBytes(port: number): Buffer {
   return bytes;
 }
 
-function translateLoaded(port: number | undefined): readonly RuleExpression[] {
+function translateLoaded(port?: number): readonly RuleExpression[] {
   if (port === undefined) return [{ kind: 'dnat', address: 1 }];
   return [
     { kind: 'immediate', target: 2, value: portBytes(port) },

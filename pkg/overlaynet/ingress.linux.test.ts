@@ -173,3 +173,12 @@ test('repair restores policy routes and the mesh table; removal leaves the host 
   expect(await lab.run('h1', 'nft', 'list', 'ruleset')).toBe('');
   expect(await lab.run('h1', 'ip', '-o', 'link')).not.toContain('mu-');
 });
+
+test('a port whose backends the kernel lost is silent, not refused, until it is put right', async () => {
+  await start('preserve');
+  await lab.run('h1', 'nft', 'flush', 'map', 'ip', 'muster-ingress', 'slots');
+  const entry = { host: '192.168.50.1', port: 5353, udp: true };
+  expect(await lab.ask('outside', entry)).toEqual({ ETIMEDOUT: 1 });
+  await hosts[0]?.repair();
+  expect(Object.values(await lab.ask('outside', entry, 4))).toEqual([1, 1, 1, 1]);
+});

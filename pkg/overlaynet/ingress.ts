@@ -35,6 +35,7 @@ import {
   matchProtocol,
   matchSource,
   portElement,
+  slotElement,
   translateTo,
 } from './expression.ts';
 import { type Family, familiesOf } from './family.ts';
@@ -71,6 +72,7 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
   const elements: SetElement[] = [];
   const chains: Chain[] = [];
   const masked: SetElement[] = [];
+  const chosen: SetElement[] = [];
   const { family, nodeId } = options;
   for (const { service, slots } of meshBackends(table, nodeId, family)) {
     if (service.mesh?.masquerade) {
@@ -79,12 +81,12 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
     for (const port of service.ports) {
       if (port.publishMode !== 'ingress' || port.publishedPort === 0) continue;
       const name = `${port.protocol}-${port.publishedPort}`;
+      const at = { protocol: port.protocol, port: port.publishedPort };
       const byClient = service.affinity === 'client';
-      const way = balance(slots, { family, port: port.targetPort, byClient });
-      chains.push({
-        name,
-        rules: matchPlaces(service.mesh?.listenOn, family).map((at) => [...at, ...way]),
-      });
+      const way = { set: 'slots', family, port: port.targetPort, byClient };
+      const places = matchPlaces(service.mesh?.listenOn, family);
+      chains.push({ name, rules: leadOrDrop(places, balance(slots.length, way)) });
+      chosen.push(...slots.map((address, slot) => slotElement(at, slot, address)));
       elements.push(portElement(port.protocol, port.publishedPort, name));
     }
   }
@@ -98,10 +100,31 @@ export function ingressHostRuleset(table: NetworkTable, options: IngressOptions)
     table: family.tableOf(INGRESS_TABLE),
     sets: [
       { name: 'ports', shape: { key: ['protocol', 'port'], value: 'verdict' }, elements },
+      {
+        name: 'slots',
+        shape: { key: ['protocol', 'port', 'mark'], value: [family.keyType] },
+        elements: chosen,
+      },
       { name: 'masked', shape: { key: [family.keyType] }, elements: masked },
     ],
     chains: [hook('prerouting'), hook('output'), postrouting(options), FORWARD, ...chains],
   };
+}
+
+/**
+ * A packet that a change of the backends overtakes may choose a slot that is gone: it chooses once more, and is dropped
+ * rather than given to the host itself, which would refuse it (see `outputChain`). The client sends it again.
+ */
+function leadOrDrop(
+  places: readonly (readonly RuleExpression[])[],
+  way: readonly RuleExpression[],
+): Chain['rules'] {
+  const drop: RuleExpression = { kind: 'verdict', verdict: { verdict: 'drop' } };
+  return places.flatMap((at) => [
+    [...at, ...way],
+    [...at, ...way],
+    [...at, drop],
+  ]);
 }
 
 /** Services of the mesh with the slots that this host chooses from; those without any are left out. */
