@@ -24,8 +24,8 @@ import type { DesiredNamespace } from './plan.ts';
 import { type HostBridge, hostRuleset } from './publish.ts';
 import { addLinks, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Ruleset } from './ruleset.ts';
+import { isSameList } from './same-list.ts';
 import type { Sandbox } from './sandbox.ts';
-import { isSameList } from './vip.ts';
 import { defaultGatewaysOf, gatewayOf, publishedPortsOf } from './wiring.ts';
 
 const DEFAULT_MTU = 1500;

@@ -14,8 +14,9 @@ import { policyRuleset } from './policy.ts';
 import { addLinks, differences, ensureSysctls, type PortFailure, reconcile } from './reconcile.ts';
 import type { Attachment } from './record.ts';
 import type { Ruleset } from './ruleset.ts';
+import { isSameList } from './same-list.ts';
 import { type EndpointChange, EndpointMemory, isSameHead } from './table-memory.ts';
-import { isSameList, VirtualIps } from './vip.ts';
+import { VirtualIps } from './vip.ts';
 import { withoutIpv6 } from './without-ipv6.ts';
 
 /** Where the bridge filter is loaded every frame would pass all of the hub's packet hooks, and there is no rule in any. */

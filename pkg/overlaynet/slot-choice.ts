@@ -9,6 +9,9 @@ import {
 import type { Family } from './family.ts';
 import type { Chain } from './ruleset.ts';
 
+/*
+ * The rules of `VirtualIps` that no service has for itself: how one of so many slots is chosen, and what leads there.
+ */
 const PRIORITY_DNAT = -100;
 /**
  * Services with the same number of slots share this many round-robin counters: two of them that a client asks in turn

@@ -1,6 +1,6 @@
 import { compareText, type NetworkEndpoint, type NetworkTable } from '../model/index.ts';
 import { type Backends, slotsOf } from './backends.ts';
-import { isSameList } from './vip.ts';
+import { isSameList } from './same-list.ts';
 
 /** An endpoint as it was and as it is; one side is absent when it came or went. */
 export interface EndpointChange {

@@ -5,6 +5,7 @@ import { hostOrder } from './expression.ts';
 import { type Family, keysOf } from './family.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
+import { isSameList } from './same-list.ts';
 import {
   type Choice,
   choiceAmong,
@@ -165,10 +166,6 @@ function isFor(part: ServicePart, service: NetworkService, backends: readonly st
   const known = part.service;
   if (known === service) return true;
   return known.affinity === service.affinity && isSameList(known.vips, service.vips);
-}
-
-export function isSameList(left: readonly unknown[], right: readonly unknown[]): boolean {
-  return left.length === right.length && left.every((item, at) => item === right[at]);
 }
 
 function servicePart(
