@@ -8,6 +8,15 @@ export {
   isIpv6,
   parseCidr,
 } from './address.ts';
+export {
+  type AttachedProgram,
+  attachedPrograms,
+  BpfMap,
+  type BpfMapOptions,
+  BpfProgram,
+  detachProgram,
+  type SocketHook,
+} from './bpf.ts';
 export { readChecksumOffload, setChecksumOffload } from './checksum-offload.ts';
 export { ConnectProbe } from './connect-probe.ts';
 export {
@@ -19,7 +28,7 @@ export {
   type TrackedConnection,
 } from './conntrack.ts';
 export { EventSocket, type KernelEvent } from './event-socket.ts';
-export { type BoundSocket, openBoundSocket } from './inet-socket.ts';
+export { type BoundSocket, openBoundSocket, readNamespaceCookie } from './inet-socket.ts';
 export type { Message } from './message.ts';
 export {
   createNamespace,

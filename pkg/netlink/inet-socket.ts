@@ -5,6 +5,8 @@ const SOCK_NONBLOCK_CLOEXEC = 0x800 | 0x80000;
 const SOCK_TYPE = { tcp: 1, udp: 2 } as const;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_NETNS_COOKIE = 71;
+const COOKIE_BYTES = 8;
 const SOL_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const LISTEN_BACKLOG = 512;
@@ -51,5 +53,20 @@ export function openBoundSocket(
   } catch (error) {
     syscall('close', fd);
     throw error;
+  }
+}
+
+/**
+ * The number of the network namespace the calling thread is in, which no other gets until the machine is started anew; in decimal.
+ * @throws SyscallError ENOPROTOOPT before Linux 5.14
+ */
+export function readNamespaceCookie(): string {
+  const fd = syscall('socket', AF_INET, SOCK_TYPE.udp | SOCK_NONBLOCK_CLOEXEC, 0);
+  try {
+    const cookie = Buffer.alloc(COOKIE_BYTES);
+    syscall('getsockopt', fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, [COOKIE_BYTES]);
+    return String(cookie.readBigUInt64LE());
+  } finally {
+    syscall('close', fd);
   }
 }

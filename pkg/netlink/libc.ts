@@ -38,6 +38,7 @@ const calls = {
   recvmsg: library.func('int64_t recvmsg(int, _Inout_ msghdr *, int)'),
   setsockopt: library.func('int setsockopt(int, int, int, const uint8_t *, int)'),
   ioctl: library.func('int ioctl(int, ulong, _Inout_ uint8_t *)'),
+  getsockopt: library.func('int getsockopt(int, int, int, _Out_ uint8_t *, _Inout_ int *)'),
   getsockname: library.func('int getsockname(int, _Out_ uint8_t *, _Inout_ int *)'),
   ioctlLink: library.func('ioctl', 'int', ['int', 'ulong', koffi.pointer(interfaceRequest)]),
   close: library.func('int close(int)'),
@@ -57,6 +58,86 @@ export async function membarrier(command: number): Promise<void> {
   const call = { x64: 324, arm64: 283 }[process.arch as string];
   const result = await onPool(membarrierCall, call ?? -1, command, 0, 0);
   if (result < 0) throw new SyscallError('membarrier', EINVAL, 'the kernel has none');
+}
+
+/** The members of `union bpf_attr` (uapi/linux/bpf.h) that a command of bpf(2) has, with the commands that have them. */
+const bpfShapes = {
+  createMap: koffi.struct({
+    type: 'uint32_t',
+    keyBytes: 'uint32_t',
+    valueBytes: 'uint32_t',
+    capacity: 'uint32_t',
+    flags: 'uint32_t',
+    innerMap: 'uint32_t',
+    numaNode: 'uint32_t',
+    name: koffi.array('char', 16, 'String'),
+  }),
+  element: koffi.struct({
+    map: 'uint32_t',
+    key: 'const uint8_t *',
+    value: 'uint8_t *',
+    flags: 'uint64_t',
+  }),
+  batch: koffi.struct({
+    before: 'const uint8_t *',
+    after: 'uint8_t *',
+    keys: 'uint8_t *',
+    values: 'uint8_t *',
+    count: 'uint32_t',
+    map: 'uint32_t',
+    elementFlags: 'uint64_t',
+    flags: 'uint64_t',
+  }),
+  loadProgram: koffi.struct({
+    type: 'uint32_t',
+    count: 'uint32_t',
+    instructions: 'const uint8_t *',
+    license: 'const char *',
+    logLevel: 'uint32_t',
+    logBytes: 'uint32_t',
+    log: 'uint8_t *',
+    kernelVersion: 'uint32_t',
+    flags: 'uint32_t',
+    name: koffi.array('char', 16, 'String'),
+    link: 'uint32_t',
+    attachType: 'uint32_t',
+  }),
+  attach: koffi.struct({
+    target: 'uint32_t',
+    program: 'uint32_t',
+    attachType: 'uint32_t',
+    flags: 'uint32_t',
+  }),
+  query: koffi.struct({
+    target: 'uint32_t',
+    attachType: 'uint32_t',
+    flags: 'uint32_t',
+    attachFlags: 'uint32_t',
+    ids: 'uint8_t *',
+    count: 'uint32_t',
+  }),
+  open: koffi.struct({ id: 'uint32_t', next: 'uint32_t', flags: 'uint32_t' }),
+  information: koffi.struct({ fd: 'uint32_t', bytes: 'uint32_t', information: 'uint8_t *' }),
+} as const;
+
+export type BpfShape = keyof typeof bpfShapes;
+
+const bpfCalls = Object.fromEntries(
+  Object.entries(bpfShapes).map(([shape, type]) => {
+    const attributes = koffi.inout(koffi.pointer(type));
+    return [shape, library.func('syscall', 'long', ['long', 'int', attributes, 'uint32_t'])];
+  }),
+) as Readonly<Record<BpfShape, KoffiFunc<(...parameters: unknown[]) => number>>>;
+
+/**
+ * bpf(2). `attributes` are those of the shape; what the kernel writes there is there afterwards.
+ * @returns errno as a negative number when it is refused, since some refusals are answers
+ */
+export function bpf(command: number, shape: BpfShape, attributes: object): number {
+  const call = { x64: 321, arm64: 280 }[process.arch as string] ?? -1;
+  const size = koffi.sizeof(bpfShapes[shape]);
+  const result = Number(bpfCalls[shape](call, command, attributes, size));
+  return result < 0 ? -koffi.errno() : result;
 }
 
 /** sendto(2) on a thread of the pool, for messages that the kernel works at for long. */
