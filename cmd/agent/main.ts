@@ -16,7 +16,7 @@ import {
 } from '../../pkg/io/index.ts';
 import { errorMessage } from '../../pkg/model/index.ts';
 import { createHostNetwork, type HostNetwork } from '../../pkg/overlaynet/index.ts';
-import { createRuntime } from '../../pkg/runtime/index.ts';
+import { cgroupV2Of, createRuntime } from '../../pkg/runtime/index.ts';
 import { Attachments } from '../../pkg/worker/index.ts';
 import { HostWork } from './cluster-work.ts';
 import { type AgentConfig, agentConfig, HELP } from './config.ts';
@@ -67,6 +67,7 @@ async function serve(config: AgentConfig, log: Logger, signal: AbortSignal): Pro
     runDir: join(config['run-dir'], 'network'),
     resolver: hostResolver(),
     log,
+    cgroup: cgroupV2Of(config['cgroup-parent']),
   });
   const attachments = new Attachments({ clock: systemClock, log });
   const engine = await openEngine(config, { network, attachments }, log);

@@ -1,4 +1,5 @@
 import type { AuditedPart, Note } from './audit.ts';
+import type { ConnectChoice } from './connect/choice.ts';
 import type { HostSide } from './host-side.ts';
 import { type Change, EVERY_CHANGE } from './kernel/kernel.ts';
 import type { Overlay } from './overlay.ts';
@@ -8,6 +9,7 @@ import type { Sandbox } from './sandbox.ts';
 export interface Auditees {
   readonly overlays: ReadonlyMap<string, Overlay>;
   readonly host: HostSide;
+  readonly connect: ConnectChoice | undefined;
   readonly sandboxes: ReadonlyMap<string, Sandbox>;
   /** False once nothing is to be touched any more. */
   isOpen(): boolean;
@@ -21,7 +23,7 @@ export interface Auditees {
 
 /** Ways first, then what uses them. */
 export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
-  const { overlays, host } = auditees;
+  const { overlays, host, connect } = auditees;
   const sandboxes = [...auditees.sandboxes.values()];
   const isThere = (sandbox: Sandbox): boolean => auditees.sandboxes.get(sandbox.id) === sandbox;
   const lookInto = (sandbox: Sandbox, changes: ReadonlySet<Change>, note: Note): void => {
@@ -52,6 +54,10 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
     isThere: isOpen,
     look: (_, note) => note('encryption', host.encryption.repair()),
   };
+  const choice: AuditedPart = {
+    isThere: isOpen,
+    look: (_, note) => note('choice at connect', connect?.repair() ?? 0),
+  };
   const own: AuditedPart = {
     namespace: host.namespace,
     isThere: isOpen,
@@ -67,5 +73,5 @@ export function auditedParts(auditees: Auditees): readonly AuditedPart[] {
       look: (changes, note) => lookInto(sandbox, changes, note),
     }),
   );
-  return [...hubs, encryption, own, ...containers];
+  return [...hubs, encryption, own, choice, ...containers];
 }

@@ -1,6 +1,7 @@
 import { CT_STATUS_DNAT, encodeAddress, type RuleExpression } from 'vxlan-netlink';
 import type { AppliedRulesets } from './applied-rulesets.ts';
-import { loadDestination, matchCtBits, matchLink, matchProtocol } from './expression.ts';
+import { CONNECTED_BY_VIP } from './connect/maps.ts';
+import { loadDestination, matchCtBits, matchLink, matchMark, matchProtocol } from './expression.ts';
 import { type Family, IPV4, IPV6 } from './family.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { DESTINATIONS_TABLE, leadsToBackends } from './name.ts';
@@ -14,7 +15,7 @@ const ALL = 'all';
 const BY_UDP = 'by-udp';
 
 /**
- * Whom a namespace's translated connections were led to, noted by the kernel once per connection. To ask the kernel for
+ * Whom a namespace's connections to virtual IPs were led to, by translation or when they connected, noted by the kernel once per connection. To ask the kernel for
  * the connections themselves makes it walk a table of the whole machine: 9 ms where that has 262,144 buckets, in each
  * namespace that might know the address. The note says in 0.1 ms that there is none.
  *
@@ -104,10 +105,8 @@ export class Destinations {
 
 function destinationsRuleset(family: Family, link: string | undefined): Ruleset {
   const shape = { key: [family.keyType], grows: {} };
-  const translated: readonly RuleExpression[] = [
-    ...(link === undefined ? [] : matchLink('oifname', 'eq', link)),
-    ...matchCtBits('status', CT_STATUS_DNAT),
-  ];
+  const leaves = link === undefined ? [] : matchLink('oifname', 'eq', link);
+  const translated = [...leaves, ...matchCtBits('status', CT_STATUS_DNAT)];
   const note = (set: string): readonly RuleExpression[] => [
     loadDestination(family),
     { kind: 'note', set, source: 1 },
@@ -124,6 +123,7 @@ function destinationsRuleset(family: Family, link: string | undefined): Ruleset 
         hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_BEFORE_SNAT },
         rules: [
           [...translated, ...note(ALL)],
+          [...leaves, ...matchMark(CONNECTED_BY_VIP), ...note(ALL)],
           [...translated, ...matchProtocol('udp'), ...note(BY_UDP)],
         ],
       },

@@ -167,6 +167,11 @@ export function matchCtBits(key: 'state' | 'status', bits: number): readonly Rul
   ];
 }
 
+/** `meta mark value` */
+export function matchMark(value: number): readonly RuleExpression[] {
+  return [{ kind: 'meta', key: 'mark', target: 1 }, equals(hostOrder(value))];
+}
+
 /** `(ct mark & mask) == value` */
 export function matchCtMark(mask: number, value: number): readonly RuleExpression[] {
   return [

@@ -3,8 +3,9 @@ import { type HostNetworkCheck, must, type NetworkTable } from '../model/index.t
 import { Audit, type AuditedPart } from './audit.ts';
 import { auditedParts } from './audited-parts.ts';
 import { checkNetwork } from './check.ts';
+import { type ConnectChoice, openConnectChoice } from './connect/choice.ts';
 import { dnsSources } from './container-names.ts';
-import type { SandboxContext } from './desired.ts';
+import { Contexts } from './contexts.ts';
 import { DnsForwarder } from './dns-forward.ts';
 import { Forgetting } from './forget-connections.ts';
 import { type HostSide, openHostSide } from './host-side.ts';
@@ -35,13 +36,9 @@ import {
   chooseAttachments,
   chooseHostPorts,
   chooseOne,
-  type Description,
-  defaultGatewaysOf,
   describeInterface,
   describeSandbox,
   freeLink,
-  type WiringContext,
-  wiringContext,
   withWayOut6,
 } from './wiring.ts';
 
@@ -75,7 +72,9 @@ class KernelHostNetwork implements HostNetwork {
   #pending: readonly SandboxRecord[];
   #closed = false;
   readonly #forgetting: Forgetting;
+  readonly #connect: ConnectChoice | undefined;
   readonly #audit: Audit;
+  readonly #contexts: Contexts;
   readonly #attempt: ReturnType<typeof attemptsOn>;
   readonly #onPortFailure = (error: unknown): void =>
     this.#options.log.warn('a port of a container was refused', { error });
@@ -90,6 +89,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#pending = this.#records.sandboxes();
     this.#host = openHostSide(kernel, options, record.sysctlsBefore, this.#onPortFailure);
     this.#audit = new Audit(options.log, kernel.watch(this.#host.namespace));
+    this.#connect = openConnectChoice(kernel, this.#host.namespace, options);
     this.#self = { nodeId: options.nodeId, underlayAddress: options.underlayAddress };
     this.#underlay = new Underlay({
       namespace: this.#host.namespace,
@@ -102,6 +102,16 @@ class KernelHostNetwork implements HostNetwork {
     });
     const { linkMtu } = this.#underlay;
     this.#locals = new LocalNetworks(record.localNetworks, this.#host.gatewaySubnets, linkMtu);
+    this.#contexts = new Contexts({
+      options,
+      host: this.#host,
+      underlay: this.#underlay,
+      overlays: this.#overlays,
+      sandboxes: this.#sandboxes,
+      locals: this.#locals,
+      self: (): HostIdentity => this.#self,
+      pending: (): readonly SandboxRecord[] => this.#pending,
+    });
   }
 
   become(self: HostIdentity): void {
@@ -159,10 +169,10 @@ class KernelHostNetwork implements HostNetwork {
     await ownTurn();
     const old = this.#sandboxes.get(spec.containerId);
     if (old?.record.spec.netns === spec.netns)
-      return describeSandbox(old.record, this.#description());
+      return describeSandbox(old.record, this.#contexts.description());
     // The container was started anew, in another namespace.
     if (old !== undefined) await this.detach(spec.containerId);
-    const context = this.#wiring();
+    const context = this.#contexts.wiring();
     const attachments = chooseAttachments(spec, context);
     const hostPorts = chooseHostPorts(spec.hostPorts ?? [], context.hostPorts, attachments);
     const record: SandboxRecord = { spec, attachments, hostPorts };
@@ -176,19 +186,19 @@ class KernelHostNetwork implements HostNetwork {
       await this.detach(spec.containerId);
       throw error;
     }
-    return describeSandbox(record, this.#description());
+    return describeSandbox(record, this.#contexts.description());
   }
 
   connect(containerId: string, attachment: ConnectedNetwork): AttachedInterface {
     const sandbox = must(this.#sandboxes.get(containerId), `an attached container ${containerId}`);
     const { record } = sandbox;
     const known = record.attachments.find(({ networkId }) => networkId === attachment.networkId);
-    if (known !== undefined) return describeInterface(known, this.#description());
-    const context = { ...this.#wiring(), link: freeLink(record.attachments) };
+    if (known !== undefined) return describeInterface(known, this.#contexts.description());
+    const context = { ...this.#contexts.wiring(), link: freeLink(record.attachments) };
     const added = chooseOne(containerId, attachment, context);
     const attachments = withWayOut6([...record.attachments, added], context);
     this.#rewire(sandbox, { ...record, attachments });
-    return describeInterface(added, this.#description());
+    return describeInterface(added, this.#contexts.description());
   }
 
   disconnect(containerId: string, networkId: string): void {
@@ -203,7 +213,7 @@ class KernelHostNetwork implements HostNetwork {
 
   inspect(containerId: string): AttachedSandbox | undefined {
     const sandbox = this.#sandboxes.get(containerId);
-    return sandbox && describeSandbox(sandbox.record, this.#description());
+    return sandbox && describeSandbox(sandbox.record, this.#contexts.description());
   }
 
   async detach(containerId: string): Promise<void> {
@@ -212,6 +222,7 @@ class KernelHostNetwork implements HostNetwork {
     const sandbox = this.#sandboxes.get(containerId);
     if (sandbox === undefined) return;
     this.#sandboxes.delete(containerId);
+    this.#connect?.leave(containerId);
     this.#audit.forget(sandbox.namespace);
     await unplug(sandbox, sandbox.attachments, this.#overlays, this.#host.namespace);
     this.#removeUnwanted();
@@ -227,6 +238,7 @@ class KernelHostNetwork implements HostNetwork {
     for (const sandbox of adopted) this.#keep(sandbox);
     this.#pending = [];
     this.#settleAll();
+    for (const sandbox of adopted) this.#connect?.join(sandbox);
     for (const sandbox of adopted) await this.#serveDns(sandbox).catch(this.#onPortFailure);
     return [...live.keys()].filter((containerId) => !this.#sandboxes.has(containerId));
   }
@@ -245,10 +257,13 @@ class KernelHostNetwork implements HostNetwork {
     return await (overlay &&
       checkNetwork(overlay.table, {
         told: overlay.told,
-        hub: overlay.differences(this.#hubContext(overlay)),
+        hub: [
+          ...overlay.differences(this.#contexts.hub(overlay)),
+          ...(overlay.table.ingress ? [] : (this.#connect?.differences() ?? [])),
+        ],
         host: this.#host,
         sandboxes: this.#sandboxesOn(networkId),
-        contextOf: (sandbox) => this.#sandboxContext(sandbox),
+        contextOf: (sandbox) => this.#contexts.sandbox(sandbox),
         repairs: this.#audit.total,
       }));
   }
@@ -259,6 +274,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#underlay.close();
     for (const sandbox of this.#sandboxes.values()) await sandbox.close();
     for (const overlay of this.#overlays.values()) overlay.close();
+    this.#connect?.close();
     this.#audit[Symbol.dispose]();
     this.#host.close();
     this.#sandboxes.clear();
@@ -272,6 +288,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#wanted = new Set();
     for (const containerId of [...this.#sandboxes.keys()]) await this.detach(containerId);
     this.#removeUnwanted();
+    this.#connect?.removeEverything();
     this.#host.removeEverything(this.localNetworks());
     this.#locals.byId.clear();
     this.#audit[Symbol.dispose]();
@@ -285,9 +302,10 @@ class KernelHostNetwork implements HostNetwork {
     return auditedParts({
       overlays: this.#overlays,
       host: this.#host,
+      connect: this.#connect,
       sandboxes: this.#sandboxes,
       isOpen: () => !this.#closed,
-      linksDiffer: (overlay) => overlay.linksDiffer(this.#hubContext(overlay)),
+      linksDiffer: (overlay) => overlay.linksDiffer(this.#contexts.hub(overlay)),
       settleHub: (overlay) => this.#settleHub(overlay),
       settleHost: () => this.#settleHost(),
       settleSandbox: (sandbox) => this.#settleSandbox(sandbox),
@@ -316,17 +334,20 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   #settleOverlay(overlay: Overlay, change: TableChange): void {
+    const { table, backends } = overlay;
+    this.#connect?.withdraw(table, backends, change.touched);
     // Ways first, then the maps that send traffic there.
-    if (change.moved) overlay.shift(this.#hubContext(overlay), change, this.#onPortFailure);
-    if (overlay.table.ingress) this.#settleHost();
-    const { networkId } = overlay.table;
+    if (change.moved) overlay.shift(this.#contexts.hub(overlay), change, this.#onPortFailure);
+    if (table.ingress) this.#settleHost();
+    const { networkId } = table;
     const affected = this.#sandboxesOn(networkId);
     for (const sandbox of affected) {
-      if (overlay.table.ingress) this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
+      if (table.ingress) this.#attempt(sandbox, () => this.#settleSandbox(sandbox));
       else sandbox.follow(overlay);
     }
+    this.#connect?.offer(networkId, backends);
     if (change.removed.size === 0 && change.gone.size === 0) return;
-    this.#forgetting.begin(overlay.table.ingress ? [this.#host, ...affected] : affected, change);
+    this.#forgetting.begin(table.ingress ? [this.#host, ...affected] : affected, change);
   }
 
   #keep(sandbox: Sandbox): void {
@@ -337,14 +358,15 @@ class KernelHostNetwork implements HostNetwork {
   #wire(sandbox: Sandbox): void {
     for (const { networkId } of sandbox.attachments) {
       const overlay = this.#overlays.get(networkId);
-      overlay?.plug({ ...this.#hubContext(overlay), sandboxes: [sandbox] });
+      overlay?.plug({ ...this.#contexts.hub(overlay), sandboxes: [sandbox] });
     }
     this.#settleHost();
     this.#settleSandbox(sandbox);
+    this.#connect?.join(sandbox);
   }
 
   #settleHub(overlay: Overlay): number {
-    return overlay.reconcile(this.#hubContext(overlay), this.#onPortFailure);
+    return overlay.reconcile(this.#contexts.hub(overlay), this.#onPortFailure);
   }
 
   #rewire(sandbox: Sandbox, record: SandboxRecord): void {
@@ -365,23 +387,13 @@ class KernelHostNetwork implements HostNetwork {
   #settleSandbox(sandbox: Sandbox): number {
     const { attachments } = sandbox;
     const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
-    const context = this.#sandboxContext(sandbox);
+    const context = this.#contexts.sandbox(sandbox);
     const operations = sandbox.reconcile(context);
     for (const overlay of overlays) {
       if (!overlay.table.ingress) sandbox.follow(overlay);
       else if (overlay.table === context.ingressTable) sandbox.followMesh(overlay);
     }
     return operations;
-  }
-
-  #sandboxContext({ attachments }: Sandbox): SandboxContext {
-    const overlays = attachments.flatMap(({ networkId }) => this.#overlays.get(networkId) ?? []);
-    const ingress = overlays.find(({ table }) => table.ingress)?.table;
-    const ingressTable = this.#options.ingressMode === 'masquerade' ? undefined : ingress;
-    const defaultGateways = defaultGatewaysOf(attachments, this.#description());
-    const host = this.#host.namespace;
-    const mtuOf = (id: string): number | undefined => this.#underlay.mtuOfNetwork(id);
-    return { host, attachments, defaultGateways, ingressTable, mtuOf };
   }
 
   #settleHost(): number {
@@ -415,36 +427,13 @@ class KernelHostNetwork implements HostNetwork {
     const attachments = [...this.#sandboxes.values()].flatMap((sandbox) => sandbox.attachments);
     const keep = new Set([...this.#wanted, ...attachments.map(({ networkId }) => networkId)]);
     const removed = removeOverlays(this.#overlays, keep);
-    for (const { namespace } of removed) this.#audit.forget(namespace);
+    for (const { namespace, table } of removed) {
+      this.#audit.forget(namespace);
+      this.#connect?.forget(table.networkId);
+    }
     if (removed.some(({ table }) => table.ingress)) this.#settleHost();
     if (this.#pending.length > 0) return;
     removeForgottenPins(this.#kernel, this.#options.runDir, keep);
-  }
-
-  #hubContext(overlay: Overlay): Parameters<Overlay['reconcile']>[0] {
-    return {
-      ...this.#self,
-      host: this.#host.namespace,
-      mtu: this.#underlay.mtuOf(overlay.table),
-      checksumOffload: this.#underlay.checksumOffload,
-      sandboxes: [...this.#sandboxes.values()],
-      prune: this.#pending.length === 0,
-    };
-  }
-
-  #wiring(): WiringContext {
-    const records = [...this.#sandboxes.values()].map(({ record }) => record);
-    const tables = [...this.#overlays.values()].map(({ table }) => table);
-    return wiringContext(this.#description(), tables, [...records, ...this.#pending]);
-  }
-
-  #description(): Description {
-    return {
-      localNetworks: this.#locals.byId,
-      gatewaySubnet: this.#host.gatewaySubnet,
-      gatewaySubnet6: this.#host.gatewaySubnet6,
-      resolver: this.#options.resolver(),
-    };
   }
 
   #sandboxesOn(networkId: string): readonly Sandbox[] {

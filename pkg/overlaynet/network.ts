@@ -26,6 +26,11 @@ export interface HostNetworkOptions extends HostIdentity {
   /** Asked for every foreign name and every new container: it may change at any time. */
   readonly resolver: () => HostResolver;
   readonly log: Logger;
+  /**
+   * Path within the v2 tree of the cgroup that containers are in or below. Present: their TCP sockets choose a backend when
+   * they connect, where the kernel can.
+   */
+  readonly cgroup?: string | undefined;
   /** Bridge for outbound traffic of containers that have overlay networks only; default 172.18.0.0/16. */
   readonly gatewaySubnet?: string | undefined;
   /**

@@ -1,6 +1,6 @@
 import { isIpv6 } from 'vxlan-netlink';
 import { ClusterError, compareText, type NetworkTable } from '../model/index.ts';
-import { inService } from './backends.ts';
+import { type Backends, inService } from './backends.ts';
 import { desiredHub, type HubContext, waysTo } from './desired.ts';
 import { type Directory, directoryOfTable } from './directory.ts';
 import { addressWithoutPrefix } from './expression.ts';
@@ -54,6 +54,8 @@ export interface TableChange {
   readonly gone: ReadonlySet<string>;
   /** Whether any address came, went or changed its node, so that the hub's static entries differ. */
   readonly moved: boolean;
+  /** Services whose backends may differ; absent when all may. */
+  readonly touched?: ReadonlySet<string> | undefined;
   /** These endpoints alone moved; absent when more did, or when the kernel may hold something else. */
   readonly endpoints?: readonly EndpointChange[] | undefined;
 }
@@ -107,6 +109,11 @@ export class Overlay {
   /** As far as this host uses it. */
   get table(): NetworkTable {
     return this.#table;
+  }
+
+  /** The same object for as long as the overlay lives. */
+  get backends(): Backends {
+    return this.#memory.backends;
   }
 
   /** Made when the first name is asked after a change. */
@@ -163,6 +170,7 @@ export class Overlay {
     this.#told = told;
     const table = this.#usable(told);
     const changes = this.#memory.update(table.endpoints);
+    const touched = servicesOf(changes);
     const sameServices = isSameServices(this.#table.services, table.services);
     const [before, doubtful] = [this.#table, this.#doubtful];
     this.#table = sameServices ? { ...table, services: before.services } : table;
@@ -172,12 +180,17 @@ export class Overlay {
     this.#policies.clear();
     if (!sameServices) this.#isRestricted = isRestricted(table);
     for (const virtualIps of this.#virtualIps) {
-      virtualIps.update(this.#table.services, this.#memory.backends, servicesOf(changes));
+      virtualIps.update(this.#table.services, this.#memory.backends, touched);
     }
     this.#returns = table.ingress ? ingressReturnRulesets(table) : [];
     const moved = doubtful || headChanged || changes.some(isMove);
     const alone = !doubtful && !headChanged && !table.ingress;
-    return { ...this.#left(changes), moved, endpoints: alone ? changes : undefined };
+    return {
+      ...this.#left(changes),
+      moved,
+      touched: sameServices && !doubtful ? touched : undefined,
+      endpoints: alone ? changes : undefined,
+    };
   }
 
   /** Addresses that take no connections any more, and those that nobody holds any more. */

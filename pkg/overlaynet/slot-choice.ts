@@ -7,6 +7,7 @@ import {
   matchProtocol,
 } from './expression.ts';
 import type { Family } from './family.ts';
+import { heirRules } from './heirs.ts';
 import type { Chain } from './ruleset.ts';
 
 /*
@@ -173,7 +174,7 @@ export function outputChain(family: Family): Chain {
   return {
     name: 'output',
     hook: { type: 'nat', hook: 'output', priority: PRIORITY_DNAT },
-    rules: [lead, lead, refuse],
+    rules: [...heirRules(family), lead, lead, refuse],
   };
 }
 

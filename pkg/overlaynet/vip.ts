@@ -3,6 +3,7 @@ import type { NetworkService, NetworkTable } from '../model/index.ts';
 import { type Backends, stickySlots } from './backends.ts';
 import { hostOrder } from './expression.ts';
 import { type Family, keysOf } from './family.ts';
+import { type BackendChange, Heirs, type HeirsStep, heirSets } from './heirs.ts';
 import { tableName } from './name.ts';
 import { type Chain, diffRulesets, type Ruleset } from './ruleset.ts';
 import { isSameList } from './same-list.ts';
@@ -31,6 +32,7 @@ export class VirtualIps {
   readonly #table: string;
   readonly #parts = new Map<string, ServicePart>();
   readonly #shared = new Map<string, { readonly part: SharedPart; users: number }>();
+  readonly #heirs = new Heirs();
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
@@ -77,19 +79,24 @@ export class VirtualIps {
     if (old.length + fresh.length === 0) return;
     const added = this.#use(fresh);
     const removed = this.#release(old);
+    const heirs = this.#heirs.update(changesOf(old, fresh, this.family));
     const nothing = this.#partsOf([], []);
     // What VIPs are to be led by is there before any is: see `outputChain`.
     const transactions = [
       diffRulesets(nothing, this.#partsOf([], added)),
-      diffRulesets(this.#partsOf(old, removed), this.#partsOf(fresh, [])),
+      diffRulesets(this.#partsOf(old, removed, heirs.old), this.#partsOf(fresh, [], heirs.fresh)),
     ].filter((commands) => commands.length > 0);
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, transactions });
   }
 
-  #partsOf(parts: readonly ServicePart[], shared: readonly SharedPart[]): Ruleset {
+  #partsOf(
+    parts: readonly ServicePart[],
+    shared: readonly SharedPart[],
+    heirs: HeirsStep['old'] = [],
+  ): Ruleset {
     return {
       table: this.#table,
-      sets: setsOf(parts, shared, this.family),
+      sets: [...setsOf(parts, shared, this.family), ...heirSets(heirs, this.family)],
       chains: chainsOf(shared),
     };
   }
@@ -134,7 +141,10 @@ export class VirtualIps {
       NOBODY_SERVES,
       ...[...this.#shared.values()].map(({ part }) => part),
     ];
-    const sets = (): Ruleset['sets'] => setsOf([...this.#parts.values()], shared(), this.family);
+    const sets = (): Ruleset['sets'] => [
+      ...setsOf([...this.#parts.values()], shared(), this.family),
+      ...heirSets(this.#heirs.all, this.family),
+    ];
     const output = outputChain(this.family);
     return {
       table: this.#table,
@@ -160,6 +170,21 @@ interface ServicePart {
 }
 
 const NOBODY: readonly string[] = [];
+
+function changesOf(
+  old: readonly ServicePart[],
+  fresh: readonly ServicePart[],
+  { has }: Family,
+): readonly BackendChange[] {
+  const sides = (parts: readonly ServicePart[]): ReadonlyMap<string, readonly string[]> =>
+    new Map(parts.map(({ service, backends }) => [service.serviceId, backends.filter(has)]));
+  const [before, after] = [sides(old), sides(fresh)];
+  return [...new Set([...before.keys(), ...after.keys()])].map((serviceId) => ({
+    serviceId,
+    before: before.get(serviceId) ?? NOBODY,
+    after: after.get(serviceId) ?? NOBODY,
+  }));
+}
 
 function isFor(part: ServicePart, service: NetworkService, backends: readonly string[]): boolean {
   if (part.backends !== backends && !isSameList(part.backends, backends)) return false;

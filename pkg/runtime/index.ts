@@ -1,4 +1,5 @@
 export { createRuntime } from './create-runtime.ts';
+export { cgroupV2Of } from './machine.ts';
 export { readLogFile } from './read-log.ts';
 export type {
   Attachment,

@@ -30,6 +30,16 @@ export function readMachine(): Machine {
   return { cgroups: driver(mounts), facts };
 }
 
+/**
+ * Where containers below this parent are in the v2 tree, which the machine may have beside those of v1; undefined when it
+ * has none.
+ * @param parent as `ContainerSpec.cgroupParent`
+ */
+export function cgroupV2Of(parent: string): string | undefined {
+  const { v2 } = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+  return v2 === undefined ? undefined : v2 + parent;
+}
+
 function driver(mounts: CgroupMounts): CgroupDriver {
   if (mounts.v1.has('memory') || mounts.v1.has('pids')) return new CgroupV1(mounts, totalmem());
   if (mounts.v2 !== undefined) return new CgroupV2(mounts.v2, totalmem());

@@ -16,9 +16,9 @@ const SERVER = '10.0.1.11';
 const PEER_MACHINES = [3, 4] as const;
 type Kind = 'stream' | 'turns' | 'connects';
 
-/** Where a path begins, and which address it leads to. */
+/** How a command is run where a path begins, and which address it leads to. */
 interface Path {
-  readonly netns: string;
+  readonly inside: (...words: readonly string[]) => Words;
   readonly to: string;
 }
 
@@ -33,7 +33,8 @@ interface Path {
  * - `docker`: from container to container on Docker's overlay, where its programs are installed, else
  *   `docker-like`: what it has in the kernel, built without it
  * - `overlay`: from container to container on ours
- * - `vip`: the same through the virtual address of a service
+ * - `vip`: the same through the virtual address of a service, as a container's processes reach it
+ * - `vip-rules`: that by the rules in the container alone, as where the kernel has no programs for sockets
  */
 export async function measurePaths(kind: Kind, unit: string): Promise<void> {
   const rounds = option('runs', 21);
@@ -46,22 +47,26 @@ export async function measurePaths(kind: Kind, unit: string): Promise<void> {
     const source = join(import.meta.dirname, 'net-load.c');
     execFileSync('gcc', ['-O2', '-Wall', '-o', load, source]);
     await build(lab);
+    const contained = within(lab.inside('client'));
     const paths = new Map<string, Path>([
-      ['veth', { netns: lab.pin('h1'), to: '192.168.50.2' }],
-      ['overlay', { netns: lab.pin('client'), to: SERVER }],
-      ['vip', { netns: lab.pin('client'), to: VIP }],
+      ['veth', { inside: within(inNamespace(lab.pin('h1'))), to: '192.168.50.2' }],
+      ['overlay', { inside: contained, to: SERVER }],
+      ['vip', { inside: contained, to: VIP }],
+      ['vip-rules', { inside: within(inNamespace(lab.pin('client'))), to: VIP }],
     ]);
     const serving = [lab.pin('h2'), lab.pin('server')];
     const peer = missingForDocker().length === 0 ? 'docker' : 'docker-like';
     const [client, server] = await (peer === 'docker'
       ? startDocker(docker, lab)
       : buildDockerLike(lab, PEER_MACHINES));
-    paths.set(peer, { netns: client.netns, to: server.address });
+    paths.set(peer, { inside: within(inNamespace(client.netns)), to: server.address });
     serving.push(server.netns);
     for (const netns of serving) servers.push(await serve(netns, load, kind));
-    const found = inTurns(rounds, paths, ({ netns, to }) => {
+    const found = inTurns(rounds, paths, ({ inside, to }) => {
       const words = ['taskset', '-c', '0', load, kind, to, PORT, String(seconds)];
-      const [rate, byProcessor] = inNamespace(netns, words).split(' ').map(Number);
+      const [rate, byProcessor] = outputOf(inside(...words))
+        .split(' ')
+        .map(Number);
       return { rate: rate ?? Number.NaN, byProcessor: byProcessor ?? Number.NaN };
     });
     for (const [path, results] of found) {
@@ -84,6 +89,7 @@ function sharesWith(peer: string): readonly (readonly [string, string])[] {
     [peer, 'veth'],
     ['overlay', peer],
     ['vip', 'overlay'],
+    ['vip-rules', 'overlay'],
   ];
 }
 
@@ -135,8 +141,18 @@ function reportShare(kind: Kind, found: Results, over: string, under: string): v
   );
 }
 
-function inNamespace(netns: string, words: readonly string[]): string {
-  return execFileSync('nsenter', [`--net=${netns}`, ...words], { encoding: 'utf8' });
+type Words = readonly [string, ...string[]];
+
+function within(before: Words): Path['inside'] {
+  return (...words) => [...before, ...words];
+}
+
+function inNamespace(netns: string): Words {
+  return ['nsenter', `--net=${netns}`];
+}
+
+function outputOf([program, ...words]: Words): string {
+  return execFileSync(program, words, { encoding: 'utf8' });
 }
 
 async function build(lab: NetworkLab): Promise<void> {
@@ -152,7 +168,7 @@ async function build(lab: NetworkLab): Promise<void> {
     [1, 'client', CLIENT],
     [2, 'server', SERVER],
   ] as const) {
-    const host = await lab.host(`h${number}`, number);
+    const host = await lab.host(`h${number}`, number, { cgroup: lab.cgroup });
     host.applyTables([table]);
     await host.attach({
       containerId: name,

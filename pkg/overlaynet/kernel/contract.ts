@@ -98,6 +98,16 @@ const CASES: readonly (readonly [string, (given: Given) => void | Promise<void>]
   ],
 
   [
+    'a namespace has a number that it keeps and no other has',
+    ({ kernel, place, left, right }): void => {
+      expect(left.cookie()).toMatch(/^[1-9]\d*$/);
+      expect(right.cookie()).not.toBe(left.cookie());
+      using again = kernel.open(place('left'));
+      expect(again.cookie()).toBe(left.cookie());
+    },
+  ],
+
+  [
     'a plan applied leaves nothing to do, and both ends of a veth exist',
     (given): void => {
       const { left, right } = given;

@@ -9,6 +9,7 @@ import type {
   TrackedConnection,
 } from 'vxlan-netlink';
 import { assert } from '../../model/index.ts';
+import { FakeConnectHooks } from './fake-connect-hooks.ts';
 import type {
   Change,
   DesiredLink,
@@ -83,6 +84,10 @@ export class FakeKernel implements Kernel {
     };
   }
 
+  connectHooks(): FakeConnectHooks {
+    return new FakeConnectHooks();
+  }
+
   packetsPassed(): Promise<void> {
     return Promise.resolve();
   }
@@ -149,6 +154,8 @@ class FakeNamespace implements Namespace {
   #tables = new Map<string, FakeTable>();
   #generation = 1;
   readonly security = new FakeSecurity();
+  static #count = 0;
+  readonly #cookie = String(++FakeNamespace.#count);
 
   constructor() {
     const lo = {
@@ -179,6 +186,10 @@ class FakeNamespace implements Namespace {
 
   async removeLinks(names: readonly string[]): Promise<void> {
     for (const name of names) this.#deleteLink(name);
+  }
+
+  cookie(): string {
+    return this.#cookie;
   }
 
   readSysctl(key: string): string | undefined {

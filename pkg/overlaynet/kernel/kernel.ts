@@ -6,6 +6,7 @@ import type {
   TableListing,
   TrackedConnection,
 } from 'vxlan-netlink';
+import type { ConnectHooks } from './connect-hooks.ts';
 import type { Security } from './security.ts';
 
 /** The kernel's network half in the words that this package needs; `linux.ts` is the real one, `fake.ts` the tests'. */
@@ -18,6 +19,12 @@ export interface Kernel {
   open(path?: string): Namespace;
   /** Listens in the host's namespace for changes that somebody else makes, there and in namespaces added to it. */
   watch(host: Namespace): Watch;
+  /**
+   * For the sockets of a cgroup and those below it; nothing is attached yet.
+   * @param cgroup path within the v2 tree
+   * @throws where this kernel cannot
+   */
+  connectHooks(cgroup: string): ConnectHooks;
   /** Resolves when no packet is under way that met rules and sets as they are now: some 10 ms. */
   packetsPassed(): Promise<void>;
 }
@@ -45,6 +52,8 @@ export interface Namespace extends Disposable {
    * call on, their names are free when the promise resolves. Missing ones are fine.
    */
   removeLinks(names: readonly string[]): Promise<void>;
+  /** The number that the kernel knows the namespace by, in decimal; throws on kernels that tell it to nobody. */
+  cookie(): string;
   /** Value of `/proc/sys/<key>` without the line end; undefined when the kernel has no such key. */
   readSysctl(key: string): string | undefined;
   writeSysctl(key: string, value: string): void;

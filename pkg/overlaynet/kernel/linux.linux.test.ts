@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll } from 'vitest';
+import { must } from '../../model/index.ts';
+import { cgroupFor } from '../testing/lab.ts';
+import { describeConnectHooks } from './connect-contract.ts';
 import { describeKernel } from './contract.ts';
 import { linuxKernel } from './linux.ts';
 
@@ -9,3 +12,4 @@ const folder = mkdtempSync(join(tmpdir(), 'overlaynet-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describeKernel(linuxKernel, (name) => join(folder, name));
+describeConnectHooks(linuxKernel, must(cgroupFor(basename(folder)), 'a v2 tree'));

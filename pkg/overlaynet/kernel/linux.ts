@@ -49,12 +49,14 @@ import {
   putFdbEntry,
   putNeighbour,
   readGeneration,
+  readNamespaceCookie,
   removeNamespace,
   setChecksumOffload,
   type TableListing,
   type TrackedConnection,
 } from 'vxlan-netlink';
 import { assert, must } from '../../model/index.ts';
+import { linuxConnectHooks } from './connect-hooks.ts';
 import type {
   DesiredLink,
   Kernel,
@@ -78,6 +80,7 @@ export const linuxKernel: Kernel = {
   removeNamespace,
   open: (path) => new LinuxNamespace(NetworkNamespace.open(path)),
   watch: (host) => new LinuxWatch(linux(host), linux(host).route()),
+  connectHooks: linuxConnectHooks,
   packetsPassed,
 };
 
@@ -184,6 +187,10 @@ class LinuxNamespace implements Watched {
       removed = this.removal.begin(names);
     });
     return must(removed, 'a removal begun');
+  }
+
+  cookie(): string {
+    return this.handle.run(readNamespaceCookie);
   }
 
   readSysctl(key: string): string | undefined {

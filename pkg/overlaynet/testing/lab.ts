@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { on } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { silentLogger } from '../../io/index.ts';
 import { createHostNetwork } from '../host-network.ts';
@@ -25,6 +25,9 @@ export class NetworkLab {
   readonly #pins = new Set<string>();
   readonly #closers: (() => Promise<void> | void)[] = [];
   readonly #hosts: HostFamily;
+
+  /** Of the v2 tree, for programs of containers, made when a host is first told of it; undefined where there is none. */
+  readonly cgroup = cgroupFor(basename(this.folder));
 
   constructor(options: { readonly hosts?: HostFamily | undefined } = {}) {
     this.#hosts = options.hosts ?? 'ipv4';
@@ -163,7 +166,7 @@ export class NetworkLab {
   /** Output of a command inside a namespace; rejects with its error output. */
   run(name: string, command: string, ...words: readonly string[]): Promise<string> {
     return new Promise((resolve, reject) => {
-      const child = spawn('nsenter', [`--net=${this.pin(name)}`, command, ...words]);
+      const child = this.#spawn(name, command, ...words);
       let output = '';
       let errors = '';
       child.stdout.on('data', (data: Buffer) => {
@@ -200,13 +203,7 @@ export class NetworkLab {
     target: { readonly host: string; readonly port: number; readonly udp?: boolean },
   ): Held {
     const words = [target.host, String(target.port), target.udp === true ? 'udp' : 'tcp'];
-    const child = spawn('nsenter', [
-      `--net=${this.pin(name)}`,
-      process.execPath,
-      '-e',
-      HOLD,
-      ...words,
-    ]);
+    const child = this.#spawn(name, process.execPath, '-e', HOLD, ...words);
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     this.#closers.push(() => {
       child.kill();
@@ -217,6 +214,19 @@ export class NetworkLab {
         return String((await lines.next()).value);
       },
     };
+  }
+
+  /** A command within the namespace, and within the cgroup when there is one. */
+  inside(name: string, ...words: readonly string[]): readonly [string, ...string[]] {
+    const command = ['nsenter', `--net=${this.pin(name)}`, ...words] as const;
+    const { cgroup } = this;
+    if (cgroup === undefined || !existsSync(cgroup)) return command;
+    return ['sh', '-c', 'echo 0 > "$0/cgroup.procs" && exec "$@"', cgroup, ...command];
+  }
+
+  #spawn(name: string, ...words: readonly string[]): ChildProcessWithoutNullStreams {
+    const [program, ...parameters] = this.inside(name, ...words);
+    return spawn(program, parameters);
   }
 
   async close(): Promise<void> {
@@ -233,6 +243,14 @@ export class NetworkLab {
     rmSync(this.folder, { recursive: true, force: true });
     if (failures.length > 0) throw failures[0];
   }
+}
+
+/** Path of a cgroup of that name in the v2 tree; undefined where the machine has none. */
+export function cgroupFor(name: string): string | undefined {
+  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
+  const [, tree] =
+    mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2') ?? [];
+  return tree && join(tree, `muster-${name}`);
 }
 
 /** Pins that a failed test left behind. */
