@@ -98,6 +98,7 @@ function held(host: Host): Readonly<Record<string, number>> {
     overlays: pins(host).length,
     sandboxes: below(join(host.runDir, 'network', 'sandboxes')),
     containers: below(join(host.runDir, 'containers')),
+    chosenBytes: mapBytes(host.agentPid),
     agentFds: descriptors(host.agentPid),
     managerFds: descriptors(host.managerPid),
   };
@@ -107,6 +108,17 @@ function held(host: Host): Readonly<Record<string, number>> {
 function pins({ runDir }: Host): readonly string[] {
   const folder = join(runDir, 'network', 'netns');
   return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+/** What the kernel has for the maps of an agent, which grows with their members. */
+function mapBytes(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  const folder = `/proc/${pid}/fdinfo`;
+  const bytes = readdirSync(folder).map((fd) => {
+    const text = existsSync(`${folder}/${fd}`) ? readFileSync(`${folder}/${fd}`, 'utf8') : '';
+    return text.includes('map_id:') ? Number(/^memlock:\s+(\d+)/m.exec(text)?.[1] ?? 0) : 0;
+  });
+  return bytes.reduce((sum, one) => sum + one, 0);
 }
 
 function descriptors(pid: number | undefined): number {

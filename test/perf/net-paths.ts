@@ -168,7 +168,8 @@ async function build(lab: NetworkLab): Promise<void> {
     [1, 'client', CLIENT],
     [2, 'server', SERVER],
   ] as const) {
-    const host = await lab.host(`h${number}`, number, { cgroup: lab.cgroup });
+    // One host for each cgroup: that of the client.
+    const host = await lab.host(`h${number}`, number, number === 1 ? { cgroup: lab.cgroup } : {});
     host.applyTables([table]);
     await host.attach({
       containerId: name,

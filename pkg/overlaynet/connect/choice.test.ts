@@ -102,7 +102,9 @@ test('whatever comes, a VIP leads to who serves it, or is left to the rules; in 
         before = backends;
       }
       choice.forget('app-id');
-      expect(hooks.entries('vips').size + hooks.entries('slots').size).toBe(0);
+      for (const map of ['vips', 'slots', 'origins'] as const) {
+        expect(hooks.entries(map).size).toBe(0);
+      }
     }),
   );
 });

@@ -28,6 +28,12 @@ interface Known {
   readonly parts: readonly Part[];
 }
 
+/** A backend that left: the virtual IP it stood for. */
+interface Former {
+  readonly vip: string;
+  readonly network: Network;
+}
+
 interface Network {
   readonly number: number;
   list: NetworkTable['services'];
@@ -74,8 +80,8 @@ export class ConnectChoice {
   readonly #networks = new Map<string, Network>();
   /** By container: the namespace's cookie, and the numbers of its networks. */
   readonly #members = new Map<string, { readonly cookie: string; networks: ReadonlySet<number> }>();
-  /** Backends that left, and the virtual IP they stood for; the oldest first. */
-  readonly #former = new Map<string, string>();
+  /** Backends that left, the oldest first. */
+  readonly #former = new Map<string, Former>();
   #lastNumber = 0;
   /** Something found no room: what is missing says nothing. */
   #isFull = false;
@@ -117,7 +123,7 @@ export class ConnectChoice {
       const now = backends.get(id) ?? NOBODY;
       const after = { service, backends: now, number, parts: partsOf(service, now, number) };
       network.services.set(id, after);
-      this.#replace(before?.parts ?? [], after.parts);
+      this.#replace(network, before?.parts ?? [], after.parts);
       for (const part of after.parts) {
         for (const [key, value] of vipEntries(network, part)) this.#put('vips', key, value);
       }
@@ -132,6 +138,9 @@ export class ConnectChoice {
     network.list = [];
     this.#dropOthers(network);
     this.#networks.delete(networkId);
+    for (const [backend, former] of this.#former) {
+      if (former.network === network) this.#forgetFormer(backend);
+    }
   }
 
   /** The container is on these networks from now on, and its rules lead to all of them. */
@@ -211,13 +220,13 @@ export class ConnectChoice {
     for (const [id, known] of network.services) {
       if (kept.has(id)) continue;
       this.#hide(known);
-      this.#replace(known.parts, []);
+      this.#replace(network, known.parts, []);
       network.services.delete(id);
     }
   }
 
   /** Slots and origins of a service that nothing leads to for now. */
-  #replace(before: readonly Part[], after: readonly Part[]): void {
+  #replace(network: Network, before: readonly Part[], after: readonly Part[]): void {
     const old = { slots: entryMap(before, slotEntries), origins: entryMap(before, originEntries) };
     const fresh = { slots: entryMap(after, slotEntries), origins: entryMap(after, originEntries) };
     for (const map of ['slots', 'origins'] as const) {
@@ -228,19 +237,23 @@ export class ConnectChoice {
     for (const [text, [key]] of old.slots) {
       if (!fresh.slots.has(text)) this.#hooks.delete('slots', key);
     }
-    this.#becomeFormer(before);
+    this.#becomeFormer(network, before);
     for (const backend of after.flatMap(({ backends }) => backends)) this.#former.delete(backend);
   }
 
-  #becomeFormer(parts: readonly Part[]): void {
+  #becomeFormer(network: Network, parts: readonly Part[]): void {
     for (const { backends, vips } of parts) {
-      for (const backend of backends) this.#former.set(backend, vips[0]);
+      for (const backend of backends) this.#former.set(backend, { vip: vips[0], network });
     }
     for (const backend of this.#former.keys()) {
       if (this.#former.size <= FORMER_MAX) return;
-      this.#former.delete(backend);
-      this.#hooks.delete('origins', addressKey(backend));
+      this.#forgetFormer(backend);
     }
+  }
+
+  #forgetFormer(backend: string): void {
+    this.#former.delete(backend);
+    this.#hooks.delete('origins', addressKey(backend));
   }
 
   #put(map: MapName, key: Buffer, value: Buffer): void {
@@ -269,7 +282,7 @@ export class ConnectChoice {
       );
     }
     const former = [...this.#former].map(
-      ([backend, vip]): Entry => [addressKey(backend), addressKey(vip)],
+      ([backend, { vip }]): Entry => [addressKey(backend), addressKey(vip)],
     );
     const now = [...this.#networks.values()].flatMap((network) =>
       [...network.services].flatMap(([id, { parts }]) => {
