@@ -28,6 +28,7 @@ import { NEW_TABLE, Overlay, removeOverlays, type TableChange } from './overlay.
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
 import { adoptSandboxes, attemptsOn, Sandbox } from './sandbox.ts';
+import { StalledConnections } from './stalled-connections.ts';
 import { ownTurn } from './turns.ts';
 import { Underlay } from './underlay.ts';
 import { unplug, unplugAtOnce } from './unplug.ts';
@@ -72,6 +73,7 @@ class KernelHostNetwork implements HostNetwork {
   #pending: readonly SandboxRecord[];
   #closed = false;
   readonly #forgetting: Forgetting;
+  readonly #stalled: StalledConnections;
   readonly #connect: ConnectChoice | undefined;
   readonly #audit: Audit;
   readonly #contexts: Contexts;
@@ -83,6 +85,7 @@ class KernelHostNetwork implements HostNetwork {
     this.#options = options;
     this.#kernel = kernel;
     this.#forgetting = new Forgetting(kernel, options.log);
+    this.#stalled = new StalledConnections(options.log);
     this.#attempt = attemptsOn(options.log);
     this.#records = new Records(options.runDir);
     const record = this.#records.readHost();
@@ -347,7 +350,9 @@ class KernelHostNetwork implements HostNetwork {
     }
     this.#connect?.offer(networkId, backends);
     if (change.removed.size === 0 && change.gone.size === 0) return;
-    this.#forgetting.begin(table.ingress ? [this.#host, ...affected] : affected, change);
+    const targets = table.ingress ? [this.#host, ...affected] : affected;
+    this.#forgetting.begin(targets, change);
+    this.#stalled.watch(targets, change.removed, (address) => overlay.isOut(address));
   }
 
   #keep(sandbox: Sandbox): void {

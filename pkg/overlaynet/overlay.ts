@@ -207,6 +207,12 @@ export class Overlay {
     return { removed, gone };
   }
 
+  /** Somebody holds the address, and takes no connections at it. */
+  isOut(address: string): boolean {
+    const holders = this.#memory.holdersOf(address);
+    return holders.length > 0 && !holders.some(inService);
+  }
+
   /** The kernel refused a part: whatever comes next counts as changed. */
   forget(): void {
     this.#doubtful = true;

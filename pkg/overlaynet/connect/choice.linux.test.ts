@@ -115,25 +115,48 @@ function silence(name: string): void {
   namespace.apply([{ do: 'change-link', name: 'eth0', up: false }]);
 }
 
-test('a connection that is being made to a backend that is gone is made to another one', async () => {
-  tell(app([B1, { ...B2, out: true }], 2));
-  silence('b1');
-  const answer = lab.hold('client', { host: VIP, port: PORT }).next();
-  await eventually(() => connectionsTo('10.0.1.11') > 0);
-  tell(app([B2], 3));
-  await hosts[0]?.flowsForgotten();
-  expect(await answer).toBe('b2 10.0.1.10');
-});
+const WAYS = [
+  ['when it connects', false],
+  ['by rules', true],
+] as const;
 
-test('a connection to a backend that is gone is reset rather than left in silence', async () => {
-  tell(app([B1, { ...B2, out: true }], 2));
-  const held = lab.hold('client', { host: VIP, port: PORT });
-  expect(await held.next()).toBe('b1 10.0.1.10');
-  silence('b1');
-  tell(app([B2], 3));
-  await hosts[0]?.flowsForgotten();
-  expect(await held.next()).toBe('ECONNRESET');
-});
+test.each(WAYS)(
+  'a connection that is being made to a backend, chosen %s, that is gone is made to another one',
+  async (_, outside) => {
+    tell(app([B1, { ...B2, out: true }], 2));
+    silence('b1');
+    const answer = lab.hold('client', { host: VIP, port: PORT, outside }).next();
+    await eventually(() => connectionsTo('10.0.1.11') > 0);
+    tell(app([B2], 3));
+    await hosts[0]?.flowsForgotten();
+    expect(await answer).toBe('b2 10.0.1.10');
+  },
+);
+
+test.each(WAYS)(
+  'a connection that is being made to one, chosen %s, that is silent and out of service is made to another one',
+  async (_, outside) => {
+    tell(app([B1, { ...B2, out: true }], 2));
+    silence('b1');
+    const answer = lab.hold('client', { host: VIP, port: PORT, outside }).next();
+    await eventually(() => connectionsTo('10.0.1.11') > 0);
+    tell(app([{ ...B1, out: true }, B2], 3));
+    expect(await answer).toBe('b2 10.0.1.10');
+  },
+);
+
+test.each(WAYS)(
+  'a connection to a backend, chosen %s, that is gone is reset rather than left in silence',
+  async (_, outside) => {
+    tell(app([B1, { ...B2, out: true }], 2));
+    const held = lab.hold('client', { host: VIP, port: PORT, outside });
+    expect(await held.next()).toBe('b1 10.0.1.10');
+    silence('b1');
+    tell(app([B2], 3));
+    await hosts[0]?.flowsForgotten();
+    expect(await held.next()).toBe('ECONNRESET');
+  },
+);
 
 test('with nobody left it is refused, and an address that serves again is asked itself', async () => {
   tell(app([B1], 2));

@@ -196,14 +196,23 @@ export class NetworkLab {
 
   /**
    * One connection (or UDP flow) that keeps asking: `next` is the coming reply or the error that ended it, asked anew
-   * at every call.
+   * at every call. `outside`: of the cgroup.
    */
   hold(
     name: string,
-    target: { readonly host: string; readonly port: number; readonly udp?: boolean },
+    target: {
+      readonly host: string;
+      readonly port: number;
+      readonly udp?: boolean;
+      readonly outside?: boolean;
+    },
   ): Held {
     const words = [target.host, String(target.port), target.udp === true ? 'udp' : 'tcp'];
-    const child = this.#spawn(name, process.execPath, '-e', HOLD, ...words);
+    const command = [process.execPath, '-e', HOLD, ...words];
+    const child =
+      target.outside === true
+        ? spawn('nsenter', [`--net=${this.pin(name)}`, ...command])
+        : this.#spawn(name, ...command);
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     this.#closers.push(() => {
       child.kill();
