@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { eventually, type TestCluster } from './cluster.ts';
+import { insideContainer } from './container.ts';
 
 const LOAD = resolve(import.meta.dirname, 'load.mjs');
 const SERVICE = 'shop';
@@ -179,10 +180,8 @@ async function startLoads(
   if (vip === undefined) throw new Error(`service ${ID} has no virtual address on ${NETWORK}`);
   const words = (url: string): string[] => [LOAD, url, String(workers), String(pauseMs)];
   const outside = (url: string): Load => cluster.background('h1', process.execPath, ...words(url));
-  const inside = (url: string): Load => {
-    const enter = [`--net=/proc/${State.Pid}/ns/net`, '--', process.execPath];
-    return cluster.background('h3', 'nsenter', ...enter, ...words(url));
-  };
+  const inside = (url: string): Load =>
+    cluster.background('h3', ...insideContainer(State.Pid, process.execPath, ...words(url)));
   const entry = `${cluster.host('h2').address}:${PORT}`;
   await eventually('the mesh to answer', async () => {
     return (

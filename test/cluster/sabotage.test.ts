@@ -1,10 +1,11 @@
 /** Somebody else changes the kernel behind an agent's back: it is seen and repaired, counted and logged. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { NetlinkSocket, NetworkNamespace } from 'vxlan-netlink';
+import { attachedPrograms, detachProgram, NetlinkSocket, NetworkNamespace } from 'vxlan-netlink';
 import type { NetworkCheck, NodeNetworkCheck } from '../../pkg/model/index.ts';
 import { eventually, TestCluster } from './cluster.ts';
+import { insideContainer, v2Tree, type Words } from './container.ts';
 import { serviceOn } from './network-cycles.ts';
 
 /** The promise, also on a busy machine; the kernel's events make it less than two seconds elsewhere. */
@@ -96,6 +97,19 @@ async function must(program: string, option: string, command: string): Promise<v
   if (done.code !== 0) throw new Error(`${command} failed: ${done.err}`);
 }
 
+/** Those of the containers' cgroup. */
+async function detachPrograms(): Promise<void> {
+  const path = join(v2Tree() ?? '', cluster.host(VICTIM).cgroupParent);
+  const cgroup = openSync(path, 'r');
+  try {
+    const [program] = attachedPrograms(cgroup, 'connect4');
+    expect(program?.name).toBe('muster_c4');
+    expect(detachProgram(cgroup, 'connect4', program?.id ?? 0)).toBe(true);
+  } finally {
+    closeSync(cgroup);
+  }
+}
+
 const table = (): string => `ip muster-net-${network}`;
 /** What one round of the audit finds at once; what one of them takes away, the next must not need. */
 const SABOTAGE: Readonly<Record<string, Readonly<Record<string, () => Promise<void>>>>> = {
@@ -120,6 +134,7 @@ const SABOTAGE: Readonly<Record<string, Readonly<Record<string, () => Promise<vo
     'the bridge is down': () => inHub('ip link set br0 down'),
     'a static bridge entry is deleted': () => inHub(`bridge fdb del ${remote.mac} dev vx0 master`),
     'the rules are flushed': () => inContainer(`nft flush table ${table()}`),
+    'the programs of sockets are detached': detachPrograms,
     'the container loses its link': () => inContainer('ip link del eth0'),
   },
 };
@@ -155,29 +170,36 @@ function lostItsAnswer(error: string, flushes: readonly number[]): boolean {
   return error.endsWith('timeout') && flushes.some((at) => asked <= at && at < asked + 1000);
 }
 
-test('connections that the kernel was made to forget end or go on at once, and new ones work', async () => {
-  const { Endpoint } = await cluster.api<ServiceJson>('h1', 'GET', '/services/web');
-  const vip = Endpoint.VirtualIPs[0]?.Addr.split('/')[0];
-  const inside = ['nsenter', `--net=/proc/${pid}/ns/net`, process.execPath] as const;
-  // Two connections that are kept and two that are not.
-  const load = cluster.background(VICTIM, ...inside, LOAD, `http://${vip}:80/`, '4', '10');
-  await load.begun;
-  const namespaces = [`/proc/${pid}/ns/net`, `/run/netns/${cluster.host(VICTIM).netns}`];
-  const flushes: number[] = [];
-  for (let flush = 0; flush < FLUSHES; flush++) {
-    for (const namespace of namespaces) flushConnections(namespace);
-    flushes.push(Date.now());
-    expect(await check()).toMatchObject({ code: 0, err: '' });
-  }
-  load.stop();
-  const { requests, errors, slowestMs } = JSON.parse((await load.done).out) as LoadResult;
-  expect(requests - errors.length).toBeGreaterThan(FLUSHES);
-  // What was under way and is led to another task now is told so by a reset: at most one per worker and flush.
-  const others = errors.filter((error) => !error.endsWith('ECONNRESET'));
-  expect(others.filter((error) => !lostItsAnswer(error, flushes))).toEqual([]);
-  expect(errors.length).toBeLessThanOrEqual(FLUSHES * 4);
-  expect(slowestMs).toBeLessThan(REPAIRED_WITHIN_MS);
-});
+const WAYS = {
+  'when it connects': (): Words => insideContainer(pid, process.execPath),
+  'by rules': (): Words => ['nsenter', `--net=/proc/${pid}/ns/net`, process.execPath],
+} as const;
+
+test.each(Object.entries(WAYS))(
+  'connections that the kernel was made to forget, made by who chooses a backend %s, end or go on at once, and new ones work',
+  async (_, inside) => {
+    const { Endpoint } = await cluster.api<ServiceJson>('h1', 'GET', '/services/web');
+    const vip = Endpoint.VirtualIPs[0]?.Addr.split('/')[0];
+    // Two connections that are kept and two that are not.
+    const load = cluster.background(VICTIM, ...inside(), LOAD, `http://${vip}:80/`, '4', '10');
+    await load.begun;
+    const namespaces = [`/proc/${pid}/ns/net`, `/run/netns/${cluster.host(VICTIM).netns}`];
+    const flushes: number[] = [];
+    for (let flush = 0; flush < FLUSHES; flush++) {
+      for (const namespace of namespaces) flushConnections(namespace);
+      flushes.push(Date.now());
+      expect(await check()).toMatchObject({ code: 0, err: '' });
+    }
+    load.stop();
+    const { requests, errors, slowestMs } = JSON.parse((await load.done).out) as LoadResult;
+    expect(requests - errors.length).toBeGreaterThan(FLUSHES);
+    // What was under way and is led to another task now is told so by a reset: at most one per worker and flush.
+    const others = errors.filter((error) => !error.endsWith('ECONNRESET'));
+    expect(others.filter((error) => !lostItsAnswer(error, flushes))).toEqual([]);
+    expect(errors.length).toBeLessThanOrEqual(FLUSHES * 4);
+    expect(slowestMs).toBeLessThan(REPAIRED_WITHIN_MS);
+  },
+);
 
 test('what is wrong is said with the reason, while somebody breaks it again and again', async () => {
   const netns = join(cluster.host(VICTIM).runDir, 'network/netns', network);

@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Lab } from '../../deploy/lab/lab.ts';
+import { insideContainer } from '../cluster/container.ts';
 import { raiseNeighbourLimits } from '../cluster/neighbours.ts';
 import { ApiClient, withLab } from './lab.ts';
 import { option, quantile, report, round } from './measure.ts';
@@ -43,8 +44,8 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   await api.call('POST', '/services/create', service(Id, 0));
   const vip = await vipOf(api);
   const when = async (mode: 'until' | 'while', pid: number): Promise<Found> => {
-    const words = [`--net=/proc/${pid}/ns/net`, load, mode, vip, '80', PATIENCE_S];
-    const [moment, slowest] = (await run('nsenter', words)).stdout.split(' ').map(Number);
+    const [program, ...words] = insideContainer(pid, load, mode, vip, '80', PATIENCE_S);
+    const [moment, slowest] = (await run(program, words)).stdout.split(' ').map(Number);
     return { moment: moment ?? Number.NaN, slowest: slowest ?? Number.NaN };
   };
   const entered: number[] = [];

@@ -161,6 +161,7 @@ test('what somebody changed is told of, put back and counted', () => {
     'choice at connect: 1 of members not as told',
   ]);
   hooks.detach();
+  expect(choice.differences()).toContain('choice at connect: 4 programs not attached');
   expect(choice.repair()).toBe(7);
   expect(choice.differences()).toEqual([]);
   expect(choice.repair()).toBe(0);

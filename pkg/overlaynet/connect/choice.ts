@@ -183,11 +183,14 @@ export class ConnectChoice {
 
   /** Where the kernel is not as it should be. */
   differences(): readonly string[] {
-    return HASHES.flatMap((map) => {
+    const programs = this.#hooks.missing();
+    const attached = programs === 0 ? [] : [`choice at connect: ${programs} programs not attached`];
+    const entries = HASHES.flatMap((map) => {
       const { missing, strange } = this.#compare(map);
       const count = strange.length + missing.length;
       return count === 0 ? [] : [`choice at connect: ${count} of ${map} not as told`];
     });
+    return [...attached, ...entries];
   }
 
   /** The programs stay as they are until the next agent. */

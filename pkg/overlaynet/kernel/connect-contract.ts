@@ -51,9 +51,10 @@ export function describeConnectHooks(kernel: Kernel, cgroup: string): void {
   });
 
   test('connect hooks: programs are attached once, and again after they were detached', () => {
-    expect([hooks.attach(), hooks.attach()]).toEqual([4, 0]);
+    expect([hooks.attach(), hooks.attach(), hooks.missing()]).toEqual([4, 0, 0]);
     hooks.detach();
     hooks.detach();
+    expect(hooks.missing()).toBe(4);
     expect([hooks.attach(), hooks.attach()]).toEqual([4, 0]);
   });
 }

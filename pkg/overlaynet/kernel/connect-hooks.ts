@@ -37,6 +37,8 @@ export interface ConnectHooks extends Disposable {
    * @returns how many were missing
    */
   attach(): number;
+  /** Programs that are not asked, although they were attached. */
+  missing(): number;
   /** No program of ours is asked any more; the cgroup goes when it is empty. */
   detach(): void;
 }
@@ -103,8 +105,7 @@ class LinuxConnectHooks implements ConnectHooks {
       for (const program of this.#programs) {
         const { hook } = program;
         const before = ownPrograms(cgroup, hook);
-        const id = this.#ids.get(hook);
-        if (id !== undefined && before.includes(id)) continue;
+        if (this.#isAmong(before, hook)) continue;
         missing++;
         program.attach(cgroup);
         for (const other of before) detachProgram(cgroup, hook, other);
@@ -113,6 +114,13 @@ class LinuxConnectHooks implements ConnectHooks {
       }
       return missing;
     });
+  }
+
+  missing(): number {
+    return this.#withCgroup(
+      (cgroup) =>
+        ALL_HOOKS.filter((hook) => !this.#isAmong(ownPrograms(cgroup, hook), hook)).length,
+    );
   }
 
   detach(): void {
@@ -131,6 +139,11 @@ class LinuxConnectHooks implements ConnectHooks {
 
   [Symbol.dispose](): void {
     for (const one of [...this.#programs, ...this.#maps.values()]) one[Symbol.dispose]();
+  }
+
+  #isAmong(ids: readonly number[], hook: SocketHook): boolean {
+    const id = this.#ids.get(hook);
+    return id !== undefined && ids.includes(id);
   }
 
   #withCgroup<T>(work: (fd: number) => T): T {

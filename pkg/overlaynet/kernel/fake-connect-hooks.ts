@@ -23,9 +23,13 @@ export class FakeConnectHooks implements ConnectHooks {
   }
 
   attach(): number {
-    const missing = this.isAttached ? 0 : 4;
+    const missing = this.missing();
     this.isAttached = true;
     return missing;
+  }
+
+  missing(): number {
+    return this.isAttached ? 0 : 4;
   }
 
   detach(): void {
