@@ -130,15 +130,13 @@ static double milliseconds(clockid_t clock) {
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/** Until connecting succeeds, or until it fails. */
-static void wait_for(int reached, char **words) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(words[3]))};
-  if (inet_pton(AF_INET, words[2], &to.sin_addr) != 1) fail(words[2]);
-  double slowest = 0, patience = atof(words[4]);
+/** Until connecting succeeds, or until it fails: when that was, and the slowest try. */
+static void wait_for(int reached, const struct sockaddr_in *to, double patience) {
+  double slowest = 0;
   for (double begun = seconds(); seconds() - begun < patience; usleep(reached ? 2000 : 5000)) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     double tried = milliseconds(CLOCK_MONOTONIC);
-    int refused = connect(fd, (struct sockaddr *)&to, sizeof to);
+    int refused = connect(fd, (const struct sockaddr *)to, sizeof *to);
     double took = milliseconds(CLOCK_MONOTONIC) - tried;
     if (took > slowest) slowest = took;
     close(fd);
@@ -147,7 +145,16 @@ static void wait_for(int reached, char **words) {
     return;
   }
   errno = ETIMEDOUT;
-  fail(words[2]);
+  fail("watch");
+}
+
+/** Whenever it is asked, by the lines `until` and `while`, since a process that starts is in the way of what is measured. */
+static void watch(char **words) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(words[3]))};
+  if (inet_pton(AF_INET, words[2], &to.sin_addr) != 1) fail(words[2]);
+  char line[16];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(line, sizeof line, stdin)) wait_for(line[0] == 'u', &to, atof(words[4]));
 }
 
 static void measure(double (*load)(const char *, const char *, double), char **words) {
@@ -163,8 +170,7 @@ int main(int count, char **words) {
   if (strcmp(words[1], "stream") == 0) measure(stream, words);
   else if (strcmp(words[1], "turns") == 0) measure(turns, words);
   else if (strcmp(words[1], "connects") == 0) measure(connects, words);
-  else if (strcmp(words[1], "until") == 0) wait_for(1, words);
-  else if (strcmp(words[1], "while") == 0) wait_for(0, words);
+  else if (strcmp(words[1], "watch") == 0) watch(words);
   else return 2;
   return 0;
 }

@@ -2,11 +2,12 @@
  * From a task that runs to the moment when every host reaches it through the service's virtual address, and from the wish
  * to remove it to the moment when no host does, in a real cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4] [--services=1]`. Needs a build.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import type { Lab } from '../../deploy/lab/lab.ts';
-import { insideContainer } from '../cluster/container.ts';
+import { insideContainer, type Words } from '../cluster/container.ts';
 import { raiseNeighbourLimits } from '../cluster/neighbours.ts';
 import { ApiClient, withLab } from './lab.ts';
 import { option, quantile, report, round } from './measure.ts';
@@ -43,20 +44,18 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   await running(api, services - 1);
   await api.call('POST', '/services/create', service(Id, 0));
   const vip = await vipOf(api);
-  const when = async (mode: 'until' | 'while', pid: number): Promise<Found> => {
-    const [program, ...words] = insideContainer(pid, load, mode, vip, '80', PATIENCE_S);
-    const [moment, slowest] = (await run(program, words)).stdout.split(' ').map(Number);
-    return { moment: moment ?? Number.NaN, slowest: slowest ?? Number.NaN };
-  };
+  const watchers = pids.map((pid) =>
+    watcherOf(insideContainer(pid, load, 'watch', vip, '80', PATIENCE_S)),
+  );
   const entered: number[] = [];
   const left: number[] = [];
   const tries: number[] = [];
   for (let number = 0; number < runs; number++) {
-    const asked = pids.map((pid) => when('until', pid));
+    const asked = watchers.map((watcher) => watcher.when('until'));
     await scale(api, service(Id, 1));
     const reached = await Promise.all(asked);
     entered.push(lastOf(reached) - (await runningSince(api)));
-    const still = pids.map((pid) => when('while', pid));
+    const still = watchers.map((watcher) => watcher.when('while'));
     const wished = Date.now();
     await scale(api, service(Id, 0));
     const leaving = await Promise.all(still);
@@ -65,6 +64,7 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
     await noneLeft(api);
   }
   api.close();
+  for (const watcher of watchers) watcher.end();
   const all = `all of ${lab.hosts.length} hosts, ${services} services`;
   const worst = (values: readonly number[]): { readonly p99: number; readonly within: number } => ({
     p99: round(quantile(values, 0.99)),
@@ -80,6 +80,29 @@ interface Found {
   readonly moment: number;
   /** Milliseconds of the slowest try. */
   readonly slowest: number;
+}
+
+/** A client in a container. */
+interface Watcher {
+  /** `until` it connects, or `while` it does. */
+  when(mode: 'until' | 'while'): Promise<Found>;
+  end(): void;
+}
+
+function watcherOf([program, ...words]: Words): Watcher {
+  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    when: async (mode): Promise<Found> => {
+      child.stdin.write(`${mode}\n`);
+      const { value } = await lines.next();
+      const [moment, slowest] = String(value).split(' ').map(Number);
+      return { moment: moment ?? Number.NaN, slowest: slowest ?? Number.NaN };
+    },
+    end: (): void => {
+      child.stdin.end();
+    },
+  };
 }
 
 function lastOf(found: readonly Found[]): number {
