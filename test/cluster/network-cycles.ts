@@ -110,8 +110,8 @@ function pins({ runDir }: Host): readonly string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
-/** What the kernel has for the maps of an agent, which grows with their members. */
-function mapBytes(pid: number | undefined): number {
+/** Memory of the kernel for the maps of a process, which grows with their members. */
+export function mapBytes(pid: number | undefined): number {
   if (pid === undefined) return 0;
   const folder = `/proc/${pid}/fdinfo`;
   const bytes = readdirSync(folder).map((fd) => {

@@ -35,7 +35,7 @@ function raise(): never {
 for (const services of [100, 1000, 5000]) {
   const lab = new NetworkLab();
   try {
-    const host = await lab.host('h1', HERE);
+    const host = await lab.host('h1', HERE, { cgroup: lab.cgroup });
     let table = tableOf(services, CONTAINERS);
     const begun = performance.now();
     host.applyTables([table]);

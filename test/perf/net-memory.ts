@@ -1,6 +1,6 @@
 /**
- * Memory that services of three endpoints each cost a host: of the kernel for every container on their network, and of
- * the agent. `npx tsx --conditions=source test/perf/net-memory.ts [--containers=8]`. The kernel's is what the memory
+ * Memory that services of three endpoints each cost a host: of the kernel for every container on their network and for
+ * the host itself, and of the agent. `npx tsx --conditions=source test/perf/net-memory.ts [--containers=8]`. The kernel's is what the memory
  * controller charges this process for. Nobody is charged for hash buckets of nf_tables sets (65 bytes for each service and
  * container, by their number) and for the network's neighbours and FDB entries, which exist once.
  */
@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
+import { mapBytes } from '../cluster/network-cycles.ts';
 import { median, option, report, round } from './measure.ts';
 import { attachOwn, HERE, tableOf } from './net-services.ts';
 
@@ -46,6 +47,8 @@ function kernelCounter(): () => number {
 interface Cost {
   /** Bytes of the kernel, for each container. */
   readonly container: readonly number[];
+  /** Bytes of the kernel for what programs of sockets look up, once for the host. */
+  readonly maps: number;
   /** Bytes of the agent's heap, containers included. */
   readonly agent: number;
 }
@@ -73,10 +76,12 @@ function heapUsed(): Promise<number> {
 async function costOf(services: number, kernel: () => number): Promise<Cost> {
   const lab = new NetworkLab();
   try {
-    const host = await lab.host('h1', HERE);
+    const host = await lab.host('h1', HERE, { cgroup: lab.cgroup });
     const table = tableOf(services, CONTAINERS);
     const agentBefore = await heapUsed();
+    const mapsBefore = mapBytes(process.pid);
     host.applyTables([table]);
+    const maps = mapBytes(process.pid) - mapsBefore;
     await still(kernel);
     const container: number[] = [];
     for (let index = 0; index < CONTAINERS; index++) {
@@ -85,7 +90,7 @@ async function costOf(services: number, kernel: () => number): Promise<Cost> {
       container.push(kernel() - before);
     }
     await host.repair();
-    return { container, agent: (await heapUsed()) - agentBefore };
+    return { container, maps, agent: (await heapUsed()) - agentBefore };
   } finally {
     await lab.close();
   }
@@ -104,6 +109,9 @@ for (const services of [1000, 5000]) {
     many.container.map((bytes) => each(bytes, median(few.container))),
     { containerMiB: round(median(many.container) / 2 ** 20) },
   );
+  report(`kernel memory for each service and host, ${services} services`, 'B', [
+    each(many.maps, few.maps),
+  ]);
   report(`agent memory for each service, ${services} services, ${CONTAINERS} containers`, 'B', [
     each(many.agent, few.agent),
   ]);
