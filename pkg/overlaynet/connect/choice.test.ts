@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { silentLogger } from '../../io/index.ts';
-import type { NetworkTable } from '../../model/index.ts';
+import { must, type NetworkTable } from '../../model/index.ts';
 import { type Backends, backendsByService } from '../backends.ts';
 import { FakeConnectHooks } from '../kernel/fake-connect-hooks.ts';
 import { networkTable } from '../testing/table.ts';
-import { ConnectChoice } from './choice.ts';
+import { type ConnectChoice, openConnectChoice } from './choice.ts';
 import { addressKey, memberKey, numbers } from './maps.ts';
 
 let hooks: FakeConnectHooks;
@@ -13,8 +13,16 @@ let choice: ConnectChoice;
 
 beforeEach(() => {
   hooks = new FakeConnectHooks();
-  choice = new ConnectChoice(hooks, silentLogger);
+  choice = opened();
 });
+
+/** With `hooks`. */
+function opened(): ConnectChoice {
+  const kernel = { connectHooks: (): FakeConnectHooks => hooks };
+  const host = { cookie: (): string => '1' };
+  const made = openConnectChoice(kernel, host, { cgroup: '/any', log: silentLogger });
+  return must(made, 'a choice');
+}
 
 const VIPS = ['10.0.1.100', '10.0.1.101'];
 const AFFINE = '10.0.1.102';
@@ -89,7 +97,7 @@ test('whatever comes, a VIP leads to who serves it, or is left to the rules; in 
   fc.assert(
     fc.property(fc.array(kinds, { maxLength: 6 }), (steps) => {
       hooks = new FakeConnectHooks();
-      choice = new ConnectChoice(hooks, silentLogger);
+      choice = opened();
       let before: Backends = new Map();
       for (const step of steps) {
         const table = tableOf(step);
@@ -134,6 +142,29 @@ test('who was connected to a backend that left is still told the virtual IP', ()
   expect(hooks.entries('origins').get(addressKey('10.0.1.10').toString('hex'))).toBe(origin);
 });
 
+test('an address that passed to another service is no former one, whichever was told first', () => {
+  for (const [before, after] of [
+    ['s0', 's1'],
+    ['s1', 's0'],
+  ] as const) {
+    offer(tableOf({ serving: [before, 's0', 's1'], services: ['s0', 's1'] }));
+    offer(tableOf({ serving: [after, 's0', 's1'], services: ['s0', 's1'] }));
+    // So many leave that the oldest are forgotten.
+    for (let at = 0; at < 300; at++) {
+      const base = tableOf({ serving: [after, 's0', 's1'], services: ['s0', 's1'] });
+      const [first] = base.endpoints;
+      if (first === undefined) throw new Error('an endpoint');
+      const more = [1, 2, 3, 4].map((number) => ({
+        ...first,
+        taskId: `${at}-${number}` as typeof first.taskId,
+        addresses: [`10.0.${number + 1}.${at % 250}`],
+      }));
+      offer({ ...base, endpoints: [...base.endpoints, ...more] });
+    }
+    expect(choice.repair()).toBe(0);
+  }
+});
+
 test('containers are on networks, from joining to leaving', () => {
   const namespace = { cookie: (): string => '18446744073709551615' };
   const on = (...ids: readonly string[]): { readonly networkId: string }[] =>
@@ -176,10 +207,26 @@ test('what was withdrawn is not put back before the rules know', () => {
   expect(ledTo('10.0.1.100')).toBeUndefined();
 });
 
+test('a kernel that has no such programs leaves all to the rules, and keeps nothing open', () => {
+  let isOpen = true;
+  const failing = Object.assign(new FakeConnectHooks(), {
+    attach: (): never => {
+      throw new Error('EPERM');
+    },
+    [Symbol.dispose]: (): void => {
+      isOpen = false;
+    },
+  });
+  const cookie = (): string => '1';
+  const options = { cgroup: '/any', log: silentLogger };
+  expect(openConnectChoice({ connectHooks: () => failing }, { cookie }, options)).toBeUndefined();
+  expect(isOpen).toBe(false);
+});
+
 test('a service that finds no room is left to the rules without complaint', () => {
   const put = hooks.put.bind(hooks);
   hooks.put = (map, ...entry): boolean => map !== 'slots' && put(map, ...entry);
-  const tight = new ConnectChoice(hooks, silentLogger);
+  const tight = opened();
   const backends = backendsByService(web);
   tight.withdraw(web, backends);
   tight.offer(web.networkId, backends);

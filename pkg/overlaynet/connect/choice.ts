@@ -52,10 +52,14 @@ export function openConnectChoice(
   { cgroup, log }: { readonly cgroup?: string | undefined; readonly log: Logger },
 ): ConnectChoice | undefined {
   if (cgroup === undefined) return undefined;
+  let hooks: ConnectHooks | undefined;
   try {
     host.cookie();
-    return new ConnectChoice(kernel.connectHooks(cgroup), log);
+    hooks = kernel.connectHooks(cgroup);
+    hooks.attach();
+    return new ConnectChoice(hooks, log);
   } catch (error) {
+    hooks?.[Symbol.dispose]();
     log.info('backends are not chosen at connect: this kernel has no such programs', { error });
     return undefined;
   }
@@ -86,10 +90,10 @@ export class ConnectChoice {
   /** Something found no room: what is missing says nothing. */
   #isFull = false;
 
+  /** @param hooks attached, with empty maps */
   constructor(hooks: ConnectHooks, log: Logger) {
     this.#hooks = hooks;
     this.#log = log;
-    hooks.attach();
   }
 
   /**
@@ -128,6 +132,12 @@ export class ConnectChoice {
         for (const [key, value] of vipEntries(network, part)) this.#put('vips', key, value);
       }
     }
+    // Not before all are told: an address may have passed from one service to another.
+    const offered = [...network.withdrawn.keys()].flatMap(
+      (id) => network.services.get(id)?.parts ?? [],
+    );
+    for (const backend of offered.flatMap((part) => part.backends)) this.#former.delete(backend);
+    this.#forgetOldest();
     network.withdrawn.clear();
   }
 
@@ -240,14 +250,12 @@ export class ConnectChoice {
     for (const [text, [key]] of old.slots) {
       if (!fresh.slots.has(text)) this.#hooks.delete('slots', key);
     }
-    this.#becomeFormer(network, before);
-    for (const backend of after.flatMap(({ backends }) => backends)) this.#former.delete(backend);
-  }
-
-  #becomeFormer(network: Network, parts: readonly Part[]): void {
-    for (const { backends, vips } of parts) {
+    for (const { backends, vips } of before) {
       for (const backend of backends) this.#former.set(backend, { vip: vips[0], network });
     }
+  }
+
+  #forgetOldest(): void {
     for (const backend of this.#former.keys()) {
       if (this.#former.size <= FORMER_MAX) return;
       this.#forgetFormer(backend);

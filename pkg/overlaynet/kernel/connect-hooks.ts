@@ -25,7 +25,7 @@ const ALL_HOOKS = Object.keys(HOOKS) as readonly SocketHook[];
 
 /** The kernel's end of `ConnectChoice`: maps that are empty at first, and programs that look into them. */
 export interface ConnectHooks extends Disposable {
-  /** Adds or replaces; false when the map has no room for it. */
+  /** Adds or replaces; false when the kernel has no room for it, or no time. */
   put(map: MapName, key: Buffer, value: Buffer): boolean;
   /** Missing ones are fine. */
   delete(map: MapName, key: Buffer): void;
@@ -85,7 +85,7 @@ class LinuxConnectHooks implements ConnectHooks {
       this.#maps.get(map)?.put(key, value);
       return true;
     } catch (error) {
-      if (hasCode(error, 'E2BIG', 'ENOMEM')) return false;
+      if (hasCode(error, 'E2BIG', 'ENOMEM', 'EBUSY')) return false;
       throw error;
     }
   }
