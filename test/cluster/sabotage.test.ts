@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { attachedPrograms, detachProgram, NetlinkSocket, NetworkNamespace } from 'vxlan-netlink';
 import type { NetworkCheck, NodeNetworkCheck } from '../../pkg/model/index.ts';
+import { cgroupAt, type Words } from '../../pkg/overlaynet/testing/cgroup.ts';
 import { eventually, TestCluster } from './cluster.ts';
-import { insideContainer, v2Tree, type Words } from './container.ts';
+import { insideContainer } from './container.ts';
 import { serviceOn } from './network-cycles.ts';
 
 /** The promise, also on a busy machine; the kernel's events make it less than two seconds elsewhere. */
@@ -99,8 +100,7 @@ async function must(program: string, option: string, command: string): Promise<v
 
 /** Those of the containers' cgroup. */
 async function detachPrograms(): Promise<void> {
-  const path = join(v2Tree() ?? '', cluster.host(VICTIM).cgroupParent);
-  const cgroup = openSync(path, 'r');
+  const cgroup = openSync(cgroupAt(cluster.host(VICTIM).cgroupParent) ?? '', 'r');
   try {
     const [program] = attachedPrograms(cgroup, 'connect4');
     expect(program?.name).toBe('muster_c4');

@@ -4,10 +4,11 @@
  *   net-load stream ADDRESS PORT SECONDS    prints Gbit/s that arrived
  *   net-load turns ADDRESS PORT SECONDS     one byte there and one back on one connection; prints turns per second
  *   net-load connects ADDRESS PORT SECONDS  a connection for every turn; prints connections per second
- *   net-load until ADDRESS PORT SECONDS     tries to connect every other millisecond; prints when it could, ms since the epoch
- *   net-load while ADDRESS PORT SECONDS     connects every five milliseconds; prints when it could not any more
+ *   net-load watch ADDRESS PORT SECONDS     for each line `until`: tries to connect every other millisecond, prints when it
+ *                                           could, ms since the epoch; for each line `while`: connects every five milliseconds,
+ *                                           prints when it could not any more
  * The first three print a second number: the same for each second of processor time that this process used, sending and
- * receiving of packets included. The last two print how long the slowest try took, in milliseconds.
+ * receiving of packets included. `watch` adds how long the slowest try took, in milliseconds.
  * The first byte of a connection says what it is: 's' or 't'.
  */
 #include <arpa/inet.h>

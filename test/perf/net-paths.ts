@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import type { Words } from '../../pkg/overlaynet/testing/cgroup.ts';
 import { NetworkLab } from '../../pkg/overlaynet/testing/lab.ts';
 import { networkTable } from '../../pkg/overlaynet/testing/table.ts';
 import { buildDockerLike } from './docker-like.ts';
@@ -140,8 +141,6 @@ function reportShare(kind: Kind, found: Results, over: string, under: string): v
     { byProcessor: round(median(sharesOf((result) => result?.byProcessor ?? Number.NaN))) },
   );
 }
-
-type Words = readonly [string, ...string[]];
 
 function within(before: Words): Path['inside'] {
   return (...words) => [...before, ...words];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll } from 'vitest';
 import { must } from '../../model/index.ts';
-import { cgroupFor } from '../testing/lab.ts';
+import { cgroupAt } from '../testing/cgroup.ts';
 import { describeConnectHooks } from './connect-contract.ts';
 import { describeKernel } from './contract.ts';
 import { linuxKernel } from './linux.ts';
@@ -12,4 +12,4 @@ const folder = mkdtempSync(join(tmpdir(), 'overlaynet-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describeKernel(linuxKernel, (name) => join(folder, name));
-describeConnectHooks(linuxKernel, must(cgroupFor(basename(folder)), 'a v2 tree'));
+describeConnectHooks(linuxKernel, must(cgroupAt(`muster-${basename(folder)}`), 'a v2 tree'));

@@ -12,6 +12,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { linuxKernel } from '../kernel/linux.ts';
 import type { HostNetwork, HostNetworkOptions } from '../network.ts';
 import { reconcile } from '../reconcile.ts';
+import { cgroupAt, insideCgroup, type Words } from './cgroup.ts';
 import { type HostFamily, hostAddress } from './table.ts';
 
 const PREFIX_LENGTH = { ipv4: 24, ipv6: 64 } as const;
@@ -27,7 +28,7 @@ export class NetworkLab {
   readonly #hosts: HostFamily;
 
   /** Of the v2 tree, for programs of containers, made when a host is first told of it; undefined where there is none. */
-  readonly cgroup = cgroupFor(basename(this.folder));
+  readonly cgroup = cgroupAt(`muster-${basename(this.folder)}`);
 
   constructor(options: { readonly hosts?: HostFamily | undefined } = {}) {
     this.#hosts = options.hosts ?? 'ipv4';
@@ -226,11 +227,11 @@ export class NetworkLab {
   }
 
   /** A command within the namespace, and within the cgroup when there is one. */
-  inside(name: string, ...words: readonly string[]): readonly [string, ...string[]] {
+  inside(name: string, ...words: readonly string[]): Words {
     const command = ['nsenter', `--net=${this.pin(name)}`, ...words] as const;
     const { cgroup } = this;
     if (cgroup === undefined || !existsSync(cgroup)) return command;
-    return ['sh', '-c', 'echo 0 > "$0/cgroup.procs" && exec "$@"', cgroup, ...command];
+    return insideCgroup(cgroup, ...command);
   }
 
   #spawn(name: string, ...words: readonly string[]): ChildProcessWithoutNullStreams {
@@ -252,14 +253,6 @@ export class NetworkLab {
     rmSync(this.folder, { recursive: true, force: true });
     if (failures.length > 0) throw failures[0];
   }
-}
-
-/** Path of a cgroup of that name in the v2 tree; undefined where the machine has none. */
-export function cgroupFor(name: string): string | undefined {
-  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
-  const [, tree] =
-    mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2') ?? [];
-  return tree && join(tree, `muster-${name}`);
 }
 
 /** Pins that a failed test left behind. */
