@@ -28,9 +28,8 @@ export class MemoryNetwork {
       sendSnapshot: async (to, chunks): Promise<void> => {
         const receiver = isDead() ? undefined : this.#receiverOf(self, to);
         if (receiver === undefined) throw new Error(`${to.address} is unreachable`);
-        await this.#unlessBroken(
-          [self, to.raftId],
-          receiver.receiveSnapshot(self, this.#passing(self, to, chunks)),
+        await this.#unlessBroken([self, to.raftId], (broken) =>
+          receiver.receiveSnapshot(self, this.#passing(self, to, chunks, broken)),
         );
       },
       listen: (receiver): Disposable => {
@@ -71,8 +70,11 @@ export class MemoryNetwork {
     this.#aliases.set(former, raftId);
   }
 
-  /** A receiver that was killed says nothing any more; a real connection notices, and breaks. */
-  async #unlessBroken(ends: readonly number[], transfer: Promise<void>): Promise<void> {
+  /** Who was killed says nothing any more; a real connection notices, and breaks at its other end. */
+  async #unlessBroken(
+    ends: readonly number[],
+    transfer: (broken: Promise<never>) => Promise<void>,
+  ): Promise<void> {
     let lost: (gone: number) => void = () => undefined;
     const broken = new Promise<never>((_, reject) => {
       lost = (gone): void => {
@@ -81,7 +83,7 @@ export class MemoryNetwork {
     });
     this.#transfers.add(lost);
     try {
-      await Promise.race([transfer, broken]);
+      await Promise.race([transfer(broken), broken]);
     } finally {
       this.#transfers.delete(lost);
     }
@@ -91,11 +93,15 @@ export class MemoryNetwork {
     from: number,
     to: PeerAddress,
     chunks: AsyncIterable<Uint8Array>,
+    broken: Promise<never>,
   ): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks) {
+    const iterator = chunks[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await Promise.race([iterator.next(), broken]);
+      if (next.done) return;
       await new Promise<void>((resolve) => setImmediate(resolve));
       if (this.#receiverOf(from, to) === undefined) throw new Error(`${to.address} is unreachable`);
-      yield chunk;
+      yield next.value;
     }
   }
 
