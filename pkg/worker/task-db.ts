@@ -76,6 +76,11 @@ export class TaskDb {
     this.#try(() => this.#keepTables(whole ? undefined : changes));
   }
 
+  /** Whether there are tables that the disk did not take: the next save tries again. */
+  get isBehind(): boolean {
+    return this.#unkept !== undefined;
+  }
+
   /** Durable on return, if the disk takes it: whether it does. */
   save(records: TaskRecords): boolean {
     this.#timer?.cancel();

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -7,7 +7,7 @@ import {
   identityOf,
   issueNodeCertificate,
 } from '../ca/index.ts';
-import type { InstantMs, NodeRole, TaskId, TaskStatus } from '../model/index.ts';
+import type { InstantMs, NodeRole, TaskId, TaskStatus, Version } from '../model/index.ts';
 import type { Identity } from '../rpc/index.ts';
 import {
   assignment,
@@ -342,4 +342,23 @@ it('knows for good that a task has ended when a manager hears of it', async () =
   engine.exit('t1', 2);
   await manager.reaches('t1', 'failed');
   expect(kept).toEqual([['failed']]);
+});
+
+it('writes its tasks anew for tasks only, not whenever a backend comes or goes elsewhere', async () => {
+  const one = await bench(identities);
+  const written = (): number => statSync(join(one.directory, 'tasks.json')).ino;
+  one.manager.assign({ tasks: [assignment('t1', onNet)], networks: [table] }, true);
+  await one.manager.reaches('t1', 'running');
+  await eventually(() =>
+    expect(readFileSync(join(one.directory, 'tasks.json'), 'utf8')).toContain('running'),
+  );
+  const before = written();
+  const next = { ...table, revision: 2 as Version };
+  one.manager.assign({ networks: [next] });
+  await eventually(() => expect(one.applied.at(-1)).toEqual([next]));
+  // By then it would have been saved.
+  const beats = one.manager.count('heartbeat');
+  await eventually(() => expect(one.manager.count('heartbeat')).toBeGreaterThan(beats + 1));
+  expect(written()).toBe(before);
+  expect(readFileSync(join(one.directory, 'networks.jsonl'), 'utf8')).toContain('"revision":2');
 });

@@ -279,7 +279,8 @@ export class Worker {
       const unwanted = before.flatMap(({ unwantedStart }) => unwantedStart ?? []);
       void this.#lease.openAfter(unwanted, session);
     }
-    this.#saveSoon();
+    // Tables are kept by themselves: a backend that comes or goes elsewhere costs no flush of this disk.
+    if (complete || touchesTasks(changes) || this.#db.isBehind) this.#saveSoon();
   }
 
   #updateTables(changes: AssignmentChanges, complete: boolean): boolean {
@@ -434,6 +435,10 @@ export class Worker {
       formerManagers: this.#formerManagers,
     };
   }
+}
+
+function touchesTasks({ tasks, removedTasks }: AssignmentChanges): boolean {
+  return tasks.length > 0 || removedTasks.length > 0;
 }
 
 function noDevices(): readonly string[] {
