@@ -63,9 +63,18 @@ test('nobody is looked for who serves again or is over, nor in a namespace that 
   const stalled = new StalledConnections(silentLogger);
   const [back, closed] = [target(true), Object.assign(target(true), { isLive: false })];
   stalled.watch([back], left, () => false);
-  stalled.watch([closed], left, () => true);
+  stalled.watch([closed], new Set(['10.0.1.12']), () => true);
   await stalled.done;
   expect([back.looks, closed.looks]).toEqual([0, 0]);
+});
+
+test('who came back and left again is looked for once, when it was silent since its last leaving', async () => {
+  const stalled = new StalledConnections(silentLogger);
+  const [before, since] = [target(true), target(true)];
+  stalled.watch([before], left, () => true);
+  stalled.watch([since], left, () => true);
+  await stalled.done;
+  expect([before.looks, since.looks]).toEqual([0, 1]);
 });
 
 test('a namespace that fails keeps no other from its turn', async () => {

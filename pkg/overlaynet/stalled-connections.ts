@@ -16,6 +16,9 @@ const LOOK_AFTER_MS = 1_500;
  */
 export class StalledConnections {
   readonly #log: Logger;
+  /** Which leaving of an address is its last: who came back and left again is looked for after that. */
+  readonly #last = new Map<string, number>();
+  #leavings = 0;
   #underWay: Promise<unknown> = Promise.resolve();
 
   constructor(log: Logger) {
@@ -29,7 +32,14 @@ export class StalledConnections {
     isOut: (address: string) => boolean,
   ): void {
     if (left.size === 0) return;
-    this.#underWay = Promise.all([this.#underWay, this.#forgetLater(targets, left, isOut)]);
+    const leaving = ++this.#leavings;
+    for (const address of left) this.#last.set(address, leaving);
+    const isLast = (address: string): boolean => this.#last.get(address) === leaving;
+    const work = this.#forgetLater(targets, left, (address) => isLast(address) && isOut(address));
+    const done = work.finally(() => {
+      for (const address of left) if (isLast(address)) this.#last.delete(address);
+    });
+    this.#underWay = Promise.all([this.#underWay, done]);
   }
 
   /** Resolves when all that is watched now was looked for. */
@@ -40,12 +50,12 @@ export class StalledConnections {
   async #forgetLater(
     targets: readonly ForgetTarget[],
     left: ReadonlySet<string>,
-    isOut: (address: string) => boolean,
+    isSilent: (address: string) => boolean,
   ): Promise<void> {
     await pause(LOOK_AFTER_MS, undefined, { ref: false });
     for (const target of targets) {
       await nextTurn();
-      const silent = new Set([...left].filter(isOut));
+      const silent = new Set([...left].filter(isSilent));
       if (silent.size === 0) return;
       try {
         forgetIn(target, silent);
