@@ -30,7 +30,8 @@ const VERSION = '0.1.0';
 /** From dist/, where the bundles are. */
 const INIT = resolve(import.meta.dirname, '../pkg/runtime/init/build/muster-init');
 const MANAGER = resolve(import.meta.dirname, 'manager.js');
-const REPAIR_MS = 10_000;
+/** From one full look to the next; it rests a second at most, so that nothing stays wrong for more than ten. */
+const REPAIR_MS = 9_000;
 const REPAIR_CHANGED_MS = 200;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -168,12 +169,14 @@ async function repairUntil(
   signal: AbortSignal,
 ): Promise<void> {
   try {
+    // Agents that began together, as after a power cut, do not go on to look at the same moment.
+    let nextFull = systemClock.monotonicMs() + REPAIR_MS * systemRandom.float();
     for (;;) {
-      const nextFull = systemClock.monotonicMs() + REPAIR_MS;
       while (systemClock.monotonicMs() < nextFull) {
         await sleep(systemClock, REPAIR_CHANGED_MS, signal);
         await attempt(() => network.repairChanged(), log);
       }
+      nextFull = systemClock.monotonicMs() + REPAIR_MS;
       await member.followAddress();
       await attempt(() => network.repair(), log);
     }

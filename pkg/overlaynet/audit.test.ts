@@ -74,3 +74,22 @@ test('a part that cannot be put right does not hide what others needed', async (
   await expect(audit.everything([...parts(), broken])).rejects.toThrow('refused');
   expect(audit.total).toBe(1);
 });
+
+test('a round leaves the processor to others between its parts, for a second at most', async () => {
+  const work = (ms: number): AuditedPart => ({
+    isThere: () => true,
+    look: () => {
+      const end = performance.now() + ms;
+      while (performance.now() < end);
+    },
+  });
+  const tookMs = async (...parts: AuditedPart[]): Promise<number> => {
+    const begun = performance.now();
+    await audit.everything(parts);
+    return performance.now() - begun;
+  };
+  expect(await tookMs(work(20), work(20))).toBeGreaterThan(150);
+  const long = await tookMs(...Array.from({ length: 20 }, () => work(40)));
+  expect(long).toBeGreaterThan(1_750);
+  expect(long).toBeLessThan(4_000);
+});

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../io/index.ts';
 import { type Change, EVERY_CHANGE, type Namespace, type Watch } from './kernel/kernel.ts';
 import type { RepairReport } from './network.ts';
@@ -5,6 +6,9 @@ import { ownTurn } from './turns.ts';
 
 /** So many calls of `repairChanged` pass before a namespace is looked at once more: nobody makes us do it all day. */
 const REST_CALLS = 5;
+/** A part rests so many times as long as it worked, and all of a round no longer than that. */
+const RESTS = 6;
+const REST_MAX_MS = 1_000;
 const NOTHING: RepairReport = { repairs: 0, findings: [] };
 
 /** Takes note of how many operations a part needed. */
@@ -50,13 +54,22 @@ export class Audit implements Disposable {
     return this.#total;
   }
 
-  /** A turn of the event loop for each part. */
+  /**
+   * A turn of the event loop for each part, and a rest after it: a round takes a few times as long as its work, so that
+   * changes of tables find this process waiting rather than at the end of what it may use of a busy processor.
+   */
   async everything(parts: readonly AuditedPart[]): Promise<RepairReport> {
     const findings = new Findings();
+    let rested = 0;
     try {
       for (const part of parts) {
         await ownTurn();
+        const begun = performance.now();
         if (part.isThere()) part.look(EVERY_CHANGE, findings.note);
+        const rest = Math.min(RESTS * (performance.now() - begun), REST_MAX_MS - rested);
+        if (rest < 1) continue;
+        await pause(rest, undefined, { ref: false });
+        rested += rest;
       }
     } finally {
       this.#tell(findings);
