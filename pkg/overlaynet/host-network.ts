@@ -27,6 +27,7 @@ import type {
 import { NEW_TABLE, Overlay, removeOverlays, type TableChange } from './overlay.ts';
 import { removeForgottenPins, removePins } from './pin.ts';
 import { type Attachment, Records, type SandboxRecord } from './record.ts';
+import { isSameList } from './same-list.ts';
 import { adoptSandboxes, attemptsOn, Sandbox } from './sandbox.ts';
 import { StalledConnections } from './stalled-connections.ts';
 import { ownTurn } from './turns.ts';
@@ -67,6 +68,8 @@ class KernelHostNetwork implements HostNetwork {
   readonly #overlays = new Map<string, Overlay>();
   /** Networks in the tables given last; others stay only until their last container leaves. */
   #wanted: ReadonlySet<string> = new Set();
+  /** Nothing is left of networks that are not wanted, also by an agent before. */
+  #isTidy = false;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #locals: LocalNetworks;
   /** Containers of the previous agent that nobody has spoken for yet; until then nothing is pruned. */
@@ -128,8 +131,8 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   applyTables(tables: readonly NetworkTable[]): ReadonlyMap<string, number> {
-    this.#wanted = new Set(tables.map((table) => table.networkId));
-    this.#removeUnwanted();
+    const wanted = new Set(tables.map((table) => table.networkId));
+    if (!this.#isTidy || !isSameList([...wanted], [...this.#wanted])) this.#removeUnwanted(wanted);
     const refusal = this.#guard(tables);
     let failure: unknown = refusal;
     for (const table of tables) {
@@ -141,7 +144,7 @@ class KernelHostNetwork implements HostNetwork {
         this.#overlays.get(table.networkId)?.forget();
       }
     }
-    this.#underlay.follow();
+    this.#underlay.followTables();
     if (failure !== undefined) throw failure;
     return new Map(tables.map((table) => [table.networkId, table.revision]));
   }
@@ -428,7 +431,8 @@ class KernelHostNetwork implements HostNetwork {
   }
 
   /** Overlays that no table names and no container uses, and pins of a previous agent's. */
-  #removeUnwanted(): void {
+  #removeUnwanted(wanted: ReadonlySet<string> = this.#wanted): void {
+    this.#wanted = wanted;
     const attachments = [...this.#sandboxes.values()].flatMap((sandbox) => sandbox.attachments);
     const keep = new Set([...this.#wanted, ...attachments.map(({ networkId }) => networkId)]);
     const removed = removeOverlays(this.#overlays, keep);
@@ -437,8 +441,8 @@ class KernelHostNetwork implements HostNetwork {
       this.#connect?.forget(table.networkId);
     }
     if (removed.some(({ table }) => table.ingress)) this.#settleHost();
-    if (this.#pending.length > 0) return;
-    removeForgottenPins(this.#kernel, this.#options.runDir, keep);
+    this.#isTidy = this.#pending.length === 0;
+    if (this.#isTidy) removeForgottenPins(this.#kernel, this.#options.runDir, keep);
   }
 
   #sandboxesOn(networkId: string): readonly Sandbox[] {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { silentLogger } from '../io/index.ts';
-import type { NetworkTable } from '../model/index.ts';
+import type { NetworkTable, NodeId } from '../model/index.ts';
 import type { Namespace } from './kernel/kernel.ts';
 import { networkTable } from './testing/table.ts';
 import { Underlay } from './underlay.ts';
@@ -52,6 +52,23 @@ test('overlays have what the narrowest path leaves, and again more when its host
   made.follow();
   expect(changes).toEqual([1350, 1450]);
   expect(made.mtuOf({ ...TABLE, mtu: 1200 })).toBe(1200);
+});
+
+test('the paths are looked at when the peers are others, or the host has another address', async () => {
+  const { underlay: made, overlays, asked } = underlay({});
+  const retell = (table: NetworkTable): void => {
+    overlays.set('app', { table, setChecksumOffload: () => undefined });
+    made.followTables();
+  };
+  retell(TABLE);
+  await expect.poll(() => new Set(asked).size).toBe(2);
+  const more = { nodeId: 'node9' as NodeId, address: '192.168.50.9' };
+  retell({ ...TABLE, endpoints: [] });
+  retell({ ...TABLE, peers: [...TABLE.peers, more] });
+  await expect.poll(() => asked).toContain('192.168.50.9');
+  made.moveTo('192.168.50.2');
+  retell({ ...TABLE, peers: TABLE.peers });
+  await expect.poll(() => asked).toContain('192.168.50.1');
 });
 
 test('what an earlier agent found holds until the path is looked at; silence changes nothing', async () => {

@@ -6,6 +6,7 @@ import type { Namespace } from './kernel/kernel.ts';
 import { type Overlay, overlayMtu } from './overlay.ts';
 import { probePathMtu } from './path-mtu.ts';
 import { peersOf } from './peers.ts';
+import { isSameList } from './same-list.ts';
 
 const PROBES_AT_ONCE = 8;
 /** When a path is looked at again: routes change, and whoever was silent may have been down. */
@@ -51,6 +52,8 @@ export class Underlay {
   #linkMtu: number;
   /** As it was when overlays were last told. */
   #settled: string;
+  /** Peers of the overlays that were last followed. */
+  #followed: readonly NetworkTable['peers'][] | undefined;
 
   /** @param known what an earlier agent found: narrow paths hold until they are looked at again */
   constructor(options: {
@@ -89,6 +92,7 @@ export class Underlay {
     this.#address = address;
     this.#linkMtu = this.#mtuOf(address);
     this.#paths.clear();
+    this.#followed = undefined;
   }
 
   /** Of an overlay's links. */
@@ -129,8 +133,14 @@ export class Underlay {
     };
   }
 
+  /** As `follow`, when the overlays have other peers than before: most changes of a table are about something else. */
+  followTables(): void {
+    if (!this.#followed || !isSameList(this.#peers(), this.#followed)) this.follow();
+  }
+
   /** Looks at the paths to the peers of the overlays, in the background: new ones now, others when it is time again. */
   follow(): void {
+    this.#followed = this.#peers();
     const peers = new Set(peersOf(this.#tables(), this.#address));
     peers.delete(this.#address);
     for (const peer of this.#paths.keys()) if (!peers.has(peer)) this.#paths.delete(peer);
@@ -190,6 +200,11 @@ export class Underlay {
     this.#paths.set(peer, { ...path, mtu });
     if (mtu !== (path.mtu ?? linkMtu)) this.#say(peer, mtu);
     if (this.#settle()) this.#sayWhatDoesNotFit();
+  }
+
+  /** Lists that are the same objects until a host comes or goes. */
+  #peers(): readonly NetworkTable['peers'][] {
+    return this.#tables().map(({ peers }) => peers);
   }
 
   #tables(): readonly NetworkTable[] {

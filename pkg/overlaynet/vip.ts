@@ -33,6 +33,7 @@ export class VirtualIps {
   readonly #parts = new Map<string, ServicePart>();
   readonly #shared = new Map<string, { readonly part: SharedPart; users: number }>();
   readonly #heirs = new Heirs();
+  readonly #output: Chain;
   #services: NetworkTable['services'] = [];
   #ruleset: Ruleset;
 
@@ -40,6 +41,7 @@ export class VirtualIps {
   constructor(table: NetworkTable, backends: Backends, family: Family) {
     this.#table = family.tableOf(tableName(table.networkId));
     this.family = family;
+    this.#output = outputChain(family);
     this.#ruleset = this.#newRuleset(undefined);
     this.update(table.services, backends, new Set());
   }
@@ -80,10 +82,9 @@ export class VirtualIps {
     const added = this.#use(fresh);
     const removed = this.#release(old);
     const heirs = this.#heirs.update(changesOf(old, fresh, this.family));
-    const nothing = this.#partsOf([], []);
     // What VIPs are to be led by is there before any is: see `outputChain`.
     const transactions = [
-      diffRulesets(nothing, this.#partsOf([], added)),
+      added.length > 0 ? diffRulesets(this.#partsOf([], []), this.#partsOf([], added)) : [],
       diffRulesets(this.#partsOf(old, removed, heirs.old), this.#partsOf(fresh, [], heirs.fresh)),
     ].filter((commands) => commands.length > 0);
     this.#ruleset = this.#newRuleset({ from: this.#ruleset.token, transactions });
@@ -145,7 +146,7 @@ export class VirtualIps {
       ...setsOf([...this.#parts.values()], shared(), this.family),
       ...heirSets(this.#heirs.all, this.family),
     ];
-    const output = outputChain(this.family);
+    const output = this.#output;
     return {
       table: this.#table,
       token: {},

@@ -240,18 +240,28 @@ export class ConnectChoice {
 
   /** Slots and origins of a service that nothing leads to for now. */
   #replace(network: Network, before: readonly Part[], after: readonly Part[]): void {
-    const old = { slots: entryMap(before, slotEntries), origins: entryMap(before, originEntries) };
-    const fresh = { slots: entryMap(after, slotEntries), origins: entryMap(after, originEntries) };
-    for (const map of ['slots', 'origins'] as const) {
-      for (const [text, [key, value]] of fresh[map]) {
-        if (!old[map].get(text)?.[1].equals(value)) this.#put(map, key, value);
-      }
+    for (const part of after) {
+      const old = before.find(({ number }) => number === part.number);
+      this.#putNew(part, old);
     }
-    for (const [text, [key]] of old.slots) {
-      if (!fresh.slots.has(text)) this.#hooks.delete('slots', key);
+    for (const { number, backends } of before) {
+      const left = after.find((part) => part.number === number)?.backends.length ?? 0;
+      for (let slot = left; slot < backends.length; slot++) {
+        this.#hooks.delete('slots', numbers(number, slot));
+      }
     }
     for (const { backends, vips } of before) {
       for (const backend of backends) this.#former.set(backend, { vip: vips[0], network });
+    }
+  }
+
+  #putNew(part: Part, old: Part | undefined): void {
+    for (const [slot, backend] of part.backends.entries()) {
+      if (old?.backends[slot] !== backend) this.#put('slots', ...slotEntry(part, slot, backend));
+    }
+    const known = new Set(old?.vips[0] === part.vips[0] ? old?.backends : []);
+    for (const backend of new Set(part.backends)) {
+      if (!known.has(backend)) this.#put('origins', ...originEntry(part, backend));
     }
   }
 
@@ -336,17 +346,18 @@ function vipEntries(network: Network, { number, vips, backends }: Part): readonl
   return vips.map((vip) => [addressKey(vip), value]);
 }
 
-function slotEntries({ number, backends }: Part): readonly Entry[] {
-  return backends.map((backend, slot) => [numbers(number, slot), addressKey(backend)]);
+function slotEntry({ number }: Part, slot: number, backend: string): Entry {
+  return [numbers(number, slot), addressKey(backend)];
 }
 
-function originEntries({ vips: [vip], backends }: Part): readonly Entry[] {
-  return backends.map((backend) => [addressKey(backend), addressKey(vip)]);
+function originEntry({ vips: [vip] }: Part, backend: string): Entry {
+  return [addressKey(backend), addressKey(vip)];
 }
 
-function entryMap(
-  parts: readonly Part[],
-  entries: (part: Part) => readonly Entry[],
-): ReadonlyMap<string, Entry> {
-  return new Map(parts.flatMap(entries).map((entry) => [entry[0].toString('hex'), entry]));
+function slotEntries(part: Part): readonly Entry[] {
+  return part.backends.map((backend, slot) => slotEntry(part, slot, backend));
+}
+
+function originEntries(part: Part): readonly Entry[] {
+  return part.backends.map((backend) => originEntry(part, backend));
 }
