@@ -3,6 +3,7 @@
  * to remove it to the moment when no host does, in a real cluster: `npx tsx --conditions=source test/perf/net-reachable.ts [--runs=20] [--agents=4] [--services=1]`. Needs a build.
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, rmdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -15,6 +16,8 @@ import { option, quantile, report, round } from './measure.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const IMAGE = 'muster/web:1';
+/** statfs(2) */
+const TMPFS_MAGIC = 0x01021994;
 const PATIENCE_S = '30';
 /** So many runs were within it. */
 const GOAL_MS = 100;
@@ -29,6 +32,7 @@ interface TaskJson {
 }
 
 const putBack = raiseNeighbourLimits();
+const unmount = runInMemory();
 await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   const api = new ApiClient(lab.host('h1').socket);
   const load = join(lab.folder, 'net-load');
@@ -53,12 +57,13 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   const tries: number[] = [];
   for (let number = 0; number < runs; number++) {
     const asked = watchers.map((watcher) => watcher.when('until'));
-    await scale(api, service(Id, 1));
+    await scale(api, await versionOf(api), service(Id, 1));
     const reached = await Promise.all(asked);
     entered.push(lastOf(reached) - (await runningSince(api)));
     const still = watchers.map((watcher) => watcher.when('while'));
+    const version = await versionOf(api);
     const wished = Date.now();
-    await scale(api, service(Id, 0));
+    await scale(api, version, service(Id, 0));
     const leaving = await Promise.all(still);
     left.push(lastOf(leaving) - wished);
     tries.push(Math.max(...[...reached, ...leaving].map(({ slowest }) => slowest)));
@@ -74,7 +79,24 @@ await withLab('perfreach', { managers: 1, agents }, async (lab) => {
   report(`a running task is reached through the VIP from ${all}`, 'ms', entered, worst(entered));
   report(`a task that is scaled away is left alone by ${all}`, 'ms', left, worst(left));
   report(`the slowest try to connect of a run, from ${all}`, 'ms', tries, worst(tries));
-}).finally(putBack);
+})
+  .finally(unmount)
+  .finally(putBack);
+
+/** `/run` is in memory where systemd mounts it: agents write there while they answer, and no disk makes them wait. */
+function runInMemory(): () => void {
+  const folder = '/run/muster';
+  mkdirSync(folder, { recursive: true });
+  if (statfsSync(folder).type === TMPFS_MAGIC || readdirSync(folder).length > 0)
+    return () => undefined;
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'muster-run', folder]);
+  // The last lab takes the folder away when it is empty.
+  writeFileSync(join(folder, 'in-memory'), '');
+  return () => {
+    execFileSync('umount', [folder]);
+    rmdirSync(folder);
+  };
+}
 
 interface Found {
   /** Milliseconds since the epoch. */
@@ -90,8 +112,12 @@ interface Watcher {
   end(): void;
 }
 
-function watcherOf([program, ...words]: Words): Watcher {
-  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+/**
+ * A client stands for a program on a machine of its own, so it does not wait for the turns of the others that share these
+ * processors.
+ */
+function watcherOf(words: Words): Watcher {
+  const child = spawn('chrt', ['--rr', '1', ...words], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     when: async (mode): Promise<Found> => {
@@ -162,9 +188,12 @@ async function vipOf(api: ApiClient): Promise<string> {
   }
 }
 
-async function scale(api: ApiClient, spec: object): Promise<void> {
-  const { Version } = (await api.call('GET', '/services/web')) as ServiceJson;
-  await api.call('POST', `/services/web/update?version=${Version.Index}`, spec);
+async function versionOf(api: ApiClient): Promise<number> {
+  return ((await api.call('GET', '/services/web')) as ServiceJson).Version.Index;
+}
+
+async function scale(api: ApiClient, version: number, spec: object): Promise<void> {
+  await api.call('POST', `/services/web/update?version=${version}`, spec);
 }
 
 /** Those that run and shall, or that run still; of one service. */
