@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { processStartTime } from '../io/index.ts';
@@ -273,11 +274,17 @@ describe('an agent that is killed', () => {
   });
 
   it('takes a process that ended and that nobody waits for for ended', async () => {
-    // The shell becomes a program that waits for no children.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 100']);
+    // The shell becomes a program that waits for no children; before that it would wait for one that ended.
+    const script = 'cat <&3 & echo $!; exec sleep 100';
+    const parent = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
+    const [, stdout, , input] = parent.stdio as unknown as [null, Readable, null, Writable];
     try {
-      const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+      const [line] = (await once(stdout, 'data')) as [Buffer];
       const pid = Number(line.toString());
+      await vi.waitFor(() => {
+        expect(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n');
+      });
+      input.end();
       await vi.waitFor(() => {
         expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toContain(') Z ');
       });
