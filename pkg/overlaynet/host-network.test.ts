@@ -110,6 +110,22 @@ test('a network that is not in the tables any more is gone', () => {
   expect(() => hub('app-id')).toThrow(/ENOENT/);
 });
 
+test('a network that the kernel did not let go is taken away with the next tables', () => {
+  host.applyTables([networkTable({ endpoints: [] })]);
+  const remove = kernel.removeNamespace.bind(kernel);
+  kernel.removeNamespace = (): never => {
+    throw new Error('busy');
+  };
+  expect(() => host.applyTables([])).toThrow('busy');
+  const asked: string[] = [];
+  kernel.removeNamespace = (path): void => {
+    asked.push(path);
+    remove(path);
+  };
+  host.applyTables([]);
+  expect(asked).toContain(pinOf(runDir, 'app-id'));
+});
+
 test('one table that cannot be applied does not hold up the others, and is tried again', () => {
   const good = networkTable({ name: 'good', endpoints: [{ address: '10.0.1.12', node: 2 }] });
   const broken = networkTable({ name: 'bad', vni: 5000, endpoints: [{ address: 'x', node: 2 }] });

@@ -432,7 +432,7 @@ class KernelHostNetwork implements HostNetwork {
 
   /** Overlays that no table names and no container uses, and pins of a previous agent's. */
   #removeUnwanted(wanted: ReadonlySet<string> = this.#wanted): void {
-    this.#wanted = wanted;
+    [this.#wanted, this.#isTidy] = [wanted, false];
     const attachments = [...this.#sandboxes.values()].flatMap((sandbox) => sandbox.attachments);
     const keep = new Set([...this.#wanted, ...attachments.map(({ networkId }) => networkId)]);
     const removed = removeOverlays(this.#overlays, keep);

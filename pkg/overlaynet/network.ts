@@ -228,7 +228,7 @@ export interface HostNetwork {
    * @returns ids that had no record; attach them or stop them
    */
   readopt(live: ReadonlyMap<string, string>): Promise<readonly string[]>;
-  /** Reads the kernel back and repairs differences, with turns of the event loop in between. The caller runs it every 10 s. */
+  /** Reads the kernel back and repairs differences, with turns of the event loop in between. The caller runs it every 9 s. */
   repair(): Promise<RepairReport>;
   /**
    * The same only where the kernel told that somebody else changed something since the last call; microseconds when it
